@@ -1,0 +1,24 @@
+"""minigpt4: make and use vision-language models of the projector kind.
+
+Names are handed on lazily: `import minigpt4` imports no torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minigpt4.common.registry import registry as registry
+    from minigpt4.inference.load import load as load
+
+__version__ = "0.1.0"
+
+_HOMES = {"load": "minigpt4.inference.load", "registry": "minigpt4.common.registry"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        import importlib
+
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'minigpt4' has no attribute '{name}'")

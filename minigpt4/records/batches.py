@@ -1,0 +1,83 @@
+"""What a sample is for the model: ids, labels and slots; and what the model answers.
+
+B samples, L positions, N images of the whole batch, R image tokens of the whole batch end to end.
+`slots` says where image tokens go: -1 = text, else a row of the R image tokens. Ids at slots are not looked up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from minigpt4.records.conversations import Unreadable
+
+IGNORED_LABEL = -100
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One conversation as numbers. All three lists have the length of the sequence.
+
+    `slots` counts from 0 within this sample: image k of n tokens holds rows k*n … k*n+n-1.
+    """
+
+    ids: list[int]
+    labels: list[int]
+    slots: list[int]
+    num_images: int = 0
+
+    @property
+    def num_supervised(self) -> int:
+        """Labels that are scored: the first position predicts nothing before it."""
+        return sum(label != IGNORED_LABEL for label in self.labels[1:])
+
+
+@dataclass
+class Batch:
+    """Padded rows (right in training) with their images. A batch whose rows were all unreadable has B = 0."""
+
+    input_ids: Tensor
+    """[B, L] int64"""
+    attention_mask: Tensor
+    """[B, L] int64, 1 = real"""
+    labels: Tensor
+    """[B, L] int64, unshifted, -100 = not learned"""
+    slots: Tensor
+    """[B, L] int64, -1 = text, else a row of the batch's image tokens"""
+    pixel_values: Tensor | None = None
+    """[N, 3, S, S] float32, images of all rows in order; None for text only or where features are stored"""
+    image_features: dict[str, Tensor] | None = None
+    """stored output of the frozen head instead of pixels, each [N, …]"""
+    sample_ids: list[str] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    """holes of this batch"""
+    unsupervised: list[str] = field(default_factory=list)
+    """ids of samples without a learned token, left out"""
+
+    @property
+    def num_supervised(self) -> int:
+        return int((self.labels[:, 1:] != IGNORED_LABEL).sum())
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        features = self.image_features
+        return Batch(
+            self.input_ids.to(device), self.attention_mask.to(device), self.labels.to(device), self.slots.to(device),
+            None if self.pixel_values is None else self.pixel_values.to(device),
+            None if features is None else {name: value.to(device) for name, value in features.items()},
+            self.sample_ids, self.unreadable, self.unsupervised,
+        )
+
+
+@dataclass
+class Output:
+    """What the model says of a batch: the summed loss, to be divided by the tokens of the whole window."""
+
+    loss_sum: Tensor
+    """[] float32, sum over supervised tokens"""
+    num_tokens: int
+    auxiliary: dict[str, Tensor] = field(default_factory=dict)
+    """losses that are averaged over micro-batches (mixture of experts), by name"""
+    metrics: dict[str, float] = field(default_factory=dict)

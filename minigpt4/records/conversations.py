@@ -1,0 +1,60 @@
+"""Words and images in order: what training samples and chats share.
+
+Text holds `IMAGE_MARK` once for every image of its turn, in order; `Conversation.images` lists the images of all turns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from minigpt4.records.images import ImageRef
+
+IMAGE_MARK = "<ImageHere>"
+
+Role = Literal["user", "assistant"]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one side says. A user turn that is only image marks asks nothing: training puts a prompt in its place."""
+
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Turns and their images; `system` replaces the template's own system text where it is not None."""
+
+    turns: tuple[Turn, ...]
+    images: tuple[ImageRef, ...] = ()
+    system: str | None = None
+
+    def __post_init__(self) -> None:
+        marks = sum(turn.text.count(IMAGE_MARK) for turn in self.turns)
+        assert marks == len(self.images), f"{marks} image marks in the text, {len(self.images)} images"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """All that a data set hands out: who it is, where it is from, what it says."""
+
+    id: str
+    source: str
+    conversation: Conversation
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A sample that could not be read: it leaves a hole and a line in the ledger, never a substitute."""
+
+    id: str
+    source: str
+    reason: str
+    code: str = "data.unreadable"
+
+
+def caption_conversation(image: ImageRef, caption: str) -> Conversation:
+    """An image and its caption: the user shows the image and asks nothing."""
+    return Conversation((Turn("user", IMAGE_MARK), Turn("assistant", caption)), (image,))
