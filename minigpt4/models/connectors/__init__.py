@@ -1,0 +1,1 @@
+"""Connectors: `tokens` [N, tokens, width] -> `tokens` [N, tokens, width of the language model]. One file each."""

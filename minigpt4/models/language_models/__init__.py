@@ -1,0 +1,1 @@
+"""Language models that go on from embeddings. One file each."""

@@ -1,0 +1,85 @@
+"""Any Hugging Face causal language model, from a folder or at random.
+
+A folder is read by our own reader (weights room), so that a leftover or missing tensor is an error; the class and
+its config are transformers'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
+
+from minigpt4.common.registry import language_models
+from minigpt4.models.part import PartConfig
+
+OLD_CONFIG_VALUES = {"LLaMAForCausalLM": "LlamaForCausalLM", "LLaMATokenizer": "LlamaTokenizer"}
+"""spellings of the conversions of March 2023 that today's transformers does not know (facts/minigpt4.md §1)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CausalLMConfig(PartConfig):
+    """The language model: a folder of weights, or sizes for a random one."""
+
+    name: str = "causal_lm"
+    """which registered part"""
+    weights: str | None = field(default=None, metadata={"path": "folder", "hub": True})
+    """folder with config.json, weights and tokenizer; null = random, by `random`"""
+    random: dict[str, Any] = field(default_factory=dict)
+    """config.json values (model_type, hidden_size, …) of a language model that starts from random weights"""
+    tokenizer: str | None = field(default=None, metadata={"path": "folder"})
+    """folder of the tokenizer; null = the folder of the weights"""
+    activation_checkpointing: bool = False
+    """compute activations again in the backward pass instead of keeping them"""
+
+
+def transformers_config(values: Mapping[str, Any], *, num_rows: int | None = None) -> PreTrainedConfig:
+    """A transformers config from the values of a config.json.
+
+    Args:
+        values: as read from the file; old spellings are mended here.
+        num_rows: rows of the embedding in the files, which win over `vocab_size` (32000 against 32001, U2).
+    """
+    known = {key: value for key, value in values.items() if key not in ("architectures", "torch_dtype", "dtype")}
+    known["model_type"] = str(known.get("model_type", "llama")).lower()
+    config = AutoConfig.for_model(**known)
+    if num_rows is not None:
+        config.vocab_size = num_rows
+    return config
+
+
+@language_models.register("causal_lm")
+class CausalLM(nn.Module):
+    """A causal LM that takes embeddings.
+
+    Args:
+        config: transformers' config of the model.
+        empty: True = parameters on the meta device, to be filled by the weights room.
+    """
+
+    Config = CausalLMConfig
+
+    def __init__(self, config: PreTrainedConfig, *, empty: bool = False) -> None:
+        super().__init__()
+        if empty:
+            from accelerate import init_empty_weights
+
+            with init_empty_weights(include_buffers=False):
+                self.model = AutoModelForCausalLM.from_config(config)
+        else:
+            self.model = AutoModelForCausalLM.from_config(config)
+        self.width = int(self.model.get_input_embeddings().embedding_dim)
+        self.vocab_size = int(self.model.get_input_embeddings().num_embeddings)
+
+    @property
+    def ties_embeddings(self) -> bool:
+        """True where the output layer is the input embedding."""
+        return bool(self.model.config.tie_word_embeddings)
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """ids [B, L] -> embeddings [B, L, width]."""
+        return self.model.get_input_embeddings()(ids)

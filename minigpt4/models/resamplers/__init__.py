@@ -1,0 +1,1 @@
+"""Resamplers: `tokens` [N, many, width] -> `tokens` [N, fewer, width]. One file each."""
