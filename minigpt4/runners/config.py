@@ -1,4 +1,4 @@
-"""The `run:` section of a YAML: original keys where the original had them (facts/minigpt4.md §5.4), ours beside them."""
+"""The `run:` section of a YAML: original keys where the original had them (facts §5.4), ours beside them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RunConfig:
     """the loop: a registered runner"""
 
     lr_sched: str = "warmup_cosine"
-    """linear_warmup_cosine_lr, linear_warmup_step_lr (the original's, exactly), warmup_cosine, warmup_step (corrected)"""
+    """linear_warmup_cosine_lr, linear_warmup_step_lr (exactly the original's), warmup_cosine, warmup_step (corrected)"""
     init_lr: float = 1e-4
     """learning rate after warm-up"""
     min_lr: float = 0.0
@@ -99,7 +99,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         for key in ("max_epoch", "accum_grad_iters", "log_freq", "keep_checkpoints"):
             if getattr(self, key) < 1:
-                raise UserError("config.value", where=f"run.{key}", what=f"is {getattr(self, key)}", fix="use 1 or more")
+                raise UserError("config.value", where=f"run.{key}", what=f"is {getattr(self, key)}",
+                                fix="use 1 or more")
         if self.precision not in ("auto", "fp32", "bf16", "fp16"):
             raise UserError("config.value", where="run.precision", what=f"is '{self.precision}'",
                             fix="use auto, fp32, bf16 or fp16")

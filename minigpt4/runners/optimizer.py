@@ -1,0 +1,85 @@
+"""AdamW with the right parameters decayed.
+
+A decay rule is a function of a parameter's name and number of dimensions; which rule holds follows from
+`model.behaviour` and is handed in. Betas (0.9, beta2) and eps 1e-8 are the original's (facts/minigpt4.md §5.5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from minigpt4.common.errors import UserError
+from minigpt4.runners.config import RunConfig
+
+DecayRule = Callable[[str, int], bool]
+"""(parameter name, number of dimensions) -> whether it decays"""
+
+BETA1 = 0.9
+EPS = 1e-8
+
+
+def decays_by_shape(name: str, dimensions: int) -> bool:
+    """Ours: matrices and tables decay; biases and norm weights do not. The name says nothing."""
+    return dimensions >= 2
+
+
+def decays_by_name(name: str, dimensions: int) -> bool:
+    """The original's: as by shape, but also never where the name *contains* bias, ln or bn (facts §5.5, §7.12)."""
+    return dimensions >= 2 and not any(part in name for part in ("bias", "ln", "bn"))
+
+
+def decay_rule(behaviour: str) -> DecayRule:
+    """The rule that belongs to a `model.behaviour`."""
+    return decays_by_name if behaviour.startswith("original") else decays_by_shape
+
+
+@dataclass(frozen=True)
+class DecayGroups:
+    """Trainable parameters in the optimizer's order, which is also the order of its saved state."""
+
+    decayed: tuple[str, ...]
+    spared: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.decayed + self.spared
+
+
+def split_by_decay(parameters: Iterable[tuple[str, int]], rule: DecayRule) -> DecayGroups:
+    """Put (name, dimensions) pairs into two groups, order kept."""
+    pairs = list(parameters)
+    decayed = tuple(name for name, dimensions in pairs if rule(name, dimensions))
+    spared = tuple(name for name, dimensions in pairs if not rule(name, dimensions))
+    return DecayGroups(decayed, spared)
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Name -> parameter of all that is trained, in the model's order."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def decay_groups(model: nn.Module, rule: DecayRule) -> DecayGroups:
+    """The groups of a model's trainable parameters."""
+    return split_by_decay(((name, parameter.ndim) for name, parameter in trainable(model).items()), rule)
+
+
+def build_optimizer(model: nn.Module, run: RunConfig, rule: DecayRule) -> torch.optim.AdamW:
+    """AdamW over the trainable parameters, decayed group first as in the original.
+
+    Raises `UserError` where everything is frozen.
+    """
+    parameters, groups = trainable(model), decay_groups(model, rule)
+    if not parameters:
+        raise UserError("train.all_frozen", where="model", what="every part is frozen, nothing would be trained",
+                        fix="unfreeze a part, e.g. model.connector.freeze=False")
+    return torch.optim.AdamW(
+        [
+            {"params": [parameters[name] for name in groups.decayed], "weight_decay": run.weight_decay},
+            {"params": [parameters[name] for name in groups.spared], "weight_decay": 0.0},
+        ],
+        lr=run.init_lr, betas=(BETA1, run.beta2), eps=EPS,
+    )
