@@ -1,0 +1,169 @@
+"""One door for images: from an `ImageRef` to an RGB image of Pillow, or a sentence that says why not.
+
+Two ways of opening (facts/minigpt4.md §4.6):
+`original` = Pillow's convert("RGB") and nothing else, as MiniGPT-4 did (EXIF ignored, alpha dropped, 16 bit clipped);
+`standard` = upright by EXIF, alpha over white, 16 bit scaled to 8, first frame, no side under 2 pixels.
+The content decides the format, never the ending of the name. A damaged image is refused whole: no grey half of one
+ever reaches a model. Nothing is decoded before its size is known to be bearable.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import struct
+import warnings
+import zlib
+
+import numpy as np
+from PIL import Image
+
+from minigpt4.common.errors import UserError
+from minigpt4.records.images import ImageRef
+
+log = logging.getLogger(__name__)
+
+MAX_PIXELS = 178_956_970
+"""Pillow's own limit against decompression bombs (2 x 89 M); 0.5 GiB once decoded"""
+
+MIN_SIDE = 2
+"""1x1 tracking pixels are frequent in crawled data"""
+
+_DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError,
+                    struct.error, zlib.error)
+"""all that Pillow's decoders were seen to raise on damaged files"""
+
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class ImageError(UserError):
+    """An image that cannot be used; `what` is the reason, `where` the image."""
+
+
+def open_image(ref: ImageRef, opening: str = "standard", *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The image as 8-bit RGB.
+
+    Args:
+        ref: where its encoded bytes are.
+        opening: 'original' or 'standard', see the module.
+        max_pixels: larger images are refused before decoding.
+
+    Raises:
+        ImageError: missing, empty, not an image, damaged, too large or (standard) too small.
+    """
+    name = image_name(ref)
+    encoded = read_bytes(ref)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of odd EXIF, palettes and sizes: judged here, not there
+        image = _decode(encoded, name, max_pixels)
+        return image.convert("RGB") if opening == "original" else _standard_rgb(image, name)
+
+
+def read_bytes(ref: ImageRef) -> bytes:
+    """The encoded bytes of an image: from memory, a file or a byte range of a tar."""
+    if ref.data is not None:
+        return ref.data
+    assert ref.path is not None
+    try:
+        with open(ref.path, "rb") as file:
+            file.seek(ref.offset or 0)
+            return file.read() if ref.length is None else file.read(ref.length)
+    except FileNotFoundError as error:
+        raise ImageError("image.missing", where=image_name(ref), what="image file is missing") from error
+    except OSError as error:
+        raise ImageError("image.unreadable", where=image_name(ref), what=f"cannot be read ({error.strerror})") from error
+
+
+def image_name(ref: ImageRef) -> str:
+    """What error sentences call an image."""
+    return ref.name or (str(ref.path) if ref.path else "image in memory")
+
+
+def _decode(encoded: bytes, name: str, max_pixels: int) -> Image.Image:
+    if not encoded:
+        raise ImageError("image.empty", where=name, what="empty image file")
+    try:
+        image = Image.open(io.BytesIO(encoded))
+    except Image.DecompressionBombError as error:
+        raise _too_large(name, str(error).split("(")[-1].split(" ")[0], max_pixels) from error
+    except Image.UnidentifiedImageError as error:
+        raise ImageError("image.format", where=name, what=f"not an image ({kind_of_bytes(encoded)})") from error
+    except _DECODING_ERRORS as error:
+        raise _damaged(name, error) from error
+    if image.width * image.height > max_pixels:
+        raise _too_large(name, f"{image.width}x{image.height} = {image.width * image.height}", max_pixels)
+    try:
+        image.load()
+    except _DECODING_ERRORS as error:
+        raise _damaged(name, error) from error
+    return image
+
+
+def _standard_rgb(image: Image.Image, name: str) -> Image.Image:
+    if min(image.size) < MIN_SIDE:
+        raise ImageError("image.small", where=name, what=f"image is {image.width}x{image.height}, below the minimum side",
+                         fix=f"use images of {MIN_SIDE} pixels and more")
+    transpose = _UPRIGHT.get(_orientation(image, name))
+    if image.mode == "F":
+        raise ImageError("image.format", where=name, what="image has floating-point pixels", fix="save it with 8 bits")
+    if image.mode.startswith("I"):
+        image = _scaled_to_8_bits(image)
+    elif image.has_transparency_data:
+        image = _over_white(image)
+    rgb = image.convert("RGB")
+    return rgb if transpose is None else rgb.transpose(transpose)
+
+
+def _orientation(image: Image.Image, name: str) -> int:
+    """EXIF orientation 1 to 8; damaged EXIF counts as none, since the pixels beside it are sound."""
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except _DECODING_ERRORS as error:
+        log.debug("%s: EXIF is damaged (%s), taken as upright", name, error)
+        return 1
+
+
+def _scaled_to_8_bits(image: Image.Image) -> Image.Image:
+    values = np.asarray(image, dtype=np.float64)
+    return Image.fromarray(np.rint(values.clip(0, 65535) / 257).astype(np.uint8))
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+
+
+def kind_of_bytes(encoded: bytes) -> str:
+    """A word for bytes that are no image: downloads often save an error page under an image's name."""
+    start = encoded[:1024].lstrip().lower()
+    if start.startswith((b"<!doctype html", b"<html")) or b"<html" in start:
+        return "HTML text"
+    if start.startswith((b"<?xml", b"<svg")):
+        return "SVG or XML text"
+    if start.startswith(b"%pdf"):
+        return "PDF"
+    try:
+        encoded[:1024].decode("utf-8")
+    except UnicodeDecodeError:
+        return f"unknown bytes {encoded[:4].hex(' ')} …"
+    return "text"
+
+
+def _damaged(name: str, error: Exception) -> ImageError:
+    if isinstance(error, EOFError) or "truncated" in str(error).lower():
+        return ImageError("image.truncated", where=name, what="image data ends early")
+    return ImageError("image.damaged", where=name, what=f"image data is damaged ({error})")
+
+
+def _too_large(name: str, pixels: str, max_pixels: int) -> ImageError:
+    return ImageError("image.large", where=name, what=f"image has {pixels} pixels, more than {max_pixels}",
+                      fix="make it smaller first")
