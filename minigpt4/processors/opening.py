@@ -80,7 +80,8 @@ def read_bytes(ref: ImageRef) -> bytes:
     except FileNotFoundError as error:
         raise ImageError("image.missing", where=image_name(ref), what="image file is missing") from error
     except OSError as error:
-        raise ImageError("image.unreadable", where=image_name(ref), what=f"cannot be read ({error.strerror})") from error
+        reason = f"cannot be read ({error.strerror})"
+        raise ImageError("image.unreadable", where=image_name(ref), what=reason) from error
 
 
 def image_name(ref: ImageRef) -> str:
@@ -110,8 +111,8 @@ def _decode(encoded: bytes, name: str, max_pixels: int) -> Image.Image:
 
 def _standard_rgb(image: Image.Image, name: str) -> Image.Image:
     if min(image.size) < MIN_SIDE:
-        raise ImageError("image.small", where=name, what=f"image is {image.width}x{image.height}, below the minimum side",
-                         fix=f"use images of {MIN_SIDE} pixels and more")
+        reason = f"image is {image.width}x{image.height}, below the minimum side"
+        raise ImageError("image.small", where=name, what=reason, fix=f"use images of {MIN_SIDE} pixels and more")
     transpose = _UPRIGHT.get(_orientation(image, name))
     if image.mode == "F":
         raise ImageError("image.format", where=name, what="image has floating-point pixels", fix="save it with 8 bits")
