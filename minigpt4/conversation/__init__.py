@@ -1,0 +1,1 @@
+"""Conversations as ids, labels and slots: templates (data), tokenizers, the renderer."""

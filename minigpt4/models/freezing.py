@@ -1,0 +1,30 @@
+"""Freezing a part: no gradient and no way back into training mode.
+
+The original replaces `train` of its frozen parts, so that their dropout is never active (facts/minigpt4.md §2.7).
+Here the model asks `is_frozen` and leaves those parts in eval mode.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def freeze(module: nn.Module) -> None:
+    """No parameter of the module trains; it goes to eval mode."""
+    module.requires_grad_(False)
+    module.eval()
+
+
+def is_frozen(module: nn.Module) -> bool:
+    """True where no parameter trains. A module without parameters is frozen too."""
+    return not any(parameter.requires_grad for parameter in module.parameters())
+
+
+def halve_linear_layers(module: nn.Module, dtype: torch.dtype) -> None:
+    """Half precision for convolutions and linear layers only; norms and embeddings stay fp32 (facts §2.9)."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
+            layer.to(dtype)

@@ -1,0 +1,111 @@
+"""A visual path and a causal language model: image tokens take their places, the language model goes on.
+
+B samples, L positions, N images, R image tokens of the whole batch end to end, D width of the LLM, V its vocabulary.
+Source: facts/minigpt4.md §3.3, §3.8; the slots are our own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minigpt4.models.freezing import is_frozen
+from minigpt4.models.language_models.causal_lm import CausalLM
+from minigpt4.models.visual_path import VisualPath
+from minigpt4.records.batches import IGNORED_LABEL, Batch, Output
+
+
+class VisionLanguageModel(nn.Module):
+    """Images become tokens, tokens take their places in a conversation, a language model goes on from there.
+
+    Args:
+        visual_path: pixels to tokens; None for a text-only model.
+        llm: the language model.
+    """
+
+    def __init__(self, visual_path: VisualPath | None, llm: CausalLM) -> None:
+        super().__init__()
+        self.visual_path = visual_path
+        self.llm = llm
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The parts by name, in the order of the data: stages of the visual path, then `llm`."""
+        stages = {} if self.visual_path is None else dict(self.visual_path.stages.items())
+        return {**stages, "llm": self.llm}
+
+    def train(self, mode: bool = True) -> VisionLanguageModel:
+        """Training mode for parts that train; frozen parts stay in eval mode, so their dropout stays off."""
+        super().train(mode)
+        for part in self.parts().values():
+            if is_frozen(part):
+                part.eval()
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where embeddings live; image tokens follow them."""
+        return self.llm.model.get_input_embeddings().weight.device
+
+    def encode_images(self, pixel_values: Tensor) -> Tensor:
+        """pixel_values [N, 3, S, S] -> image tokens [N, tokens, D]."""
+        assert self.visual_path is not None, "a text-only model has no images"
+        return self.visual_path({"pixel_values": pixel_values})
+
+    def embed(self, input_ids: Tensor, slots: Tensor, image_tokens: Tensor | None) -> Tensor:
+        """ids [B, L], slots [B, L], image tokens [N, tokens, D] (or [R, D]) -> embeddings [B, L, D]."""
+        text = self.llm.embed(input_ids.masked_fill(slots >= 0, 0))
+        if image_tokens is None:
+            return text
+        rows = image_tokens.reshape(-1, image_tokens.shape[-1]).to(text.device, text.dtype)
+        embeddings = text.masked_scatter((slots >= 0).unsqueeze(-1), rows[slots[slots >= 0]])
+        return embeddings
+
+    def forward(self, batch: Batch) -> Output:
+        """Summed cross-entropy of the supervised tokens; logits are made only at positions that predict one.
+
+        A batch without rows, or without an image, still touches every trainable parameter with weight 0, so that
+        all ranks take part in the same reductions.
+        """
+        image_tokens = self._image_tokens(batch)
+        num_tokens = batch.num_supervised
+        if batch.input_ids.numel() == 0 or num_tokens == 0:
+            return Output(self._zero(), 0)
+        embeddings = self.embed(batch.input_ids, batch.slots, image_tokens)
+        targets = batch.labels[:, 1:]
+        positions = (targets != IGNORED_LABEL).any(dim=0).nonzero().squeeze(1)
+        logits = self._logits(embeddings, batch.attention_mask, positions)
+        chosen = targets[:, positions]
+        loss_sum = F.cross_entropy(
+            logits.reshape(-1, logits.shape[-1]).float(), chosen.reshape(-1), ignore_index=IGNORED_LABEL, reduction="sum"
+        )
+        if image_tokens is None and self.training:
+            loss_sum = loss_sum + self._zero()
+        return Output(loss_sum, num_tokens)
+
+    def _image_tokens(self, batch: Batch) -> Tensor | None:
+        if batch.image_features is not None and self.visual_path is not None:
+            head = self.visual_path.frozen_head()
+            names = list(self.visual_path.stages)
+            first = names[len(head)] if len(head) < len(names) else None
+            return batch.image_features["tokens"] if first is None else self.visual_path(batch.image_features, first=first)
+        if batch.pixel_values is None or batch.pixel_values.shape[0] == 0:
+            return None
+        return self.encode_images(batch.pixel_values)
+
+    def _logits(self, embeddings: Tensor, attention_mask: Tensor, positions: Tensor) -> Tensor:
+        """Logits [B, positions, V]; transformers takes the same positions of every row."""
+        keyword: dict[str, Any] = {"logits_to_keep": positions}
+        return self.llm.model(
+            inputs_embeds=embeddings, attention_mask=attention_mask, use_cache=False, **keyword
+        ).logits
+
+    def _zero(self) -> Tensor:
+        """0 that depends on every trainable parameter."""
+        zero = torch.zeros((), device=self.device)
+        for parameter in self.parameters():
+            if parameter.requires_grad and parameter.numel():
+                zero = zero + 0.0 * parameter.reshape(-1)[0].float().to(zero.device)
+        return zero

@@ -1,0 +1,228 @@
+"""The one way from names to objects: a config becomes a `LoadedModel`.
+
+Order: tokenizer and template (cheap, so mistakes show first), parts, files by their plans, checkpoint, freezing, dtype,
+device. Nothing is loaded silently: every tensor is accounted for in `load_report`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from minigpt4.common.errors import UserError
+from minigpt4.common.registry import connectors, resamplers, vision_encoders
+from minigpt4.conversation.renderer import Renderer
+from minigpt4.conversation.tokenizer import Tokenizer
+from minigpt4.models.freezing import DTYPES, freeze, halve_linear_layers
+from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig, transformers_config
+from minigpt4.models.part import PartConfig
+from minigpt4.models.vision_language_model import VisionLanguageModel
+from minigpt4.models.visual_path import VisualPath
+from minigpt4.recipes import minigpt4_plans as plans
+from minigpt4.recipes.loaded import LoadedModel
+from minigpt4.recipes.minigpt4_config import MiniGPT4Config
+from minigpt4.recipes.rendering import behaviour_of, build_tokenizer
+from minigpt4.recipes.rendering import build_renderer as _build_renderer
+from minigpt4.records.images import ImageSpec
+from minigpt4.weights.bundle import Bundle, is_bundle, load_bundle, open_bundle
+from minigpt4.weights.loading import PartOrigin, load_file
+from minigpt4.weights.plan import ConversionPlan
+from minigpt4.weights.readers import open_weights, read_json
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Ledger:
+    """Origins and report lines while a model is put together."""
+
+    origins: dict[str, list[PartOrigin]] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+    def add(self, loaded: tuple[dict[str, PartOrigin], list[str]]) -> None:
+        origins, lines = loaded
+        for part, origin in origins.items():
+            self.origins.setdefault(part, []).append(origin)
+        self.lines += lines
+
+    def replace(self, loaded: tuple[dict[str, PartOrigin], list[str]]) -> None:
+        """A checkpoint comes last and wins over what was loaded before it."""
+        for part in loaded[0]:
+            self.origins.pop(part, None)
+        self.add(loaded)
+
+
+def build(config: Any, *, device: str | None = None) -> LoadedModel:
+    """Build and load the model of a whole config (`model:` and, where there is one, `run:`).
+
+    Args:
+        config: what `load_config` gives.
+        device: overrides `run.device`.
+
+    Raises:
+        UserError: anything that does not belong together.
+    """
+    run = getattr(config, "run", None)
+    chosen = choose_device(device or getattr(run, "device", "auto"))
+    return build_model(config.model, device=chosen, seed=getattr(run, "seed", 42))
+
+
+def build_renderer(config: MiniGPT4Config) -> Renderer:
+    """The renderer alone, without a single weight (data show, dry runs)."""
+    with torch.device("meta"):
+        path = _visual_path(config, llm_width=8)
+    return _build_renderer(config, tokens_per_image=path.tokens_per_image)
+
+
+def build_model(config: MiniGPT4Config, *, device: torch.device, seed: int = 42) -> LoadedModel:
+    """Build and load the model of a `model:` section."""
+    _refuse_unbuilt(config)
+    tokenizer = build_tokenizer(config)
+    bundle = open_bundle(config.ckpt) if config.ckpt and is_bundle(config.ckpt) else None
+    ledger = _Ledger()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        llm = _language_model(config.llm, tokenizer, ledger, stored=bundle is not None and "llm" in bundle.stored_parts)
+        path = _visual_path(config, llm.width)
+    model = VisionLanguageModel(path, llm)
+    _load_visual_files(config, model, bundle, ledger)
+    _load_checkpoint(config, model, bundle, ledger)
+    origins = {name: tuple(ledger.origins.get(name, [_fresh(part)])) for name, part in model.parts().items()}
+    for name, part in model.parts().items():
+        ledger.lines += [f"{name}: {origin}" for origin in origins[name] if origin.source == "random"]
+        ledger.lines += _settle(getattr(config, name), name, part, device)
+    model.to(device).train(False)
+    renderer = _build_renderer(config, tokens_per_image=path.tokens_per_image, tokenizer=tokenizer)
+    behaviour = behaviour_of(config)
+    spec = ImageSpec(size=config.vision.image_size, opening=behaviour.opening,  # type: ignore[attr-defined]
+                     tokens_per_image=path.tokens_per_image)
+    stage = str(bundle.manifest.get("stage", "")) if bundle else ""
+    return LoadedModel(model, renderer, spec, behaviour, config, origins, ledger.lines, stage)
+
+
+def choose_device(name: str) -> torch.device:
+    """'auto' = CUDA, else MPS, else CPU. Raises `UserError` for a device this machine lacks."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError("device.missing", where="run.device", what=f"is '{name}', but torch sees no CUDA device here",
+                        fix="use run.device=cpu (or auto)")
+    return device
+
+
+def _refuse_unbuilt(config: MiniGPT4Config) -> None:
+    """Keys of the original that this version does not carry out yet are refused, never ignored (facts §7.29)."""
+    wishes = {"model.low_resource": config.low_resource, "model.lora_r": config.lora_r > 0}
+    for key, wanted in wishes.items():
+        if wanted:
+            raise UserError(
+                "config.unbuilt", where=key, what="8-bit language models and LoRA are not built yet",
+                fix=f"set {key}=False" if key.endswith("resource") else f"set {key}=0",
+            )
+
+
+def _visual_path(config: MiniGPT4Config, llm_width: int) -> VisualPath:
+    vision = vision_encoders.get(config.vision.name)(config.vision)
+    resampler = resamplers.get(config.resampler.name)(config.resampler, vision.out_width, vision.out_tokens)
+    connector = connectors.get(config.connector.name)(
+        config.connector, resampler.out_width, resampler.out_tokens, llm_width
+    )
+    return VisualPath({"vision": vision, "resampler": resampler, "connector": connector})
+
+
+def _language_model(config: CausalLMConfig, tokenizer: Tokenizer, ledger: _Ledger, *, stored: bool) -> CausalLM:
+    """From its folder, or empty-handed: random, or to be filled from a bundle."""
+    if config.weights is None or stored:
+        values = config.random or ({} if config.weights is None else read_json(Path(config.weights) / "config.json"))
+        if not values:
+            raise UserError("config.missing", where="model.llm.weights", what="neither weights nor random sizes are given",
+                            fix="set model.llm.weights to a folder, or model.llm.random to config.json values")
+        ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+        return CausalLM(transformers_config({"vocab_size": tokenizer.vocab_size, **ids, **values}))
+    file = open_weights(config.weights)
+    values = read_json(Path(config.weights) / "config.json")
+    rows = next((shape[0] for name, shape in file.shapes.items() if name.endswith("embed_tokens.weight")), None)
+    llm = CausalLM(transformers_config(values, num_rows=rows), empty=True)
+    if llm.vocab_size < tokenizer.vocab_size:
+        raise UserError(
+            "weights.vocabulary", where=config.weights,
+            what=f"the tokenizer gives ids up to {tokenizer.vocab_size - 1}, the embedding has {llm.vocab_size} rows",
+            fix="tokenizer and weights are of different models",
+        )
+    dtype = torch.float32
+    ledger.add(load_file(plans.llama_plan(ties_embeddings=llm.ties_embeddings), file, {"llm": llm}, {"llm": dtype}))
+    llm.model.tie_weights()
+    return llm
+
+
+def _load_visual_files(config: MiniGPT4Config, model: VisionLanguageModel, bundle: Bundle | None,
+                       ledger: _Ledger) -> None:
+    parts = model.parts()
+    stored = bundle.stored_parts if bundle else []
+    for name, plan in _visual_plans(config).items():
+        part_config: PartConfig = getattr(config, name)
+        if part_config.weights is None or name in stored:
+            continue
+        targets = ("vision", "resampler") if name == "resampler" and "vision" not in stored else (name,)
+        wanted = {part: parts[part] for part in targets}
+        ledger.add(load_file(plan, open_weights(part_config.weights), wanted))
+
+
+def _visual_plans(config: MiniGPT4Config) -> dict[str, ConversionPlan]:
+    """The plan of each part's own file, where the part is one of the originals'."""
+    found: dict[str, ConversionPlan] = {"connector": ConversionPlan("projection", plans.PROJECTION_RULES,
+                                                                    plans.CHECKPOINT_PLAN.ignorable)}
+    if config.vision.name == "eva_vit":
+        found["vision"] = plans.eva_vit_plan(config.vision.num_hidden_layers)  # type: ignore[attr-defined]
+    if config.resampler.name == "q_former":
+        found["resampler"] = plans.BLIP2_PLAN
+    for name in ("vision", "resampler"):
+        part_config: PartConfig = getattr(config, name)
+        if part_config.weights is not None and name not in found:
+            raise UserError("config.value", where=f"model.{name}.weights", what=f"'{part_config.name}' has no file format",
+                            fix="leave it null, or give a bundle as model.ckpt")
+    return found
+
+
+def _load_checkpoint(config: MiniGPT4Config, model: VisionLanguageModel, bundle: Bundle | None, ledger: _Ledger) -> None:
+    if bundle is not None:
+        ledger.replace(load_bundle(bundle, model.parts()))
+        for part in model.parts():
+            if part not in bundle.stored_parts:
+                bundle.check_identity(part, tuple(ledger.origins.get(part, [])))
+    elif config.ckpt:
+        ledger.replace(load_file(plans.CHECKPOINT_PLAN, open_weights(config.ckpt), model.parts()))
+
+
+def _fresh(part: nn.Module) -> PartOrigin:
+    return PartOrigin("random" if any(True for _ in part.parameters()) else "none")
+
+
+def _settle(config: PartConfig, name: str, part: nn.Module, device: torch.device) -> list[str]:
+    """Freeze a part and give it its dtype; returns lines for the report where the wish was not followed."""
+    if config.freeze:
+        freeze(part)
+    else:
+        part.requires_grad_(True)
+    wanted = config.dtype
+    if wanted == "auto":
+        half = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp16"
+        wanted = half if device.type == "cuda" and config.freeze else "fp32"
+    lines = []
+    if wanted == "fp16" and device.type == "cpu":
+        lines.append(f"{name}: fp16 is a hundred times slower than fp32 on CPU, so it is kept in fp32")
+        wanted = "fp32"
+    if wanted != "fp32" and not config.freeze:
+        lines.append(f"{name}: it trains, so its weights stay in fp32 ({wanted} is left to run.precision)")
+        wanted = "fp32"
+    if name == "llm":
+        part.to(DTYPES[wanted])
+    elif wanted != "fp32":
+        halve_linear_layers(part, DTYPES[wanted])
+    return lines

@@ -1,0 +1,44 @@
+"""Who a part is: a short hash over the names, shapes and a sample of the values of its tensors.
+
+Taken from the tensors as the file holds them, before any change of dtype, so that the same weights have the same identity
+as shards, safetensors or one file. A sample suffices to tell models apart and costs seconds at 13B.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from torch import Tensor
+
+SAMPLED_VALUES = 256
+"""values hashed of each tensor, evenly spread"""
+
+
+class IdentityHash:
+    """Collects tensors in any order."""
+
+    def __init__(self) -> None:
+        self._tensors: dict[str, str] = {}
+
+    def add(self, name: str, tensor: Tensor) -> None:
+        values = tensor.detach().reshape(-1)
+        step = max(1, values.numel() // SAMPLED_VALUES)
+        sample = values[::step][: 2 * SAMPLED_VALUES].float().cpu().contiguous()
+        digest = hashlib.sha256(sample.numpy().tobytes()).hexdigest()
+        self._tensors[name] = f"{tuple(tensor.shape)}:{digest}"
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def hexdigest(self) -> str:
+        lines = "\n".join(f"{name} {value}" for name, value in sorted(self._tensors.items()))
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def identity_of(tensors: Mapping[str, Tensor]) -> str:
+    """The identity of a set of named tensors."""
+    collected = IdentityHash()
+    for name, tensor in tensors.items():
+        collected.add(name, tensor)
+    return collected.hexdigest()

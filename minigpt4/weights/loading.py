@@ -1,0 +1,98 @@
+"""Load files into the parts of a model by their plans, and report what came from where.
+
+Tensors are named `part.key`. A part whose weights come from files must be made whole; what came from where, what was left
+out and why is one line each, never hundreds of key names (U5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from minigpt4.common.errors import UserError
+from minigpt4.weights.identity import IdentityHash
+from minigpt4.weights.plan import ConversionPlan, convert, match
+from minigpt4.weights.readers import TensorFile
+
+Source = Literal["file", "bundle", "random", "none"]
+
+
+@dataclass(frozen=True)
+class PartOrigin:
+    """Where a part's weights are from. `identity` is that of the file's tensors, empty for random ones."""
+
+    source: Source
+    place: str = ""
+    identity: str = ""
+    num_tensors: int = 0
+
+    def __str__(self) -> str:
+        if self.source == "none":
+            return "no weights"
+        if self.source == "random":
+            return "random initial weights"
+        return f"{self.num_tensors} tensors from {self.place}"
+
+
+def target_shapes(parts: Mapping[str, nn.Module]) -> dict[str, tuple[int, ...]]:
+    """`part.key` -> shape of everything the parts keep (parameters and persistent buffers)."""
+    return {f"{part}.{key}": tuple(value.shape) for part, module in parts.items()
+            for key, value in module.state_dict().items()}
+
+
+def load_file(plan: ConversionPlan, file: TensorFile, parts: Mapping[str, nn.Module],
+              dtypes: Mapping[str, torch.dtype] | None = None) -> tuple[dict[str, PartOrigin], list[str]]:
+    """Load one file by its plan.
+
+    Args:
+        plan: names tensors of the parts.
+        file: the opened file.
+        parts: the parts it may fill.
+        dtypes: dtype per part for parts on the meta device, which take the file's tensors as they are.
+
+    Returns:
+        origin of each part that got a tensor, and the lines of the report.
+
+    Raises:
+        UserError: keys or shapes that do not fit; blank tensors.
+    """
+    shapes = target_shapes(parts)
+    matched = match(plan, file.shapes, shapes, where=str(file.path))
+    hashes: dict[str, IdentityHash] = {}
+    for target, tensor in convert(matched, file, shapes):
+        part, _, key = target.partition(".")
+        _refuse_blank(target, tensor, file)
+        hashes.setdefault(part, IdentityHash()).add(key, tensor)
+        _assign(parts[part], key, tensor, (dtypes or {}).get(part))
+    origins = {part: PartOrigin("file", str(file.path), h.hexdigest(), len(h)) for part, h in hashes.items()}
+    made = ", ".join(f"{part} {origin.num_tensors} tensors" for part, origin in origins.items())
+    lines = [f"{file.path}: {made}"]
+    lines += [f"  left out: {len(names)} ({reason})" for reason, names in matched.ignored.items()]
+    return origins, lines
+
+
+def _assign(module: nn.Module, key: str, tensor: Tensor, dtype: torch.dtype | None) -> None:
+    owner_name, _, leaf = key.rpartition(".")
+    owner = module.get_submodule(owner_name)
+    old = getattr(owner, leaf)
+    if old.is_meta:
+        value = tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+        setattr(owner, leaf, nn.Parameter(value.clone(), requires_grad=False))
+        return
+    with torch.no_grad():
+        old.copy_(tensor)
+
+
+def _refuse_blank(target: str, tensor: Tensor, file: TensorFile) -> None:
+    """A matrix of one value was never trained: the file is a placeholder (U4)."""
+    if tensor.ndim >= 2 and tensor.numel() > 1 and tensor.is_floating_point():
+        first = tensor.reshape(-1)[0]
+        if bool((tensor == first).all()):
+            raise UserError(
+                "weights.blank", where=str(file.path), what=f"'{target}' holds nothing but {first.item():g}",
+                fix="these are blank weights; download the file again",
+            )
