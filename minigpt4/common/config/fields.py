@@ -63,6 +63,17 @@ def summary_of(config_class: type) -> str:
     return " ".join(inspect.cleandoc(text).split("\n\n")[0].split())
 
 
+def default_names(config_class: type) -> dict[str, Any]:
+    """The names of the parts that a config takes by default: {"vision": {"name": "eva_vit"}}."""
+    names: dict[str, Any] = {}
+    for key, info in fields_of(config_class).items():
+        if info.registry is not None and hasattr(info.default, "name"):
+            names[key] = {"name": info.default.name}
+        elif dataclasses.is_dataclass(info.default) and (below := default_names(type(info.default))):
+            names[key] = below
+    return names
+
+
 def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default_factory() if field.default_factory is not MISSING else field.default
 

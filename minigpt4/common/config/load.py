@@ -1,0 +1,249 @@
+"""A YAML and options become one typed `Config`, in the original's merge order (facts/minigpt4.md §5.1).
+
+model: packaged YAML of arch and model_type < the user's. Each data set: packaged YAML of its `type` < the user's.
+run: the user's only. Options come last; one that changes arch, model_type or a data set's type also changes the
+packaged YAML (the original forgot that). Knows no recipe: classes come from the registries.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from minigpt4.common import registry
+from minigpt4.common.config.fields import default_names
+from minigpt4.common.config.layers import KeyPath, Layer, Origin, dotted, interpolated, merge, read_options, read_yaml
+from minigpt4.common.config.original import translated, without, without_retired
+from minigpt4.common.config.typed import FAILED, Report, make_dataclass
+from minigpt4.common.errors import UserError, nearest
+
+SECTIONS = ("model", "datasets", "run")
+RETIRED_SECTIONS = {
+    "preprocess": "processors stand in the `datasets` section",
+    "env": "nothing is cached in a folder of its own",
+}
+DEFAULT_TYPE = "default"
+DEFAULT_RUNNER = "runner_base"
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that a YAML says, typed; a section that was not asked for or not written is None or empty."""
+
+    model: Any = None
+    """instance of the recipe's `Config`"""
+    datasets: dict[str, Any] = field(default_factory=dict)
+    """name -> instance of its builder's `Config`, in the order of the YAML"""
+    run: Any = None
+    """instance of the runner's `Config`"""
+    builders: dict[str, str] = field(default_factory=dict)
+    """name of a data set -> registered builder, the same word unless `builder:` says otherwise"""
+    imports: tuple[str, ...] = ()
+    """modules imported for their registrations"""
+    origins: dict[KeyPath, Origin] = field(default_factory=dict)
+    """where each given value was written; what is absent is a default"""
+    source: Path | None = None
+    """the YAML"""
+
+    def origin(self, key: str) -> str:
+        """Where the value of a dotted key was written: 'train.yaml:7', '--options …' or 'default'."""
+        return str(self.origins.get(tuple(key.split(".")), Origin()))
+
+
+def load_config(path: str | Path, options: Sequence[str] = (), *, sections: Sequence[str] = SECTIONS) -> Config:
+    """Read, merge, type and check a run YAML.
+
+    Args:
+        path: the YAML.
+        options: `a.b=c` or the pair form `a.b`, `c`; they win over the YAML.
+        sections: the sections that are wanted; others are not looked at.
+    Raises:
+        UserErrors: every unknown key, wrong type, unknown name, placeholder and absent path, one sentence each.
+        UserError: where the YAML or an option cannot be read at all.
+    """
+    return _load(Path(path), options, sections, check_paths=True)
+
+
+def load_fragment(path: str | Path, options: Sequence[str] = ()) -> Config:
+    """Like `load_config` for a YAML that is looked at, not run: placeholders, absent paths and sections may stay."""
+    written = {*read_yaml(Path(path)).values, *read_options(options).values}
+    return _load(Path(path), options, [section for section in SECTIONS if section in written], check_paths=False)
+
+
+def _load(path: Path, options: Sequence[str], sections: Sequence[str], *, check_paths: bool) -> Config:
+    file = read_yaml(path)
+    imports = _imports(file)
+    report = Report(Layer(), check_paths)
+    user = [_known_sections(file, report), _known_sections(read_options(options), report)]
+    report.raise_if_any()
+    layers: list[Layer] = []
+    if "model" in sections:
+        layers += _model_layers(user, report)
+    names = _dataset_names(user) if "datasets" in sections else []
+    for name in names:
+        layers += _dataset_layers(name, user, report)
+    if "run" in sections:
+        layers += _run_layers(user, report)
+    report.layer = interpolated(merge([Layer({}, {(): Origin(path)}), *layers]))
+    config = _typed(report, sections, names)
+    report.raise_if_any()
+    return Config(**config, imports=imports, origins=report.layer.origins, source=path)
+
+
+def _imports(file: Layer) -> tuple[str, ...]:
+    names = file.get(("imports",), [])
+    where = str(file.origin(("imports",)))
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError("config.type", where=where, what="imports should be a list of modules",
+                        fix="write imports: [my_package.my_module]")
+    registry.import_modules(names, where=where)
+    return tuple(names)
+
+
+def _known_sections(layer: Layer, report: Report) -> Layer:
+    layer = without_retired(layer, (), RETIRED_SECTIONS)
+    for key in list(layer.values):
+        if key == "imports":
+            layer = without(layer, (key,))
+        elif key not in SECTIONS:
+            report.errors.append(UserError(
+                "config.unknown_key", where=str(layer.origin((key,))), what=f"{key} is unknown",
+                fix=nearest(key, [*SECTIONS, "imports"]),
+            ))
+        elif not isinstance(layer.values[key], Mapping | None):
+            report.errors.append(UserError("config.type", where=str(layer.origin((key,))), what=f"{key} holds no keys",
+                                           fix="write them below it, indented"))
+    return layer
+
+
+# --- layers of a section, lowest first ---
+
+
+def _model_layers(user: list[Layer], report: Report) -> list[Layer]:
+    given = merge(user)
+    arch = given.get(("model", "arch"))
+    recipe = _registered(registry.recipes, arch, given, ("model", "arch"), report)
+    if recipe is None:
+        return []
+    model_type = given.get(("model", "model_type"), _default_of(recipe, "model_type"))
+    packaged = _packaged(recipe, model_type, given, ("model", "model_type"), report).part("model")
+    return _translated([packaged, *(layer.part("model") for layer in user)], ("model",), recipe, report)
+
+
+def _dataset_names(user: list[Layer]) -> list[str]:
+    return list(merge(user).get(("datasets",)) or {})
+
+
+def _dataset_layers(name: str, user: list[Layer], report: Report) -> list[Layer]:
+    path = ("datasets", name)
+    given = merge(user)
+    builder_name = given.get((*path, "builder"), name)
+    at = (*path, "builder") if given.get((*path, "builder")) else path
+    builder = _registered(registry.builders, builder_name, given, at, report)
+    if builder is None:
+        return []
+    kind = given.get((*path, "type"), DEFAULT_TYPE)
+    packaged = Layer()
+    if builder.default_yaml and (kind != DEFAULT_TYPE or kind in builder.default_yaml):
+        packaged = _packaged(builder, kind, given, (*path, "type"), report)
+        packaged = packaged.moved(("datasets", builder_name), path)
+    return _translated([packaged, *(layer.part(*path) for layer in user)], path, builder, report)
+
+
+def _run_layers(user: list[Layer], report: Report) -> list[Layer]:
+    given, at = merge(user), ("run", "runner")
+    runner = _registered(registry.runners, given.get(at, DEFAULT_RUNNER), given, at, report)
+    return [] if runner is None else _translated([layer.part("run") for layer in user], ("run",), runner, report)
+
+
+def _translated(layers: list[Layer], path: KeyPath, owner: Any, report: Report) -> list[Layer]:
+    """Each layer in today's keys; `owner` is the recipe, builder or runner that brings the tables.
+
+    The names of the default parts come first: a layer that names another part starts it anew.
+    """
+    retired = getattr(owner, "retired_keys", {})
+    original = getattr(owner, "original_keys", {})
+    names: dict[str, Any] = default_names(owner.Config)
+    for key in reversed(path):
+        names = {key: names}
+    today = [translated(without_retired(layer, path, retired), path, original, report.errors) for layer in layers]
+    return [Layer(names), *today]
+
+
+def _registered(kinds: registry.Registry[Any], name: Any, given: Layer, at: KeyPath, report: Report) -> Any:
+    if isinstance(name, str) and name in kinds:
+        return kinds.get(name)
+    known = ", ".join(kinds.names())
+    what = f"{dotted(at)} names no {kinds.kind}" if name is None else f"{dotted(at)}: unknown {kinds.kind} '{name}'"
+    fix = f"known: {known}" if name is None else nearest(str(name), kinds.names())
+    report.errors.append(UserError("registry.unknown", where=str(given.origin(at)), what=what, fix=fix))
+    return None
+
+
+def _default_of(owner: Any, key: str) -> Any:
+    return getattr(owner.Config, key, None)
+
+
+def _packaged(owner: Any, kind: Any, given: Layer, at: KeyPath, report: Report) -> Layer:
+    """The packaged YAML that a recipe or builder names for a model_type or type."""
+    if kind in owner.default_yaml:
+        return read_yaml(beside(owner, owner.default_yaml[kind]))
+    report.errors.append(UserError("config.value", where=str(given.origin(at)), what=f"{dotted(at)} is '{kind}'",
+                                   fix=nearest(str(kind), list(owner.default_yaml))))
+    return Layer()
+
+
+def beside(owner: Any, relative: str) -> Path:
+    """A default YAML: beside the file of the class that names it, else below `configs/` of its package."""
+    module = importlib.import_module(owner.__module__)
+    candidates = [Path(module.__file__ or "").parent / relative]
+    package = importlib.import_module(owner.__module__.partition(".")[0])
+    if package.__file__:
+        candidates.append(Path(package.__file__).parent / "configs" / relative)
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise UserError("config.file", where=f"{owner.__module__}.{owner.__qualname__}",
+                    what=f"its default YAML '{relative}' is not there", fix=f"put it at {candidates[0]}")
+
+
+# --- typing of the merged values ---
+
+
+def _typed(report: Report, sections: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    config: dict[str, Any] = {"datasets": {}, "builders": {}}
+    if "model" in sections and (arch := report.layer.get(("model", "arch"))) in registry.recipes:
+        config["model"] = _section(("model",), registry.recipes.get(arch), report)
+    for name in names:
+        path = ("datasets", name)
+        if (builder_name := report.layer.get((*path, "builder"), name)) in registry.builders:
+            config["builders"][name] = builder_name
+            config["datasets"][name] = _section(path, registry.builders.get(builder_name), report)
+    runner_name = report.layer.get(("run", "runner"), DEFAULT_RUNNER)
+    if "run" in sections and runner_name in registry.runners:
+        config["run"] = _section(("run",), registry.runners.get(runner_name), report)
+    return config
+
+
+def _section(path: KeyPath, owner: Any, report: Report) -> Any:
+    values = report.layer.get(path)
+    values = {} if values is None else values
+    if isinstance(values, Mapping):
+        values = _completed(values, path, owner)
+    also_known = (*getattr(owner, "original_keys", {}), *getattr(owner, "retired_keys", {}))
+    made = make_dataclass(owner.Config, values, path, report, also_known=also_known)
+    return None if made is FAILED else made
+
+
+def _completed(values: Mapping[str, Any], path: KeyPath, owner: Any) -> dict[str, Any]:
+    """What only chose a builder or YAML is taken out, the behaviour that an original YAML means is put in."""
+    known = owner.Config.__dataclass_fields__
+    if path[0] == "datasets":
+        return {key: value for key, value in values.items() if key in known or key not in ("builder", "type")}
+    if path[0] == "model" and "behaviour" in known and values.get("behaviour") is None:
+        model_type = values.get("model_type", _default_of(owner, "model_type"))
+        return {**values, "behaviour": owner.behaviour_of(values["arch"], model_type)}
+    return dict(values)
