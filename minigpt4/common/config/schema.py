@@ -17,6 +17,11 @@ from minigpt4.common.config.write import plain
 Schema = dict[str, Any]
 
 SIMPLE = {int: "integer", float: "number", str: "string", bool: "boolean", type(None): "null", Path: "string"}
+CHOOSERS = {
+    "builder": "registered builder; absent = the data set's name",
+    "type": "which packaged YAML the values start from",
+}
+"""keys of a data set that the engine reads itself"""
 
 
 def config_schema() -> Schema:
@@ -61,8 +66,8 @@ def _owner(owner: Any, defs: dict[str, Schema]) -> Schema:
 def _dataset(builder: Any, defs: dict[str, Schema]) -> Schema:
     reference = _owner(builder, defs)
     properties = defs[builder.Config.__name__]["properties"]
-    properties.setdefault("type", {"type": "string", "description": "which packaged YAML the values start from"})
-    properties.setdefault("builder", {"type": "string", "description": "registered builder; absent = the data set's name"})
+    for key, meaning in CHOOSERS.items():
+        properties.setdefault(key, {"type": "string", "description": meaning})
     return reference
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.common.config.toys import register_toys
 
 from minigpt4.common.config import Config, load_config
+from tests.common.config.toys import register_toys
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.common.config.toys import SmallEncoder, ToyDataConfig, WideEncoder
 
 from minigpt4.common.config import Config, load_config, load_fragment, resolved_yaml
 from minigpt4.common.errors import UserError, UserErrors
+from tests.common.config.toys import SmallEncoder, ToyDataConfig, WideEncoder
 
 Load = Callable[..., Config]
 MODEL = "model: {arch: toy, llm: ./llm}\n"
@@ -66,7 +66,8 @@ def test_every_value_knows_its_origin(load: Load) -> None:
 
 
 def test_original_keys_mean_what_they_meant(load: Load) -> None:
-    config = load(MODEL + "  ", "model.image_size=4", "model.encoder=eva", "model.freeze_vit=False", sections=("model",))
+    options = ("model.image_size=4", "model.encoder=eva", "model.freeze_vit=False")
+    config = load(MODEL, *options, sections=("model",))
     assert config.model.vision == SmallEncoder(size=4, freeze=False)
 
 

@@ -1,0 +1,80 @@
+"""Where recorded truth and photographs lie, and an environment in which every run is alike.
+
+The only file that knows the folders ORACLES and DATA: the environment variable, else `../shared`, else the small
+copies in tests/fixtures. A folder that is absent or holds nothing fails the tests that ask for it; none skips.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import pytest  # noqa: E402  (the environment must be set before anything reads it)
+
+TESTS = Path(__file__).resolve().parent
+PROJECT = TESTS.parent
+
+
+def _folder(variable: str, name: str) -> Path:
+    if variable in os.environ:
+        return Path(os.environ[variable]).resolve()
+    shared = PROJECT.parent / "shared" / name
+    return shared if shared.is_dir() else TESTS / "fixtures" / name
+
+
+ORACLES = _folder("ORACLES", "oracles")
+DATA = _folder("DATA", "data")
+
+
+def pytest_report_header() -> list[str]:
+    return [f"oracles: {ORACLES}", f"data: {DATA}"]
+
+
+def _existing(folder: Path, variable: str) -> Path:
+    if not folder.is_dir() or not any(folder.iterdir()):
+        pytest.fail(f"{folder} is absent or empty: set {variable} to the folder that tests should read")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def oracles() -> Path:
+    """The folder of recorded cases, one folder a system inside."""
+    return _existing(ORACLES, "ORACLES")
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of photographs."""
+    return _existing(DATA, "DATA")
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The root of the checkout."""
+    return PROJECT
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Sums are added in one order: the same numbers on every machine and beside any load."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`case` runs over the recorded cases that a test's marker `cases("minigpt4", "loss_*")` names.
+
+    A pattern that meets no file becomes one test that fails and names it.
+    """
+    marker = metafunc.definition.get_closest_marker("cases")
+    if marker is None or "case" not in metafunc.fixturenames:
+        return
+    system, *patterns = marker.args
+    folder = ORACLES / system / "cases"
+    names = sorted({file.stem for pattern in patterns for file in folder.glob(f"{pattern}.*") if file.stem[0] != "."})
+    metafunc.parametrize("case", names or [f"NO_CASE_{'_'.join(patterns)}"])
