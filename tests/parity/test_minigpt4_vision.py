@@ -1,0 +1,107 @@
+"""ViT, Q-Former, projected tokens, the variant without Q-Former, interpolation (fp32, CPU)."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.parity import minigpt4_folder as oracle
+
+
+def _close(found: torch.Tensor, recorded: torch.Tensor, tolerance: float) -> None:
+    torch.testing.assert_close(found, recorded, atol=tolerance, rtol=0)
+
+
+def test_vit_and_every_block() -> None:
+    case = oracle.read_case("vit")
+    vision = oracle.model().model.parts()["vision"]
+    names = case.values.get("images") or oracle.read_case("pixels_eval").values["images"]
+    recorded = case.tensors
+    blocks: list[torch.Tensor] = []
+    hooks = [layer.register_forward_hook(lambda *got: blocks.append(got[-1][0] if isinstance(got[-1], tuple) else got[-1]))
+             for layer in vision.model.encoder.layers]
+    with torch.no_grad():
+        pixels = oracle.pixels(names[: len(recorded["features"])])
+        normed = vision({"pixel_values": pixels})["tokens"]
+    for hook in hooks:
+        hook.remove()
+    _close(normed, recorded["ln_vision"], 2e-5)
+    _close(blocks[-1], recorded["features"], 2e-5)
+    for number, block in enumerate(blocks):
+        expected = recorded[f"block{number}_first2"]
+        _close(block[: len(expected)], expected, 2e-5)
+
+
+def test_q_former_layer_by_layer() -> None:
+    case = oracle.read_case("qformer")
+    loaded = oracle.model()
+    parts = loaded.model.parts()
+    with torch.no_grad():
+        image_tokens = parts["vision"]({"pixel_values": oracle.pixels(case.values["images"])})["tokens"]
+        resampler = parts["resampler"]
+        queries = resampler.query_tokens.expand(len(image_tokens), -1, -1)
+        out = resampler.model(query_embeds=queries, encoder_hidden_states=image_tokens, output_hidden_states=True)
+        projected = parts["connector"]({"tokens": out.last_hidden_state})["tokens"]
+    hidden = [out.hidden_states[n] for n in range(len(out.hidden_states))]
+    compared = 0
+    for number, state in enumerate(hidden):
+        expected = case.tensors.get(f"hidden{number}_first2")
+        if expected is not None:
+            _close(state[: len(expected)], expected, 1e-5)
+            compared += 1
+    assert compared == sum(name.startswith("hidden") for name in case.tensors)
+    _close(out.last_hidden_state, case.tensors["last_hidden_state"], 1e-5)
+    _close(projected, case.tensors["projected"], 1e-5)
+
+
+def test_frozen_parts_stay_in_eval_mode() -> None:
+    flags = oracle.read_case("qformer").values["training_flags"]
+    parts = oracle.model().model.train().parts()
+    names = {"visual_encoder": "vision", "ln_vision": "vision", "Qformer": "resampler", "llama_proj": "connector"}
+    assert {theirs: parts[ours].training for theirs, ours in names.items()} == {n: flags[n] for n in names}
+
+
+def test_without_q_former() -> None:
+    case = oracle.read_case("noqformer_tokens")
+    loaded = oracle.model(q_former=False)
+    with torch.no_grad():
+        tokens = loaded.model.encode_images(oracle.pixels(case.values["images"]))
+    assert tokens.shape[1] == case.values["merged_tokens"]
+    _close(tokens, case.tensors["projected"], 1e-5)
+
+
+def test_interpolated_positions() -> None:
+    case = oracle.read_case("interp")
+    loaded = oracle.model(image_size=case.values["model_size"])
+    vision = loaded.model.parts()["vision"]
+    _close(vision.model.embeddings.position_embedding.detach(), case.tensors["pos_embed"], 2e-5)
+    with torch.no_grad():
+        _close(loaded.model.encode_images(case.tensors["pixels"]), case.tensors["projected"], 2e-5)
+
+
+def test_interpolated_positions_without_q_former() -> None:
+    case = oracle.read_case("interp_noqformer")
+    loaded = oracle.model(q_former=False, image_size=case.values["model_size"])
+    pixels = oracle.read_case("interp").tensors["pixels"]
+    with torch.no_grad():
+        _close(loaded.model.encode_images(pixels), case.tensors["projected"], 2e-5)
+
+
+def test_trainable_names_and_shapes() -> None:
+    """`model_keys`: what trains, and the shape of every parameter that ours shares with the original's."""
+    recorded = oracle.read_case("model_keys").values
+    loaded = oracle.model()
+    trainable = {name for name, value in loaded.model.named_parameters() if value.requires_grad}
+    assert {name.rsplit(".", 1)[-1] for name in trainable} == {n.rsplit(".", 1)[-1] for n in recorded["requires_grad"]}
+    language_model = {f"llama_model.{name}": list(value.shape) for name, value in loaded.model.llm.model.named_parameters()}
+    expected = {name: shape for name, shape in recorded["parameters"].items() if name.startswith("llama_model.")}
+    assert language_model == expected
+
+
+@pytest.mark.parametrize("size", [28, 70])
+def test_another_image_size_is_refused(size: int) -> None:
+    loaded = oracle.model()
+    if size == loaded.image_spec.size:
+        size += 14
+    with pytest.raises(ValueError, match="was built for"):
+        loaded.model.encode_images(torch.zeros(1, 3, size, size))
