@@ -254,17 +254,17 @@ def _found(value: Any, info: FieldInfo, path: KeyPath, report: Report) -> Any:
     file = report.layer.origin(path).file
     place, complaint = find_path(text, info.path or "any", file.parent if file else None)
     if complaint and not (info.hub and "/" not in text):
-        return report.add("config.path", path, f"is '{text}', which {complaint}", _wanted(info))
+        return report.add("config.path", path, f"is '{text}', which {complaint}", f"give its path{_meaning(info)}")
     return type(value)(place)
 
 
 def _placeholder(text: str, info: FieldInfo, path: KeyPath, report: Report) -> object:
     return report.add("config.placeholder", path, f"still has the placeholder '{text}'",
-                      f"{_wanted(info)}, there or with --options {dotted(path)}=PATH")
+                      f"put a path there or give --options {dotted(path)}=PATH{_meaning(info)}")
 
 
-def _wanted(info: FieldInfo) -> str:
-    return f"give the path of: {info.help}" if info.help else "give its path"
+def _meaning(info: FieldInfo) -> str:
+    return f" ({info.help})" if info.help else ""
 
 
 def _shown(value: Any) -> str:

@@ -34,7 +34,7 @@ TYPOS = [
     ("arch: toy", "arch: tooy", "run.yaml:2: model.arch: unknown model arch 'tooy'; did you mean 'toy'?"),
     ("llm: ./llm", "lllm: ./llm", "run.yaml:3: model.lllm is unknown; did you mean 'llm'?"),
     ("llm: ./llm", "llm: ./lm", "run.yaml:3: model.llm is './lm', which does not exist; "
-     "give the path of: folder of the language model"),
+     "give its path (folder of the language model)"),
     ("    size: 4", "    sise: 4", "run.yaml:5: model.vision.sise is unknown; did you mean 'size'?"),
     ("    size: 4", "    name: smal", "run.yaml:5: model.vision.name is 'smal', an unknown toy encoder; "
      "did you mean 'small'?"),
@@ -79,7 +79,7 @@ def test_all_mistakes_are_told_together(load: Load) -> None:
     placeholder = next(sentence for sentence in told if "toy_one.yaml:4" in sentence)
     assert placeholder.endswith(
         "model.llm still has the placeholder 'please set this value to the folder of a language model'; "
-        "give the path of: folder of the language model, there or with --options model.llm=PATH"
+        "put a path there or give --options model.llm=PATH (folder of the language model)"
     )
 
 

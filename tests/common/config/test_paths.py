@@ -40,7 +40,7 @@ def test_U1_all_absent_paths_are_told_together(load: Load) -> None:
         load("model: {arch: toy, llm: ./no, vision: {weights: llm}}\ndatasets: {toy_data: {}}",
              sections=("model", "datasets"))
     told = str(caught.value)
-    assert "run.yaml:1: model.llm is './no', which does not exist; give the path of: folder of the language" in told
+    assert "run.yaml:1: model.llm is './no', which does not exist; give its path (folder of the language" in told
     assert "run.yaml:1: model.vision.weights is 'llm', which is a folder, not a file" in told
     assert "datasets.toy_data.build_info.storage still has the placeholder '/path/to/toys/{00000..00010}.tar'" in told
 

@@ -1,0 +1,13 @@
+"""The two arguments by which every command takes a config, spelled as in the original."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_config_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """`--cfg-path YAML` and `--options KEY=VALUE …`."""
+    parser.add_argument("--cfg-path", type=Path, required=required, metavar="YAML", help="the config")
+    parser.add_argument("--options", nargs="+", default=[], metavar="KEY=VALUE",
+                        help="keys changed, e.g. run.init_lr=3e-5 (or in pairs: run.init_lr 3e-5)")

@@ -1,0 +1,103 @@
+"""The door of the command line: finds the command's file, runs it, tells a person's mistake in one sentence.
+
+A command is a file of this folder with `HELP` (one sentence), `EXAMPLES` (two commands that run as printed),
+`add_arguments(parser)` and `run(arguments) -> exit status`. Files that begin with `_` are no commands. A command's
+file is imported only when it is called, and imports what is heavy inside `run`: every `--help` is at once there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from minigpt4 import __version__
+from minigpt4.common.errors import UserError, nearest
+
+FOLDER = Path(__file__).parent
+USER_MISTAKE = 2
+INTERRUPTED = 130
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run `minigpt4 WORDS…`; returns the exit status. The only place where a `UserError` ends."""
+    words = list(sys.argv[1:] if words is None else words)
+    _log_to_terminal()
+    try:
+        return _run(words)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return USER_MISTAKE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _log_to_terminal() -> None:
+    """One process speaks; of the others only warnings are heard."""
+    first = os.environ.get("RANK", "0") == "0"
+    logging.basicConfig(level=logging.INFO if first else logging.WARNING, format="%(message)s", stream=sys.stderr)
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if words[0] == "--version":
+        print(f"minigpt4 {__version__}")
+        return 0
+    command = _command(words[0])
+    return int(command.run(parser_of(words[0], command).parse_args(words[1:])))
+
+
+def commands() -> list[str]:
+    """The names of all commands, by their files."""
+    names = (file.stem for file in FOLDER.glob("*.py") if file.stem != "main" and not file.stem.startswith("_"))
+    return sorted(name.replace("_", "-") for name in names)
+
+
+def _command(name: str) -> ModuleType:
+    if name not in commands():
+        raise UserError("cli.unknown", where="minigpt4", what=f"unknown command '{name}'", fix=nearest(name, commands()))
+    return importlib.import_module(f"minigpt4.cli.{_module(name)}")
+
+
+def _module(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def parser_of(name: str, command: ModuleType) -> argparse.ArgumentParser:
+    """The parser of a command; its help ends with the command's examples."""
+    parser = argparse.ArgumentParser(
+        prog=f"minigpt4 {name}", description=command.HELP, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n" + "\n".join(f"  {example}" for example in command.EXAMPLES),
+    )
+    command.add_arguments(parser)
+    return parser
+
+
+def _overview() -> str:
+    lines = ["usage: minigpt4 COMMAND …", "", "Images become tokens of a conversation.", "", "commands:"]
+    lines += [f"  {name:<10} {_help_of(name)}" for name in commands()]
+    lines += ["", "examples:", "  minigpt4 train --help", "  minigpt4 configs list"]
+    return "\n".join(lines)
+
+
+def _help_of(name: str) -> str:
+    """The command's HELP, read without importing it."""
+    for node in ast.parse((FOLDER / f"{_module(name)}.py").read_text(encoding="utf-8")).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        names = [target.id for target in targets if isinstance(target, ast.Name)]
+        if "HELP" in names and isinstance(value := getattr(node, "value", None), ast.Constant):
+            return str(value.value)
+    return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
