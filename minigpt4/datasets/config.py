@@ -1,4 +1,4 @@
-"""The `datasets:` section of a YAML, one `DatasetConfig` per data set: the original's keys (facts/minigpt4.md §5.3) and ours."""
+"""The `datasets:` section of a YAML, a `DatasetConfig` each: the original's keys (facts/minigpt4.md §5.3) and ours."""
 
 from __future__ import annotations
 

@@ -1,0 +1,90 @@
+"""From positions to batches: read, render, open images; what fails leaves a hole with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from minigpt4.common.seeds import seed_for
+from minigpt4.datasets.collate import Row, collate
+from minigpt4.processors.images import ImageProcessor
+from minigpt4.processors.opening import ImageError
+from minigpt4.records.batches import Batch, Rendered
+from minigpt4.records.conversations import Conversation, Sample, Unreadable
+
+
+class SampleRenderer(Protocol):
+    """What the loader asks of `conversation.renderer.Renderer`."""
+
+    @property
+    def pad_token_id(self) -> int: ...
+
+    @property
+    def tokens_per_image(self) -> int: ...
+
+    @property
+    def prompt_per(self) -> Literal["sample", "batch"]: ...
+
+    def render(self, conversation: Conversation, draw: int) -> Rendered: ...
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A sample on its way into a batch: what stands at a position of the order."""
+
+    position: int
+    dataset: str
+    sample: Sample | Unreadable
+
+
+@dataclass(frozen=True)
+class BatchMaker:
+    """Makes batches of drawn samples; everything random is a function of (seed, position) or (seed, step).
+
+    Args:
+        renderer: conversation -> ids, labels, slots.
+        image_processors: by name of the data set; text-only data sets need none.
+        seed: of prompts and of random crops.
+    """
+
+    renderer: SampleRenderer
+    image_processors: Mapping[str, ImageProcessor]
+    seed: int
+
+    def make(self, step: int, drawn: Iterable[Drawn]) -> Batch:
+        """One micro-batch. Unreadable and unsupervised samples are named in it and have no row."""
+        rows: list[Row] = []
+        unreadable: list[Unreadable] = []
+        unsupervised: list[str] = []
+        for each in drawn:
+            if isinstance(each.sample, Unreadable):
+                unreadable.append(each.sample)
+                continue
+            rendered = self.renderer.render(each.sample.conversation, self._prompt_draw(step, each.position))
+            if not rendered.num_supervised:
+                unsupervised.append(each.sample.id)
+                continue
+            try:
+                rows.append(Row(each.sample.id, rendered, self._images(each, each.sample)))
+            except ImageError as error:
+                unreadable.append(Unreadable(each.sample.id, each.sample.source, error.what, error.code))
+        return collate(
+            rows, pad_token_id=self.renderer.pad_token_id, tokens_per_image=self.renderer.tokens_per_image,
+            unreadable=unreadable, unsupervised=unsupervised,
+        )
+
+    def _prompt_draw(self, step: int, position: int) -> int:
+        """The originals draw one prompt for a whole batch (facts/minigpt4.md §3.6)."""
+        number = step if self.renderer.prompt_per == "batch" else position
+        return seed_for(self.seed, "prompt", number)
+
+    def _images(self, drawn: Drawn, sample: Sample) -> tuple[Tensor, ...]:
+        if not sample.conversation.images:
+            return ()
+        generator = torch.Generator().manual_seed(seed_for(self.seed, "image", drawn.position))
+        process = self.image_processors[drawn.dataset]
+        return tuple(process(ref, generator) for ref in sample.conversation.images)

@@ -1,0 +1,1 @@
+"""One file a data set: its name, its config, and which shared reader reads it."""

@@ -1,0 +1,19 @@
+"""CC3M, CC12M and SBU pairs with BLIP's synthetic captions: stage 1 (facts/minigpt4.md §4.1, §4.2)."""
+
+from __future__ import annotations
+
+from minigpt4.common.registry import builders
+from minigpt4.datasets.captioned_shards import CaptionSource, captioned_shards
+from minigpt4.datasets.config import DatasetConfig
+
+
+@builders.register("cc_sbu")
+class CcSbu:
+    """img2dataset tars; captions cleaned by the text processor."""
+
+    Config = DatasetConfig
+    default_yaml = {"default": "datasets/cc_sbu/defaults.yaml"}
+
+    @staticmethod
+    def build(config: DatasetConfig, split: str, name: str = "cc_sbu") -> CaptionSource:
+        return captioned_shards(name, config, split)

@@ -1,0 +1,43 @@
+"""Text without images, for language models: a .txt with one text a line, or a .jsonl of {"text": …}."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minigpt4.common.errors import UserError
+from minigpt4.common.registry import builders
+from minigpt4.datasets.config import DatasetConfig
+from minigpt4.datasets.dataset import RecordDataset, checked_caption
+from minigpt4.datasets.formats.lines import JsonLines, TextLines
+from minigpt4.processors.captions import TextProcessor
+from minigpt4.records.conversations import Conversation, Turn
+
+
+@builders.register("plain_text")
+class PlainText:
+    """`build_info.storage` is the file; every text is one answer without a question."""
+
+    Config = DatasetConfig
+    default_yaml: dict[str, str] = {}
+
+    @staticmethod
+    def build(config: DatasetConfig, split: str, name: str = "plain_text") -> RecordDataset:
+        path = Path(config.build_info.at(split).storage)
+        if not path.is_file():
+            raise UserError("data.file", where=str(path), what="is no file", fix="give a .txt or a .jsonl")
+        records = JsonLines.open(path) if path.suffix == ".jsonl" else TextLines.open(path)
+        return RecordDataset(name, records, TextRecords(config.text_processor.of(split)))
+
+
+@dataclass(frozen=True)
+class TextRecords:
+    """Reads one text."""
+
+    text_processor: TextProcessor
+
+    def __call__(self, record: Any) -> Conversation:
+        text = record.get("text") if isinstance(record, Mapping) else record
+        return Conversation((Turn("assistant", self.text_processor(checked_caption(text))),))

@@ -1,0 +1,99 @@
+"""What every data set is to the loader: a length and samples by number, nothing else.
+
+A sample that cannot be read is an `Unreadable` in its place; only mistakes that concern all samples raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from minigpt4.common.errors import UserError
+from minigpt4.records.conversations import IMAGE_MARK, Conversation, Sample, Unreadable
+
+
+class IndexedDataset(Protocol):
+    """Samples by number. Opens files when asked for a sample, so that it can be sent to worker processes."""
+
+    name: str
+    damaged: Sequence[Unreadable]
+    """files of which a part is lost (cut shards): told once, the rest is used"""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int) -> Sample | Unreadable: ...
+
+
+class Records(Protocol):
+    """Lines or items of a file. `place` is for error sentences: 'captions.jsonl:12'."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int) -> Any: ...
+
+    def place(self, number: int) -> str: ...
+
+
+@dataclass(frozen=True)
+class RecordDataset:
+    """Records of a file, each read as one conversation."""
+
+    name: str
+    records: Records
+    read: Callable[[Any], Conversation]
+    """raises `UserError` where a record is not as it should be"""
+    damaged: Sequence[Unreadable] = ()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, number: int) -> Sample | Unreadable:
+        place = self.records.place(number)
+        identity = f"{self.name}/{number}"
+        try:
+            record = self.records[number]
+            return Sample(record_id(record) or identity, place, self.read(record))
+        except UserError as error:
+            return Unreadable(identity, error.where or place, error.what, error.code)
+
+
+@dataclass(frozen=True)
+class FirstSamples:
+    """Only the first so many samples of a data set."""
+
+    dataset: IndexedDataset
+    count: int
+
+    @property
+    def name(self) -> str:
+        return self.dataset.name
+
+    @property
+    def damaged(self) -> Sequence[Unreadable]:
+        return self.dataset.damaged
+
+    def __len__(self) -> int:
+        return min(self.count, len(self.dataset))
+
+    def __getitem__(self, number: int) -> Sample | Unreadable:
+        return self.dataset[number]
+
+
+def record_id(record: Any) -> str:
+    """The id that a record brings itself; empty where it has none."""
+    if not isinstance(record, Mapping):
+        return ""
+    own = record.get("id", record.get("image_id"))
+    return "" if own is None else str(own)
+
+
+def checked_caption(caption: object) -> str:
+    """A caption that can be learned. Raises `UserError` where there is none."""
+    if not isinstance(caption, str):
+        raise UserError("data.caption", what="no caption")
+    if not caption.strip():
+        raise UserError("data.caption", what="caption is empty after stripping white space")
+    if IMAGE_MARK in caption:
+        raise UserError("data.caption", what=f"caption holds {IMAGE_MARK}, the mark of an image")
+    return caption

@@ -1,0 +1,99 @@
+"""Image-caption pairs in local tars, as img2dataset writes them: KEY.jpg (or any image type), KEY.json, KEY.txt.
+
+The caption is `json["caption"]`, or the txt where the json has none; it goes through the text processor.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from minigpt4.common.config.paths import expand_shards
+from minigpt4.common.errors import UserError
+from minigpt4.datasets.dataset import checked_caption
+from minigpt4.datasets.formats.tar_index import ShardIndex, index_shards, shard_name
+from minigpt4.processors.captions import TextProcessor
+from minigpt4.records.conversations import Sample, Unreadable, caption_conversation
+from minigpt4.records.images import ImageRef
+
+
+@dataclass(frozen=True)
+class ShardDataset:
+    """The samples of an index, in the order of shards and members."""
+
+    name: str
+    index: ShardIndex
+    text_processor: TextProcessor
+
+    @property
+    def damaged(self) -> Sequence[Unreadable]:
+        return self.index.damaged
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, number: int) -> Sample | Unreadable:
+        shard, key = self.index.shard_of(number), self.index.key_of(number)
+        identity, source = f"{shard.stem}/{key}", f"{shard_name(shard)}, member {key}"
+        try:
+            caption = caption_of(self._read(number, "json"), self._read(number, "txt"))
+            image = self._image(number, shard, source)
+            return Sample(identity, source, caption_conversation(image, self.text_processor(caption)))
+        except UserError as error:
+            return Unreadable(identity, source, error.what, error.code)
+
+    def _image(self, number: int, shard: Path, source: str) -> ImageRef:
+        where = self.index.range_of(number, "image")
+        if where is None:
+            raise UserError("data.no_image", what="no image beside its caption")
+        return ImageRef(path=shard, offset=where[0], length=where[1], name=source)
+
+    def _read(self, number: int, part: str) -> bytes | None:
+        where = self.index.range_of(number, part)
+        if where is None:
+            return None
+        try:
+            with open(self.index.shard_of(number), "rb") as file:
+                file.seek(where[0])
+                return file.read(where[1])
+        except OSError as error:
+            raise UserError("data.shard", what=f"cannot be read ({error.strerror})") from error
+
+
+def open_shards(name: str, storage: str, text_processor: TextProcessor, keep_in: str | None = None) -> ShardDataset:
+    """The data set of a pattern of local tars or of a folder full of them. Raises `UserError` where there is none."""
+    paths = [Path(path) for path in expand_shards(storage)]
+    if len(paths) == 1 and paths[0].is_dir():
+        paths = sorted(paths[0].glob("*.tar"))
+    if not paths:
+        raise UserError("data.shards", where=storage, what="holds no .tar", fix="see docs/data.md#shards")
+    return ShardDataset(name, index_shards(paths, Path(keep_in) if keep_in else None), text_processor)
+
+
+def caption_of(json_bytes: bytes | None, txt_bytes: bytes | None) -> str:
+    """The caption from the members beside an image. Raises `UserError` with the reason where there is none."""
+    if json_bytes is None and txt_bytes is None:
+        raise UserError("data.caption", what="no 'json' and no 'txt' beside the image")
+    caption = _caption_in_json(json_bytes) if json_bytes is not None else None
+    if caption is None and txt_bytes is not None:
+        caption = decoded(txt_bytes)
+    return checked_caption(caption)
+
+
+def decoded(text: bytes) -> str:
+    """UTF-8 or an error: replacement characters would be learned as words."""
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError("data.caption", what="caption is not valid UTF-8") from error
+
+
+def _caption_in_json(json_bytes: bytes) -> object:
+    try:
+        record = json.loads(decoded(json_bytes))
+    except json.JSONDecodeError as error:
+        what = f"wrong JSON at {error.lineno}:{error.colno} ({error.msg})"
+        raise UserError("data.json", what=what) from error
+    return record.get("caption") if isinstance(record, dict) else None

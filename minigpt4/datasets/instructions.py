@@ -1,0 +1,101 @@
+"""Records with an image and words, as people and LLaVA write them, to conversations.
+
+Known forms: {"image", "caption"} or {"image", "text"}; {"image", "conversations": [{"from", "value"}, …]} with
+`<image>` where an image stands ("role"/"content" are read too); `image` may be a list or absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minigpt4.common.errors import UserError, nearest
+from minigpt4.datasets.dataset import checked_caption
+from minigpt4.processors.captions import TextProcessor
+from minigpt4.records.conversations import IMAGE_MARK, Conversation, Role, Turn, caption_conversation
+from minigpt4.records.images import ImageRef
+
+LLAVA_MARK = "<image>"
+CAPTION_KEYS = ("caption", "text")
+ROLES: Mapping[str, Role] = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
+
+
+@dataclass(frozen=True)
+class ImageRecords:
+    """Reads one record; images lie below `folder`."""
+
+    folder: Path
+    text_processor: TextProcessor
+
+    def __call__(self, record: Any) -> Conversation:
+        """The conversation of a record. Raises `UserError` where a field is missing or wrong."""
+        if not isinstance(record, Mapping):
+            raise UserError("data.record", what=f"is no object but {type(record).__name__}")
+        images = tuple(self._image(name) for name in _image_names(record))
+        if "conversations" in record:
+            return _conversation(record["conversations"], images)
+        caption = next((record[key] for key in CAPTION_KEYS if key in record), None)
+        if caption is None:
+            keys = ", ".join(sorted(map(str, record)))
+            raise UserError("data.record", what=f"has {keys or 'no keys'}; this task needs an answer to learn",
+                            fix="add 'caption', 'text' or 'conversations'")
+        if len(images) != 1:
+            raise UserError("data.record", what=f"a caption needs one image, the record has {len(images)}",
+                            fix="name it under 'image'")
+        return caption_conversation(images[0], self.text_processor(checked_caption(caption)))
+
+    def _image(self, name: str) -> ImageRef:
+        return ImageRef(path=self.folder / name, name=str(self.folder / name))
+
+
+def _image_names(record: Mapping[str, Any]) -> Sequence[str]:
+    names = record.get("image", record.get("images"))
+    names = [] if names is None else [names] if isinstance(names, str) else names
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise UserError("data.record", what=f"'image' is {names!r}", fix="give a file name or a list of them")
+    return names
+
+
+def _conversation(written: Any, images: tuple[ImageRef, ...]) -> Conversation:
+    if not isinstance(written, list) or not written:
+        raise UserError("data.record", what="'conversations' is no list of turns")
+    system = None
+    if isinstance(written[0], Mapping) and _side(written[0]) == "system":
+        system, written = _words(written[0]), written[1:]
+    turns = tuple(Turn(_role(turn), _words(turn)) for turn in written)
+    if not turns or turns[-1].role != "assistant" or not turns[-1].text.strip():
+        raise UserError("data.record", what="has no answer at its end to learn", fix="end with a turn from 'gpt'")
+    return Conversation(_with_marks(turns, len(images)), images, system)
+
+
+def _with_marks(turns: tuple[Turn, ...], num_images: int) -> tuple[Turn, ...]:
+    """As many marks as images: none at all means that the images stand before the first question."""
+    marks = sum(turn.text.count(IMAGE_MARK) for turn in turns)
+    if marks == 0 and num_images and turns[0].role == "user":
+        return (Turn("user", IMAGE_MARK * num_images + "\n" + turns[0].text), *turns[1:])
+    if marks != num_images:
+        raise UserError("data.record", what=f"has {num_images} images and {marks} {LLAVA_MARK} marks",
+                        fix="write one mark for each image")
+    return turns
+
+
+def _side(turn: Mapping[str, Any]) -> str:
+    return str(turn.get("from", turn.get("role", "")))
+
+
+def _role(turn: Any) -> Role:
+    if not isinstance(turn, Mapping):
+        raise UserError("data.record", what=f"a turn is no object but {type(turn).__name__}")
+    side = _side(turn)
+    if side not in ROLES:
+        raise UserError("data.record", what=f"a turn is from '{side}'", fix=nearest(side, ROLES))
+    return ROLES[side]
+
+
+def _words(turn: Mapping[str, Any]) -> str:
+    words = turn.get("value", turn.get("content"))
+    if not isinstance(words, str):
+        raise UserError("data.record", what=f"a turn says {words!r}", fix="give a text under 'value'")
+    return words.replace(LLAVA_MARK, IMAGE_MARK)

@@ -1,0 +1,112 @@
+"""What could not be read: a line each in `unreadable.jsonl`, and the end of the run when it is too much (U21).
+
+A file that is 1 % bad is normal for crawled data; one where a thousand in a row are bad is a wrong path, and a run over
+the rest would look well and learn from little.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from minigpt4.common.errors import UserError
+from minigpt4.records.conversations import Unreadable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class UnreadableLimits:
+    """When the run ends."""
+
+    share: float = 0.01
+    """run.max_unreadable"""
+    at_least: int = 20
+    """fewer never end a run, so that three bad of the first fifty do not"""
+    in_a_row: int = 1000
+    """so many without a good one between end it, whatever the share"""
+
+
+class LedgerState(TypedDict):
+    """What a checkpoint keeps of a ledger."""
+
+    seen: int
+    bad: int
+    in_a_row: int
+
+
+class Ledger:
+    """Counts good and bad samples of one rank and writes each bad one down once.
+
+    Args:
+        path: JSONL to append to; None counts only. Ranks need a file each (`ledger_path`).
+        limits: when `note` raises.
+    """
+
+    def __init__(self, path: Path | None = None, limits: UnreadableLimits | None = None) -> None:
+        self.path = path
+        self.limits = limits or UnreadableLimits()
+        self.seen = self.bad = self.in_a_row = 0
+        self._written = _already_written(path)
+
+    def note_damaged(self, damaged: Sequence[Unreadable]) -> None:
+        """Write down files of which a part is lost; their lost samples have no position and are not counted."""
+        for entry in damaged:
+            self._write(entry)
+
+    def note(self, num_good: int, unreadable: Sequence[Unreadable]) -> None:
+        """Count a batch. Raises `UserError` (code of the last bad sample) past the limits."""
+        self.seen += num_good + len(unreadable)
+        self.bad += len(unreadable)
+        self.in_a_row = self.in_a_row + len(unreadable) if not num_good else len(unreadable)
+        for entry in unreadable:
+            self._write(entry)
+        if unreadable:
+            self._judge(unreadable[-1])
+
+    def _judge(self, last: Unreadable) -> None:
+        limits = self.limits
+        if self.in_a_row >= limits.in_a_row:
+            rule = f"{self.in_a_row} in a row; the run ends at {limits.in_a_row}"
+        elif self.bad >= limits.at_least and self.bad > limits.share * self.seen:
+            rule = f"{self.bad} of {self.seen} so far; the run ends past {limits.share:.2%} and {limits.at_least}"
+        else:
+            return
+        listed = f", all are listed in {self.path}" if self.path else ""
+        raise UserError(last.code, where=last.source, what=f"{last.reason} ({rule})",
+                        fix=f"see docs/data.md#shards{listed}")
+
+    def state(self) -> LedgerState:
+        return {"seen": self.seen, "bad": self.bad, "in_a_row": self.in_a_row}
+
+    def load_state(self, state: LedgerState) -> None:
+        self.seen, self.bad, self.in_a_row = state["seen"], state["bad"], state["in_a_row"]
+
+    def _write(self, entry: Unreadable) -> None:
+        if (entry.id, entry.source) in self._written:
+            return
+        self._written.add((entry.id, entry.source))
+        log.warning("unreadable: %s: %s", entry.source, entry.reason)
+        if self.path:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
+
+
+def ledger_path(run_folder: Path, rank: int = 0) -> Path:
+    """Where a rank of a run writes its ledger."""
+    return run_folder / ("unreadable.jsonl" if rank == 0 else f"unreadable.rank{rank}.jsonl")
+
+
+def _already_written(path: Path | None) -> set[tuple[str, str]]:
+    """Entries of the run before a resume; a last line torn by a kill is left out."""
+    written = set()
+    if path and path.exists():
+        for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
+            entry = json.loads(line)
+            written.add((entry["id"], entry["source"]))
+    return written

@@ -1,0 +1,210 @@
+"""Loaders: endless micro-batches for training with one integer of state, and one pass in order for evaluation.
+
+Rank r of W takes positions step*W*B + r*B … + B-1 of the mixture, B = micro-batch. torch's DataLoader spreads whole
+micro-batches over worker processes, so neither their number nor their speed changes order, prompts or random crops.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
+
+from minigpt4.common.errors import UserError
+from minigpt4.datasets.batches import BatchMaker, Drawn, SampleRenderer
+from minigpt4.datasets.dataset import IndexedDataset
+from minigpt4.datasets.formats.stream import ShardStream
+from minigpt4.datasets.ledger import Ledger
+from minigpt4.datasets.mixture import Mixture
+from minigpt4.processors.images import ImageProcessor
+from minigpt4.records.batches import Batch
+from minigpt4.records.conversations import Unreadable
+
+Told = Batch | UserError
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of every step is this rank's."""
+
+    batch_size: int
+    rank: int = 0
+    world_size: int = 1
+
+    def positions(self, step: int) -> range:
+        first = (step * self.world_size + self.rank) * self.batch_size
+        return range(first, first + self.batch_size)
+
+
+@dataclass(frozen=True)
+class _MixtureBatches(Dataset[Told]):
+    """Step -> micro-batch of this rank."""
+
+    mixture: Mixture
+    maker: BatchMaker
+    share: Share
+
+    def __getitem__(self, step: int) -> Told:
+        positions = self.share.positions(step)
+        return _told(self.maker, step, (Drawn(position, *self.mixture.sample(position)) for position in positions))
+
+
+class _StepsFrom(Sampler[int]):
+    """first, first + 1, … without end."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+
+    def __iter__(self) -> Iterator[int]:
+        return itertools.count(self.first)
+
+
+@dataclass(frozen=True)
+class _StreamBatches(IterableDataset[Told]):
+    """Micro-batches of a stream from a step on."""
+
+    stream: ShardStream
+    maker: BatchMaker
+    share: Share
+    first_step: int
+
+    def __iter__(self) -> Iterator[Told]:
+        share = self.share
+        samples = self.stream.endless(
+            seed=self.maker.seed, rank=share.rank, world_size=share.world_size, skip=self.first_step * share.batch_size
+        )
+        for step in itertools.count(self.first_step):
+            taken = itertools.islice(samples, share.batch_size)
+            drawn = zip(share.positions(step), taken, strict=False)
+            yield _told(self.maker, step, (Drawn(position, self.stream.name, sample) for position, sample in drawn))
+
+
+class TrainingLoader:
+    """Endless micro-batches of this rank. `position`, the steps handed out, is all there is to save.
+
+    Args:
+        source: a mixture of indexed data sets, or one stream.
+        renderer: conversation -> ids, labels, slots.
+        image_processors: by name of the data set.
+        batch_size: samples of a micro-batch and rank.
+        rank, world_size: this process and how many there are.
+        seed: of prompts and random crops (the mixture has its own).
+        num_workers: processes that read and decode; 0 = this one. Streams use one at most.
+        position: steps already done.
+        ledger: counts and writes down what is unreadable; raises when it is too much.
+
+    Raises:
+        UserError: a data set is smaller than one batch over all ranks.
+    """
+
+    def __init__(
+        self, source: Mixture | ShardStream, renderer: SampleRenderer, image_processors: Mapping[str, ImageProcessor],
+        *, batch_size: int, rank: int = 0, world_size: int = 1, seed: int = 42, num_workers: int = 0, position: int = 0,
+        ledger: Ledger | None = None,
+    ) -> None:
+        self.source = source
+        self.position = position
+        self.num_workers = num_workers
+        self.share = Share(batch_size, rank, world_size)
+        self.maker = BatchMaker(renderer, image_processors, seed)
+        self.ledger = ledger or Ledger()
+        if isinstance(source, Mixture):
+            source.require(batch_size * world_size)
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """Steps that see about every sample once; None for a stream, which does not know its length."""
+        if not isinstance(self.source, Mixture):
+            return None
+        return max(1, self.source.num_samples // (self.share.batch_size * self.share.world_size))
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.ledger.note_damaged(self._damaged())
+        for batch in map(_raised, self._batches()):
+            self.position += 1
+            self.ledger.note(len(batch.sample_ids) + len(batch.unsupervised), batch.unreadable)
+            yield batch
+
+    def _batches(self) -> Iterable[Told]:
+        if isinstance(self.source, ShardStream):
+            streamed = _StreamBatches(self.source, self.maker, self.share, self.position)
+            return _data_loader(streamed, None, min(1, self.num_workers))
+        mixed = _MixtureBatches(self.source, self.maker, self.share)
+        return _data_loader(mixed, _StepsFrom(self.position), self.num_workers)
+
+    def _damaged(self) -> list[Unreadable]:
+        datasets = self.source.datasets if isinstance(self.source, Mixture) else (self.source,)
+        return [entry for dataset in datasets for entry in dataset.damaged]
+
+
+@dataclass(frozen=True)
+class _OrderedBatches(Dataset[Told]):
+    """Batch number -> the next samples of this rank, in order."""
+
+    dataset: IndexedDataset
+    maker: BatchMaker
+    numbers: range
+    batch_size: int
+
+    def __len__(self) -> int:
+        return -(-len(self.numbers) // self.batch_size)
+
+    def __getitem__(self, step: int) -> Told:
+        numbers = self.numbers[step * self.batch_size : (step + 1) * self.batch_size]
+        return _told(self.maker, step, (Drawn(number, self.dataset.name, self.dataset[number]) for number in numbers))
+
+
+class EvaluationLoader:
+    """The first samples of a data set, in order, once through; rank r of W takes samples r, r + W, ….
+
+    Args:
+        dataset: where they come from.
+        renderer, image_processor: as in training; text-only data sets need no processor.
+        batch_size: samples a batch; the last may be smaller.
+        limit: only the first so many samples over all ranks.
+    """
+
+    def __init__(
+        self, dataset: IndexedDataset, renderer: SampleRenderer, image_processor: ImageProcessor | None, *,
+        batch_size: int, rank: int = 0, world_size: int = 1, seed: int = 42, num_workers: int = 0,
+        limit: int | None = None,
+    ) -> None:
+        if not len(dataset):
+            raise UserError("data.empty", where=dataset.name, what="holds no sample", fix="see docs/data.md")
+        self.num_samples = len(dataset) if limit is None else min(limit, len(dataset))
+        self.num_workers = num_workers
+        processors = {} if image_processor is None else {dataset.name: image_processor}
+        maker = BatchMaker(renderer, processors, seed)
+        self._ordered = _OrderedBatches(dataset, maker, range(rank, self.num_samples, world_size), batch_size)
+
+    def __len__(self) -> int:
+        return len(self._ordered)
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = _data_loader(self._ordered, range(len(self._ordered)), self.num_workers)
+        return map(_raised, batches)
+
+
+def _told(maker: BatchMaker, step: int, drawn: Iterable[Drawn]) -> Told:
+    """The batch, or the person's mistake that prevents it: torch would retell one from a worker as a RuntimeError."""
+    try:
+        return maker.make(step, drawn)
+    except UserError as error:
+        return error
+
+
+def _raised(told: Told) -> Batch:
+    if isinstance(told, UserError):
+        raise told
+    return told
+
+
+def _data_loader(dataset: Dataset[Told], steps: Iterable[int] | None, num_workers: int) -> DataLoader[Told]:
+    """Whole batches over worker processes. Its own generator keeps torch's global one where it was."""
+    return DataLoader(
+        dataset, batch_size=None, sampler=steps, num_workers=num_workers,  # type: ignore[arg-type]
+        generator=torch.Generator().manual_seed(0),
+    )
