@@ -1,0 +1,47 @@
+"""The key-value cache of the last answer, reused as far as the next prompt begins alike.
+
+A prefix is compared over keys: the token id, or (image digest, number of the image token); an image that was swapped never
+meets the old cache. One conversation at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transformers import DynamicCache, PreTrainedConfig
+
+from minigpt4.generation.prompt import Key
+
+
+class PrefixCache:
+    """Keeps the cache of one conversation and the key of each of its positions."""
+
+    def __init__(self, config: PreTrainedConfig) -> None:
+        self._config = config
+        self.clear()
+
+    def clear(self) -> None:
+        self._cache = DynamicCache(config=self._config)
+        self._keys: list[Key] = []
+
+    def take(self, keys: Sequence[Key]) -> tuple[DynamicCache, int]:
+        """The cache cut to the longest common prefix with `keys`, and its length.
+
+        At least the last position of the prompt is computed again, since its logits are wanted.
+        """
+        common = 0
+        for old, new in zip(self._keys, keys[:-1], strict=False):
+            if old != new:
+                break
+            common += 1
+        surplus = self._cache.get_seq_length() - common
+        if common == 0 and surplus:
+            self.clear()
+        elif surplus:
+            self._cache.crop(-surplus)
+        self._keys = self._keys[:common]
+        return self._cache, common
+
+    def keep(self, keys: Sequence[Key]) -> None:
+        """Remember what the cache holds now; keys beyond its length (the last token) are not in it."""
+        self._keys = list(keys[: self._cache.get_seq_length()])
