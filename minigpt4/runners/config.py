@@ -17,7 +17,7 @@ class RunConfig:
     """the loop: a registered runner"""
 
     lr_sched: str = "warmup_cosine"
-    """linear_warmup_cosine_lr, linear_warmup_step_lr (exactly the original's), warmup_cosine, warmup_step (corrected)"""
+    """linear_warmup_cosine_lr, linear_warmup_step_lr (exactly the original's), corrected: warmup_cosine, warmup_step"""
     init_lr: float = 1e-4
     """learning rate after warm-up"""
     min_lr: float = 0.0

@@ -1,0 +1,108 @@
+"""Full checkpoints: a complete bundle, and beside it what a run needs to go on as if it had never stopped.
+
+`state.pt` holds optimizer, loss scale, the step (from it follow schedule, data position and every random number, see
+`common/seeds.py`), the ledger's counts and the settings that must be the same on resume. It loads with
+`weights_only=True`.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError
+
+from minigpt4.common.errors import UserError
+from minigpt4.common.files import atomic_folder
+from minigpt4.runners.run_folder import STATE_FILE, RunFolder
+
+
+class BundleKeeper(Protocol):
+    """Writes the model's bundle and takes trained weights back from one."""
+
+    def save(self, folder: Path, step: int) -> None: ...
+
+    def restore(self, folder: Path) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunState:
+    """Everything of a run that is not a weight."""
+
+    step: int
+    """optimizer steps done"""
+    position: int
+    """micro-batches done: the state of the data"""
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+    ledgers: list[dict[str, Any]]
+    """counts of samples read and lost, one of each rank"""
+    counts: dict[str, int]
+    """what the log counts since the beginning: unreadable, unsupervised, nonfinite"""
+    settings: dict[str, str]
+    """settings that make the run what it is, flat"""
+
+
+def write_checkpoint(folder: RunFolder, state: RunState, bundle: BundleKeeper, *, keep: int) -> Path:
+    """Write `checkpoint_<step>` whole or not at all, point `last` at it, remove the oldest.
+
+    Raises `UserError` (code `file.write`) where the disk is full; earlier checkpoints are untouched.
+    """
+    place = folder.checkpoint(state.step)
+    with atomic_folder(place) as part:
+        try:
+            bundle.save(part, state.step)
+            torch.save({field.name: getattr(state, field.name) for field in fields(state)}, part / STATE_FILE)
+        except (RuntimeError, SafetensorError) as error:
+            if not _is_failed_write(error):
+                raise
+            raise OSError(str(error).splitlines()[0]) from error
+    folder.point_at(place)
+    folder.keep(keep)
+    return place
+
+
+def _is_failed_write(error: BaseException) -> bool:
+    """How the file writers of safetensors and torch say 'disk full': neither raises an OSError."""
+    return isinstance(error, SafetensorError) or "PytorchStreamWriter" in str(error) or "inline_container" in str(error)
+
+
+def read_state(checkpoint: Path) -> RunState:
+    """The state of a checkpoint. Raises `UserError` where the file is damaged."""
+    try:
+        return RunState(**torch.load(checkpoint / STATE_FILE, map_location="cpu", weights_only=True))
+    except (RuntimeError, EOFError, pickle.UnpicklingError, TypeError) as error:
+        raise UserError("train.damaged_checkpoint", where=str(checkpoint / STATE_FILE),
+                        what=f"cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+                        fix="remove this checkpoint folder; --resume takes the one before") from error
+
+
+def check_settings(saved: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Raises `UserError` naming every setting that differs: the run would no longer be the same run."""
+    absent = "not set"
+    changed = [f"{key} was {saved.get(key, absent)}, is {now.get(key, absent)}"
+               for key in sorted({*saved, *now}) if saved.get(key) != now.get(key)]
+    if changed:
+        raise UserError("train.resume_changed", what="cannot resume, settings changed: " + "; ".join(changed),
+                        fix="put them back, or start a new run in another run.output_dir from the bundle")
+
+
+FREE_KEYS = frozenset({
+    "output_dir", "resume_ckpt_path", "num_workers", "num_threads", "device", "save_every", "keep_checkpoints",
+    "log_freq", "wandb_log", "job_name", "valid_splits", "valid_every", "valid_samples", "valid_captions",
+    "test_splits", "evaluate", "batch_size_eval", "max_unreadable", "max_nonfinite", "process_timeout",
+})
+"""run keys that may change between a checkpoint and its resume: they do not change what is learned"""
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as dotted keys and their values in words."""
+    flat: dict[str, str] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: str(value)}
+    return flat

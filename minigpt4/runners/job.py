@@ -1,0 +1,49 @@
+"""What a runner is given: everything of a run, made ready by `setup.py` or by a test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from minigpt4.common.process_group import ProcessGroup
+from minigpt4.runners.checkpoint import BundleKeeper
+from minigpt4.runners.config import RunConfig
+from minigpt4.runners.optimizer import DecayRule
+from minigpt4.tasks.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakenOver:
+    """What a checkpoint of the original runner brings beside its weights (facts/minigpt4.md §5.9)."""
+
+    optimizer: Mapping[str, Any]
+    epoch: int
+    """last epoch done"""
+    place: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run of one model on one task."""
+
+    run: RunConfig
+    model: nn.Module
+    """on its device, frozen where it shall be"""
+    task: Task
+    group: ProcessGroup
+    device: torch.device
+    bundle: BundleKeeper
+    decay_rule: DecayRule
+    resolved_config: str = ""
+    """YAML that repeats the run"""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """what must be the same on resume, flat"""
+    report: tuple[str, ...] = ()
+    """lines for the start: what came from which file, behaviour, parts"""
+    vocab_size_to_beat: int | None = None
+    """vocabulary of a loaded, frozen language model, whose first loss must be below its logarithm; else None"""
+    taken_over: TakenOver | None = None

@@ -1,0 +1,52 @@
+"""Go on from a checkpoint of the original runner: its optimizer moments and epoch (facts/minigpt4.md §5.9).
+
+Its weights come in through the recipe's plan for `model.ckpt`. The original numbered parameters by decay group, the
+decayed ones first, which is the order of `optimizer.py`; shapes tell whether both mean the same parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from minigpt4.common.errors import UserError
+from minigpt4.runners.job import TakenOver
+from minigpt4.weights.readers import read_torch_file
+
+
+def read_original_checkpoint(path: str) -> TakenOver:
+    """Read optimizer and epoch of a `checkpoint_<epoch>.pth`.
+
+    Raises `UserError` where the file is none of the original runner's.
+    """
+    content = read_torch_file(Path(path))
+    missing = [key for key in ("model", "optimizer", "epoch") if key not in content]
+    if missing:
+        raise UserError("train.original_checkpoint", where=path,
+                        what=f"is no checkpoint of the original runner: it lacks {', '.join(missing)}",
+                        fix="to start from weights alone, set model.ckpt instead of run.resume_ckpt_path")
+    return TakenOver(optimizer=content["optimizer"], epoch=int(content["epoch"]), place=path)
+
+
+def take_over_moments(optimizer: torch.optim.Optimizer, taken: TakenOver) -> None:
+    """Put the file's moments into the optimizer; rates and decay stay those of this run.
+
+    Raises `UserError` where the file's parameters are not those that train here.
+    """
+    own = optimizer.state_dict()
+    shapes = [tuple(parameter.shape) for group in optimizer.param_groups for parameter in group["params"]]
+    state: Mapping[int, Mapping[str, Any]] = taken.optimizer["state"]
+    saved = [tuple(state[index]["exp_avg"].shape) for index in sorted(state)]
+    if saved != shapes:
+        raise UserError("train.original_checkpoint", where=taken.place,
+                        what=f"its optimizer holds {len(saved)} tensors ({_some(saved)}), {len(shapes)} train here "
+                             f"({_some(shapes)})",
+                        fix="freeze the same parts, or take the weights alone with model.ckpt")
+    optimizer.load_state_dict({"state": dict(state), "param_groups": own["param_groups"]})
+
+
+def _some(shapes: list[tuple[int, ...]]) -> str:
+    return ", ".join(str(list(shape)) for shape in shapes[:3]) + (", …" if len(shapes) > 3 else "")

@@ -1,0 +1,72 @@
+"""The run folder: what lies where in `run.output_dir`, and which checkpoint is the newest.
+
+    output_dir/
+      config.yaml               the resolved config: running it repeats the run
+      log.jsonl, tensorboard/   a line a step, a line a validation
+      checkpoint_00000120/      a complete bundle and `state.pt`; there only if complete
+      last                      a text file with the name of the newest checkpoint (no link: Windows)
+      nonfinite/, loss.png
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from minigpt4.common.errors import UserError
+from minigpt4.common.files import atomic_file
+
+STATE_FILE = "state.pt"
+_CHECKPOINT = re.compile(r"checkpoint_(\d+)")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and housekeeping of one run."""
+
+    path: Path
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.jsonl"
+
+    @property
+    def nonfinite(self) -> Path:
+        return self.path / "nonfinite"
+
+    def checkpoint(self, step: int) -> Path:
+        """The folder of a checkpoint after `step` optimizer steps."""
+        return self.path / f"checkpoint_{step:08d}"
+
+    def checkpoints(self) -> list[Path]:
+        """Complete checkpoints, oldest first. Their folders appear at one stroke, so being there is being complete."""
+        found = [(int(match[1]), folder) for folder in self.path.glob("checkpoint_*")
+                 if (match := _CHECKPOINT.fullmatch(folder.name)) and (folder / STATE_FILE).exists()]
+        return [folder for _, folder in sorted(found)]
+
+    def newest(self) -> Path | None:
+        """The newest complete checkpoint."""
+        return next(reversed(self.checkpoints()), None)
+
+    def point_at(self, checkpoint: Path) -> None:
+        """Write its name into `last`, for people and for commands that take a run folder as a bundle."""
+        with atomic_file(self.path / "last") as part:
+            part.write_text(checkpoint.name + "\n", encoding="utf-8")
+
+    def keep(self, number: int) -> None:
+        """Remove all but the newest checkpoints."""
+        for folder in self.checkpoints()[:-number]:
+            shutil.rmtree(folder)
+
+    def prepare(self, *, resume: bool) -> None:
+        """Make the folder. Raises `UserError` where it holds something and nobody asked to go on (users.md U43)."""
+        if not resume and self.path.exists() and any(self.path.iterdir()):
+            raise UserError("train.output_dir", where=str(self.path), what="the output folder is not empty",
+                            fix="go on with --resume, or choose another run.output_dir")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError("train.output_dir", where=str(self.path), what=f"cannot be made ({error.strerror})",
+                            fix="choose another run.output_dir") from error

@@ -1,0 +1,295 @@
+"""The loop: windows of micro-batches to optimizer steps, with validation, logs and checkpoints on the way.
+
+Knows no recipe and no data set: the task says what a step is and what is measured, the bundle keeper writes weights.
+Everything random is seeded by (seed, step, rank), so the step is the whole state of chance and of the data.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from minigpt4.common.errors import UserError
+from minigpt4.common.files import atomic_file
+from minigpt4.common.registry import runners
+from minigpt4.common.seeds import seed_everything, seed_for
+from minigpt4.records.batches import Batch
+from minigpt4.runners.checkpoint import RunState, check_settings, read_state, write_checkpoint
+from minigpt4.runners.config import RETIRED_KEYS, RunConfig
+from minigpt4.runners.console import Console, start_report
+from minigpt4.runners.curve import draw_curve
+from minigpt4.runners.guards import NonFiniteGuard, check_first_loss, find_culprit, is_out_of_memory, out_of_memory
+from minigpt4.runners.interrupt import StopRequest
+from minigpt4.runners.job import Job
+from minigpt4.runners.logs import Logs, StepRecord, open_logs
+from minigpt4.runners.optimizer import build_optimizer
+from minigpt4.runners.original_checkpoint import take_over_moments
+from minigpt4.runners.pace import Pace, memory_gib
+from minigpt4.runners.precision import choose_precision
+from minigpt4.runners.run_folder import RunFolder
+from minigpt4.runners.schedules import build_schedule
+from minigpt4.runners.timetable import Timetable
+from minigpt4.runners.update import Update
+from minigpt4.runners.validation import measure_split, sample_captions
+from minigpt4.runners.window import WindowGradient, WindowResult
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _StepSums:
+    """What the ranks tell each other after a window, summed."""
+
+    loss_sum: float
+    bad: float
+    samples: float
+    unreadable: float
+    unsupervised: float
+    stop: float
+
+
+@runners.register("runner_base")
+class RunnerBase:
+    """Trains, measures and keeps one job.
+
+    Args:
+        job: model, task and everything else of the run.
+        resume: go on from the newest complete checkpoint of the run folder.
+    """
+
+    Config = RunConfig
+    retired_keys = RETIRED_KEYS
+
+    def __init__(self, job: Job, *, resume: bool = False) -> None:
+        self.job = job
+        self.run_config = job.run
+        self.resume = resume
+        self.folder = RunFolder(Path(job.run.output_dir))
+        self.precision = choose_precision(job.run, job.device)
+        self.step = 0
+        self.counts = {"unreadable": 0, "unsupervised": 0}
+        self._guard = NonFiniteGuard(self.folder.nonfinite, job.run.max_nonfinite, job.group.rank)
+
+    def run(self) -> None:
+        """The whole run: prepare or resume, train (unless `run.evaluate`), measure the test splits."""
+        if self.run_config.evaluate:
+            self._measure_all("test", self.run_config.test_splits, Logs([]))
+            return
+        self._prepare_folder()
+        self._make_ready()
+        logs = self._open_logs()
+        try:
+            stopped = self._train(logs)
+            if not stopped:
+                self._measure_all("test", self.run_config.test_splits, logs)
+        finally:
+            logs.close()
+        self._say_goodbye(stopped)
+
+    # --- before the first step ---
+
+    def _prepare_folder(self) -> None:
+        failure: UserError | None = None
+        if self.job.group.is_first:
+            try:
+                self.folder.prepare(resume=self.resume)
+            except UserError as error:
+                failure = error
+        self._fail_together(failure, "could not use the output folder")
+
+    def _make_ready(self) -> None:
+        """Weights, optimizer, schedule and place in the data: fresh, resumed, or taken over from the original."""
+        job = self.job
+        iterations = self.run_config.iters_per_epoch or job.task.batches_per_epoch()
+        self.timetable = Timetable(self.run_config.max_epoch, iterations, self.run_config.accum_grad_iters)
+        state = self._state_to_resume()
+        if state is not None:
+            job.bundle.restore(self.folder.checkpoint(state.step))
+        optimizer = build_optimizer(job.model, self.run_config, job.decay_rule)
+        self._update = Update(optimizer, build_schedule(self.run_config, self.timetable), self.precision.scaler(),
+                              self.run_config.clip_grad_norm)
+        if state is not None:
+            self._restore(state)
+        elif job.taken_over is not None:
+            take_over_moments(optimizer, job.taken_over)
+            self.step = (job.taken_over.epoch + 1) * self.timetable.steps_per_epoch
+        self._gradient = WindowGradient(job.model, job.task, job.group, self.precision)
+
+    def _state_to_resume(self) -> RunState | None:
+        newest = self.folder.newest() if self.resume else None
+        if newest is None:
+            return None
+        state = read_state(newest)
+        check_settings(state.settings, self.job.settings)
+        return state
+
+    def _restore(self, state: RunState) -> None:
+        self.step = state.step
+        self._update.restore(state.optimizer, state.scaler)
+        self.job.task.restore_ledger(state.ledgers[self.job.group.rank])
+        self._guard.count = state.counts["nonfinite"]
+        self.counts = {name: state.counts[name] for name in self.counts}
+
+    def _open_logs(self) -> Logs:
+        if not self.job.group.is_first:
+            return Logs([])
+        with atomic_file(self.folder.path / "config.yaml") as part:
+            part.write_text(self.job.resolved_config, encoding="utf-8")
+        return open_logs(self.run_config, self.folder, self.step, self.job.settings)
+
+    # --- the loop ---
+
+    def _train(self, logs: Logs) -> bool:
+        """All steps that are left; returns whether a signal ended it early."""
+        speaks = self.job.group.is_first
+        console = Console(speaks=speaks, every=self.run_config.log_freq, steps=self.timetable.steps, start=self.step)
+        data = self.job.task.training_batches(self.timetable.position(self.step))
+        pace = Pace()
+        with StopRequest() as stop, console:
+            for line in start_report(self.job, self.timetable, self.precision, self.step):
+                console.say(line)
+            while self.step < self.timetable.steps:
+                record, stopping = self._one_step(data, pace, stop)
+                logs.step(record)
+                console.step(record)
+                if stopping or self._is_due(self.run_config.save_every):
+                    self._save()
+                if stopping:
+                    return True
+                if self._is_due(self.run_config.valid_every):
+                    self._measure_all("valid", self.run_config.valid_splits, logs)
+                pace.restart()
+        return False
+
+    def _one_step(self, data: Iterator[Batch], pace: Pace, stop: StopRequest) -> tuple[StepRecord, bool]:
+        step = self.step
+        seed_everything(seed_for(self.run_config.seed, step, self.job.group.rank))
+        with pace.waiting():
+            window = self._pull(data, self.timetable.window_of(step))
+        result = self._compute(window)
+        sums = self._exchange(window, result, stop)
+        loss = sums.loss_sum / result.total_tokens
+        if step == 0 and self.job.vocab_size_to_beat is not None:
+            check_first_loss(loss, self.job.vocab_size_to_beat)
+        grad_norm = self._apply(step, window, result, sums)
+        self.step = step + 1
+        self.counts["unreadable"] += int(sums.unreadable)
+        self.counts["unsupervised"] += int(sums.unsupervised)
+        pace.lap(result.total_tokens, sums.samples)
+        return self._record(loss, grad_norm, pace), sums.stop > 0
+
+    def _pull(self, data: Iterator[Batch], number: int) -> list[Batch]:
+        window = []
+        for _ in range(number):
+            batch = next(data)
+            self.job.task.note(batch)
+            window.append(batch.to(self.job.device))
+        return window
+
+    def _compute(self, window: list[Batch]) -> WindowResult:
+        self.job.model.train()
+        try:
+            return self._gradient(window, self._update.scaler)
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise out_of_memory(window, self.job.device) from error
+            raise
+
+    def _exchange(self, window: list[Batch], result: WindowResult, stop: StopRequest) -> _StepSums:
+        return _StepSums(*self.job.group.sum([
+            result.loss_sum, len(result.bad_batches), result.samples,
+            sum(len(batch.unreadable) for batch in window), sum(len(batch.unsupervised) for batch in window),
+            stop.requested,
+        ]))
+
+    def _apply(self, step: int, window: list[Batch], result: WindowResult, sums: _StepSums) -> float:
+        """The optimizer step, or a counted skip where loss or gradient is not finite; returns the gradient norm."""
+        if sums.bad:
+            self._update.skip()
+            culprit = ""
+            if result.bad_batches:
+                culprit = find_culprit(self.job.model, self.job.task, result.bad_batches[0], self.precision)
+            self._guard.met(step + 1, result.bad_batches, culprit)
+            return math.nan
+        norm = self._update.apply(self.timetable.at(step))
+        if not math.isfinite(norm) and not self._update.scaler.is_enabled():
+            self._guard.met(step + 1, window, "in the gradients")
+        return norm
+
+    def _record(self, loss: float, grad_norm: float, pace: Pace) -> StepRecord:
+        moment = self.timetable.at(self.step - 1)
+        return StepRecord(
+            step=self.step, steps=self.timetable.steps, epoch=moment.epoch, loss=loss, lr=self._update.lr(moment),
+            grad_norm=grad_norm, tokens_per_second=pace.tokens_per_second, samples_per_second=pace.samples_per_second,
+            data_wait=pace.data_wait, memory_gib=memory_gib(self.job.device),
+            seconds_left=pace.seconds_left(self.timetable.steps - self.step), nonfinite=self._guard.count,
+            **self.counts,
+        )
+
+    def _is_due(self, every: int | None) -> bool:
+        """Every so many steps; at the end of an epoch where no number is given; always at the end of the run."""
+        if self.step == self.timetable.steps:
+            return True
+        return self.timetable.ends_epoch(self.step - 1) if every is None else self.step % every == 0
+
+    # --- what is measured and kept ---
+
+    def _measure_all(self, kind: str, splits: list[str], logs: Logs) -> None:
+        for split in splits:
+            means = measure_split(self.job, split, self.precision)
+            captions = {f"caption of {caption.sample_id}": f"{caption.said} | wanted: {caption.wanted}"
+                        for caption in sample_captions(self.job, split)}
+            logs.write(kind, self.step, {"split": split, **means, **captions})
+            if self.job.group.is_first:
+                log.info("%s", f"{split}: " + ", ".join(f"{name} {mean:.4f}" for name, mean in means.items()))
+                for name, words in captions.items():
+                    log.info("  %s: %s", name, words)
+            self.job.group.wait()
+
+    def _save(self) -> None:
+        """One checkpoint by the first rank; if it cannot be written, all ranks stop."""
+        ledgers = self.job.group.gather(self.job.task.ledger_state())
+        failure: UserError | None = None
+        if self.job.group.is_first:
+            state = RunState(
+                step=self.step, position=self.timetable.position(self.step), ledgers=ledgers,
+                counts={**self.counts, "nonfinite": self._guard.count}, settings=dict(self.job.settings),
+                **self._update.state(),
+            )
+            try:
+                write_checkpoint(self.folder, state, self.job.bundle, keep=self.run_config.keep_checkpoints)
+            except UserError as error:
+                failure = error
+        self._fail_together(failure, "could not write the checkpoint")
+
+    def _fail_together(self, failure: UserError | None, deed: str) -> None:
+        """Only the first rank touches files: where it fails, the others stop too instead of waiting for it."""
+        failed = self.job.group.any(failure is not None)
+        if failure is not None:
+            raise failure
+        if failed:
+            raise UserError("process.first_failed", what=f"rank 0 {deed}; see its message")
+
+    def _say_goodbye(self, stopped: bool) -> None:
+        if not self.job.group.is_first:
+            return
+        newest = self.folder.newest()
+        if stopped:
+            log.info("stopped after step %d, saved in %s; go on with the same command and --resume", self.step, newest)
+            return
+        draw_curve(self.folder.log, self.folder.path / "loss.png")
+        log.info("done: %s; loss curve in %s", newest, self.folder.path / "loss.png")
+        log.info("chat with it: minigpt4 chat --model %s --image IMAGE", newest)
+
+
+def train_on(device: torch.device, threads: int | None) -> None:
+    """Settings of the whole process that a run needs."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)

@@ -1,0 +1,44 @@
+"""Measure splits with what the task counts, summed over batches and ranks, without a trace on the training."""
+
+from __future__ import annotations
+
+import torch
+
+from minigpt4.common.seeds import undisturbed
+from minigpt4.metrics.tally import Tally
+from minigpt4.runners.job import Job
+from minigpt4.runners.precision import Precision
+from minigpt4.tasks.task import Caption
+
+
+def measure_split(job: Job, split: str, precision: Precision) -> dict[str, float]:
+    """Means of everything the task counts on a split; what could not be counted is left out.
+
+    Uses the model without DDP, as ranks may have unequal numbers of batches.
+    """
+    tallies = {name: Tally() for name in job.task.measures}
+    job.model.eval()
+    with undisturbed(), torch.no_grad():
+        for batch in job.task.evaluation_batches(split):
+            if batch.input_ids.shape[0] == 0:
+                continue
+            with precision.autocast():
+                counted = job.task.measure(job.model, batch.to(job.device))
+            tallies = {name: tally + counted[name] for name, tally in tallies.items()}
+    return _means_over_ranks(job, tallies)
+
+
+def _means_over_ranks(job: Job, tallies: dict[str, Tally]) -> dict[str, float]:
+    numbers = [number for tally in tallies.values() for number in (tally.total, tally.count)]
+    summed = iter(job.group.sum(numbers))
+    whole = {name: Tally(next(summed), next(summed)) for name in tallies}
+    return {name: tally.mean for name, tally in whole.items() if tally.mean is not None}
+
+
+def sample_captions(job: Job, split: str) -> list[Caption]:
+    """A few generated captions of a split, on the first rank; the others have none."""
+    if not job.group.is_first:
+        return []
+    job.model.eval()
+    with undisturbed(), torch.no_grad():
+        return job.task.captions(split)

@@ -1,0 +1,55 @@
+"""What a task is: it says what a step is and what is measured. The runner knows nothing more of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import nn
+
+from minigpt4.metrics.tally import Tally
+from minigpt4.records.batches import Batch, Output
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What the model says of one validation image, beside what it should say."""
+
+    sample_id: str
+    said: str
+    wanted: str
+
+
+class Task(Protocol):
+    """What a step is and what is measured; made of a config and a loaded model."""
+
+    measures: tuple[str, ...]
+    """names of what `measure` counts, the same on every rank"""
+
+    def batches_per_epoch(self) -> int:
+        """Micro-batches of this rank in one pass over the training splits."""
+
+    def training_batches(self, position: int) -> Iterator[Batch]:
+        """Endless micro-batches of this rank, from `position` micro-batches on."""
+
+    def output(self, model: nn.Module, batch: Batch) -> Output:
+        """The loss of one micro-batch with at least one row."""
+
+    def note(self, batch: Batch) -> None:
+        """Take the holes of a batch to the ledger. Raises `UserError` where there are too many."""
+
+    def ledger_state(self) -> dict[str, Any]:
+        """Counts of samples read and lost, for a checkpoint."""
+
+    def restore_ledger(self, state: dict[str, Any]) -> None:
+        """Go on counting from a checkpoint."""
+
+    def evaluation_batches(self, split: str) -> Iterable[Batch]:
+        """This rank's share of a split, each sample once over all ranks."""
+
+    def measure(self, model: nn.Module, batch: Batch) -> dict[str, Tally]:
+        """Count everything in `measures` on one batch with at least one row."""
+
+    def captions(self, split: str) -> list[Caption]:
+        """A few captions of a split, for a person to read; only the first rank asks."""
