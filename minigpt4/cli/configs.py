@@ -88,7 +88,8 @@ def _find(name: str) -> Path:
 
 def _write_new(path: Path, text: str) -> None:
     if path.exists():
-        raise UserError("configs.exists", where=str(path), what="is there already", fix="choose another folder with --to")
+        raise UserError("configs.exists", where=str(path), what="is there already",
+                        fix="choose another folder with --to")
     with atomic_file(path) as part:
         part.write_text(text, encoding="utf-8")
     print(f"wrote {path}")

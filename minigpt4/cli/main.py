@@ -64,7 +64,8 @@ def commands() -> list[str]:
 
 def _command(name: str) -> ModuleType:
     if name not in commands():
-        raise UserError("cli.unknown", where="minigpt4", what=f"unknown command '{name}'", fix=nearest(name, commands()))
+        raise UserError("cli.unknown", where="minigpt4", what=f"unknown command '{name}'",
+                        fix=nearest(name, commands()))
     return importlib.import_module(f"minigpt4.cli.{_module(name)}")
 
 

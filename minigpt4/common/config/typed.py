@@ -259,8 +259,11 @@ def _found(value: Any, info: FieldInfo, path: KeyPath, report: Report) -> Any:
 
 
 def _placeholder(text: str, info: FieldInfo, path: KeyPath, report: Report) -> object:
+    source, file = report.layer.origin(()).file, report.layer.origin(path).file
+    is_packaged = file not in (None, source)  # those files stay as they are
+    there = f"write it into {source}" if is_packaged else "put a path there"
     return report.add("config.placeholder", path, f"still has the placeholder '{text}'",
-                      f"put a path there or give --options {dotted(path)}=PATH{_meaning(info)}")
+                      f"{there} or give --options {dotted(path)}=PATH{_meaning(info)}")
 
 
 def _meaning(info: FieldInfo) -> str:

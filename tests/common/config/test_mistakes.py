@@ -79,7 +79,7 @@ def test_all_mistakes_are_told_together(load: Load) -> None:
     placeholder = next(sentence for sentence in told if "toy_one.yaml:4" in sentence)
     assert placeholder.endswith(
         "model.llm still has the placeholder 'please set this value to the folder of a language model'; "
-        "put a path there or give --options model.llm=PATH (folder of the language model)"
+        "write it into run.yaml or give --options model.llm=PATH (folder of the language model)"
     )
 
 
