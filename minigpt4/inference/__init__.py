@@ -1,0 +1,1 @@
+"""Using a model: load, chat, describe folders of images."""

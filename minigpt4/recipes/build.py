@@ -29,7 +29,7 @@ from minigpt4.recipes.minigpt4_config import MiniGPT4Config
 from minigpt4.recipes.rendering import behaviour_of, build_tokenizer
 from minigpt4.recipes.rendering import build_renderer as _build_renderer
 from minigpt4.records.images import ImageSpec
-from minigpt4.weights.bundle import Bundle, is_bundle, load_bundle, open_bundle
+from minigpt4.weights.bundle import Bundle, load_bundle, newest_bundle, open_bundle
 from minigpt4.weights.loading import PartOrigin, load_file
 from minigpt4.weights.plan import ConversionPlan
 from minigpt4.weights.readers import open_weights, read_json
@@ -83,11 +83,11 @@ def build_model(config: MiniGPT4Config, *, device: torch.device, seed: int = 42)
     """Build and load the model of a `model:` section."""
     _refuse_unbuilt(config)
     tokenizer = build_tokenizer(config)
-    bundle = open_bundle(config.ckpt) if config.ckpt and is_bundle(config.ckpt) else None
+    bundle = open_bundle(newest_bundle(config.ckpt)) if config.ckpt and Path(config.ckpt).is_dir() else None
     ledger = _Ledger()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        llm = _language_model(config.llm, tokenizer, ledger, stored=bundle is not None and "llm" in bundle.stored_parts)
+        llm = _language_model(config.llm, tokenizer, ledger, bundle)
         path = _visual_path(config, llm.width)
     model = VisionLanguageModel(path, llm)
     _load_visual_files(config, model, bundle, ledger)
@@ -136,15 +136,16 @@ def _visual_path(config: MiniGPT4Config, llm_width: int) -> VisualPath:
     return VisualPath({"vision": vision, "resampler": resampler, "connector": connector})
 
 
-def _language_model(config: CausalLMConfig, tokenizer: Tokenizer, ledger: _Ledger, *, stored: bool) -> CausalLM:
-    """From its folder, or empty-handed: random, or to be filled from a bundle."""
-    if config.weights is None or stored:
-        values = config.random or ({} if config.weights is None else read_json(Path(config.weights) / "config.json"))
-        if not values:
+def _language_model(config: CausalLMConfig, tokenizer: Tokenizer, ledger: _Ledger, bundle: Bundle | None) -> CausalLM:
+    """From its folder; or with random weights, which a bundle may fill later."""
+    if bundle is not None and "llm" in bundle.stored_parts:
+        return CausalLM(transformers_config(read_json(bundle.llm_config_path)))
+    if config.weights is None:
+        if not config.random:
             raise UserError("config.missing", where="model.llm.weights", what="neither weights nor random sizes are given",
                             fix="set model.llm.weights to a folder, or model.llm.random to config.json values")
         ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-        return CausalLM(transformers_config({"vocab_size": tokenizer.vocab_size, **ids, **values}))
+        return CausalLM(transformers_config({"vocab_size": tokenizer.vocab_size, **ids, **config.random}))
     file = open_weights(config.weights)
     values = read_json(Path(config.weights) / "config.json")
     rows = next((shape[0] for name, shape in file.shapes.items() if name.endswith("embed_tokens.weight")), None)

@@ -13,7 +13,7 @@ from minigpt4.models.freezing import is_frozen
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.recipes.behaviours import Behaviour
 from minigpt4.records.images import ImageSpec
-from minigpt4.weights.bundle import BundleWriter
+from minigpt4.weights.bundle import BundleContents
 from minigpt4.weights.loading import PartOrigin
 
 
@@ -46,6 +46,10 @@ class LoadedModel:
         return self.renderer.tokenizer
 
     @property
+    def tokenizer_folder(self) -> Path:
+        return Path(self.config.llm.tokenizer or self.config.llm.weights)
+
+    @property
     def vocab_size(self) -> int:
         return self.model.llm.vocab_size
 
@@ -71,8 +75,9 @@ class LoadedModel:
 
     def save_bundle(self, folder: Path, *, resolved_config: str, stage: str, step: int) -> None:
         """Write a complete bundle into `folder` (which exists): everything that cannot be had from a file elsewhere."""
-        BundleWriter(self.model.parts(), self.origins).write(
-            folder, resolved_config=resolved_config, stage=stage, step=step,
-            about={"behaviour": self.behaviour.name, "template": self.renderer.training.name,
-                   "image_size": self.image_spec.size, "vocab_size": self.vocab_size},
-        )
+        BundleContents(
+            self.model.parts(), self.origins, self.tokenizer_folder, self.renderer.prompts,
+            self.model.llm.model.config.to_dict(),
+            {"behaviour": self.behaviour.name, "template": self.renderer.training.name,
+             "image_size": self.image_spec.size, "vocab_size": self.vocab_size},
+        ).write(folder, resolved_config=resolved_config, stage=stage, step=step)

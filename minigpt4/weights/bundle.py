@@ -1,14 +1,15 @@
 """The folder that training writes: trained tensors, and a manifest that says what every part is.
 
 `model.safetensors` holds the parts that cannot be had from a file elsewhere (trained, or random), named `part.key`.
-`manifest.json` holds for every part its identity and last known place; `config.yaml` the resolved config of the run.
+`manifest.json` holds for every part its identity and last known place; `config.yaml` the resolved config of the run;
+`tokenizer/`, `prompts.txt` and `llm_config.json` what else is needed where the original places are gone.
 Its full form (verification, licences, adapters) comes with the weights commands.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,16 @@ from torch import Tensor, nn
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import write_json
 from minigpt4.models.freezing import is_frozen
-from minigpt4.weights.identity import IdentityHash
+from minigpt4.weights.identity import identity_of
 from minigpt4.weights.loading import PartOrigin, load_file
 from minigpt4.weights.plan import ConversionPlan, Rule
 from minigpt4.weights.readers import open_weights, read_json
 
 FORMAT = 1
 MANIFEST, TENSORS, CONFIG = "manifest.json", "model.safetensors", "config.yaml"
+TOKENIZER, PROMPTS, LLM_CONFIG = "tokenizer", "prompts.txt", "llm_config.json"
+TOKENIZER_FILES = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+                   "added_tokens.json")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,19 @@ class Bundle:
     def stored_parts(self) -> list[str]:
         """Parts whose tensors are in the bundle itself."""
         return [name for name, part in self.manifest["parts"].items() if part["stored"]]
+
+    @property
+    def llm_config_path(self) -> Path:
+        """config.json values of a language model that is stored here."""
+        return self.folder / LLM_CONFIG
+
+    def options(self) -> list[str]:
+        """Config changes that make the bundle's own config read everything from the bundle that it holds."""
+        options = [f"model.ckpt={self.folder}", f"model.llm.tokenizer={self.folder / TOKENIZER}"]
+        options += [f"model.{part}.weights=null" for part in self.stored_parts]
+        if (self.folder / PROMPTS).exists():
+            options.append(f"model.prompt_path={self.folder / PROMPTS}")
+        return options
 
     def check_identity(self, part: str, origins: tuple[PartOrigin, ...]) -> None:
         """Refuse a frozen part that is not the one the bundle was trained with (U3).
@@ -63,20 +80,28 @@ class Bundle:
             )
 
 
-class BundleWriter:
-    """Writes the parts of a model as a bundle.
+@dataclass(frozen=True)
+class BundleContents:
+    """What goes into a bundle.
 
     Args:
         parts: name -> module.
         origins: where each part came from.
+        tokenizer_folder: its files are copied.
+        prompts: prompts of training, one a line.
+        llm_config: config.json values of the language model.
+        about: further lines of the manifest (behaviour, template, …).
     """
 
-    def __init__(self, parts: Mapping[str, nn.Module], origins: Mapping[str, tuple[PartOrigin, ...]]) -> None:
-        self.parts = parts
-        self.origins = origins
+    parts: Mapping[str, nn.Module]
+    origins: Mapping[str, tuple[PartOrigin, ...]]
+    tokenizer_folder: Path
+    prompts: Sequence[str]
+    llm_config: Mapping[str, Any]
+    about: Mapping[str, Any]
 
-    def write(self, folder: Path, *, resolved_config: str, stage: str, step: int, about: Mapping[str, Any]) -> None:
-        """Write the three files; `folder` exists (the caller makes it whole or absent)."""
+    def write(self, folder: Path, *, resolved_config: str, stage: str, step: int) -> None:
+        """Write all files; `folder` exists (the caller makes it whole or absent)."""
         tensors: dict[str, Tensor] = {}
         entries = {}
         for name, part in self.parts.items():
@@ -86,13 +111,23 @@ class BundleWriter:
             entries[name] = {
                 "stored": stored,
                 "frozen": is_frozen(part),
-                "identity": _identity(state) if stored else "",
+                "identity": identity_of(state) if stored else "",
                 "origins": [] if stored else [asdict(origin) for origin in self.origins[name]],
             }
         save_file(tensors, folder / TENSORS, metadata={"format": "pt"})
         (folder / CONFIG).write_text(resolved_config, encoding="utf-8")
-        manifest = {"format": FORMAT, "stage": stage, "step": step, **about, "parts": entries}
-        write_json(folder / MANIFEST, manifest)
+        self._write_companions(folder, entries)
+        write_json(folder / MANIFEST, {"format": FORMAT, "stage": stage, "step": step, **self.about, "parts": entries})
+
+    def _write_companions(self, folder: Path, entries: Mapping[str, Any]) -> None:
+        (folder / TOKENIZER).mkdir(exist_ok=True)
+        for name in TOKENIZER_FILES:
+            if (self.tokenizer_folder / name).exists():
+                shutil.copyfile(self.tokenizer_folder / name, folder / TOKENIZER / name)
+        if self.prompts:
+            (folder / PROMPTS).write_text("\n".join(self.prompts) + "\n", encoding="utf-8")
+        if entries["llm"]["stored"]:
+            write_json(folder / LLM_CONFIG, dict(self.llm_config))
 
     def _is_stored(self, name: str, part: nn.Module) -> bool:
         if not any(True for _ in part.state_dict()):
@@ -103,6 +138,22 @@ class BundleWriter:
 def is_bundle(path: str | Path) -> bool:
     """True for a folder that training wrote."""
     return (Path(path) / MANIFEST).exists()
+
+
+def newest_bundle(folder: str | Path) -> Path:
+    """The folder itself if it is a bundle, else the newest checkpoint of a run folder.
+
+    Raises:
+        UserError: neither.
+    """
+    folder = Path(folder)
+    if is_bundle(folder):
+        return folder
+    checkpoints = [path for path in folder.glob("checkpoint_*") if is_bundle(path)]
+    if not checkpoints:
+        raise UserError("bundle.none", where=str(folder), what="is neither a bundle nor a run folder with checkpoints",
+                        fix="give the folder that holds manifest.json")
+    return max(checkpoints, key=lambda path: int(path.name.rpartition("_")[2]))
 
 
 def open_bundle(folder: str | Path) -> Bundle:
@@ -151,17 +202,6 @@ def _state(part: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def _identity(state: Mapping[str, Tensor]) -> str:
-    collected = IdentityHash()
-    for key, value in state.items():
-        collected.add(key, value)
-    return collected.hexdigest()
-
-
 def _short(identities: list[str]) -> str:
     return "+".join(identity[:12] or "unknown" for identity in identities)
 
-
-def describe_manifest(bundle: Bundle) -> str:
-    """The manifest as readable JSON."""
-    return json.dumps(bundle.manifest, indent=1, ensure_ascii=False)

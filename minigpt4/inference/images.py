@@ -1,0 +1,76 @@
+"""Images as people hand them over, and their tokens, computed once."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minigpt4.common.errors import UserError
+from minigpt4.models.vision_language_model import VisionLanguageModel
+from minigpt4.processors.images import ImageProcessor, ImageProcessorConfig, build_image_processor
+from minigpt4.recipes.loaded import LoadedModel
+from minigpt4.records.images import ImageRef
+
+REMEMBERED_IMAGES = 64
+"""images whose tokens are kept; 32 tokens of width 4096 are 0.5 MB"""
+
+
+def as_image_ref(image: Any) -> ImageRef:
+    """A path, bytes, a Pillow image or an `ImageRef` -> `ImageRef`."""
+    if isinstance(image, ImageRef):
+        return image
+    if isinstance(image, str | Path):
+        path = Path(image)
+        if not path.is_file():
+            raise UserError("image.missing", where=str(path), what="no such image", fix="check the path")
+        return ImageRef(path=path, name=str(path))
+    if isinstance(image, bytes | bytearray):
+        return ImageRef(data=bytes(image), name="image")
+    if hasattr(image, "save") and hasattr(image, "mode"):
+        buffer = io.BytesIO()
+        image.save(buffer, format="TIFF" if image.mode == "CMYK" else "PNG")
+        return ImageRef(data=buffer.getvalue(), name="image")
+    raise UserError("image.kind", what=f"a {type(image).__name__} is no image", fix="give a path, bytes or a Pillow image")
+
+
+def processor_of(loaded: LoadedModel) -> ImageProcessor:
+    """The image processor of chat and evaluation: the pixels the model was made for."""
+    spec = loaded.image_spec
+    config = ImageProcessorConfig(name="blip2_image_eval", image_size=spec.size, mean=spec.mean, std=spec.std)
+    return build_image_processor(config, spec.opening)
+
+
+class ImageTokens:
+    """Image tokens by content: an image that was seen before is not encoded again.
+
+    Args:
+        loaded: the model.
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.model: VisionLanguageModel = loaded.model
+        self.processor = processor_of(loaded)
+        self._known: OrderedDict[str, Tensor] = OrderedDict()
+
+    def of(self, images: Sequence[ImageRef]) -> tuple[Tensor | None, list[str]]:
+        """Tokens [N, tokens, D] and the digest of each image's pixels; (None, []) without images."""
+        if not images:
+            return None, []
+        pixels = [self.processor(image) for image in images]
+        digests = [hashlib.sha256(value.numpy().tobytes()).hexdigest() for value in pixels]
+        new = {digest: value for digest, value in zip(digests, pixels, strict=True) if digest not in self._known}
+        if new:
+            with torch.no_grad():
+                tokens = self.model.encode_images(torch.stack(list(new.values())).to(self.model.device))
+            self._known.update(zip(new, tokens, strict=True))
+        found = torch.stack([self._known[digest] for digest in digests])
+        while len(self._known) > max(REMEMBERED_IMAGES, len(digests)):
+            self._known.popitem(last=False)
+        return found, digests

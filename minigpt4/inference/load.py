@@ -1,0 +1,80 @@
+"""`minigpt4.load`: a bundle, a config or a checkpoint becomes something to talk to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from minigpt4.common.config import load_config
+from minigpt4.common.errors import UserError
+from minigpt4.generation.settings import DecodingSettings
+from minigpt4.inference.captioning import Captioner
+from minigpt4.inference.chat import Chat
+from minigpt4.recipes.build import build
+from minigpt4.recipes.loaded import LoadedModel
+from minigpt4.weights.bundle import newest_bundle, open_bundle
+
+
+class Assistant:
+    """A loaded model with the things people do with one.
+
+    Args:
+        loaded: model, renderer, pixels.
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.loaded = loaded
+
+    def chat(self, image: Any, text: str = "", **settings: Any) -> str:
+        """One question about one image (path, bytes or Pillow image; None for none) -> the answer.
+
+        Keyword arguments are those of `DecodingSettings` (max_new_tokens, num_beams, do_sample, …).
+        """
+        images = [] if image is None else [image]
+        return Chat(self.loaded, DecodingSettings(**settings)).answer(text, images)
+
+    def conversation(self, *, system: str | None = None, **settings: Any) -> Chat:
+        """A conversation of several turns and images."""
+        return Chat(self.loaded, DecodingSettings(**settings), system=system)
+
+    def describe(self, images: Sequence[Any], *, prompt: str | None = None, batch_size: int = 8,
+                 **settings: Any) -> list[str]:
+        """Captions of images, in their order.
+
+        Raises:
+            UserError: the first image that cannot be read.
+        """
+        captions = list(Captioner(self.loaded, DecodingSettings(**settings), prompt).describe(images, batch_size=batch_size))
+        for caption in captions:
+            if caption.error:
+                raise UserError("image.unreadable", what=caption.error)
+        return [caption.caption for caption in captions]
+
+
+def load(source: str | Path, *, device: str | None = None, options: Sequence[str] = ()) -> Assistant:
+    """Load a model for use.
+
+    Args:
+        source: a bundle folder (what training wrote), a run folder, or a YAML with a `model:` section.
+        device: cpu, cuda, cuda:1, mps; None = as the config says.
+        options: `a.b=c` changes of the config, as on the command line.
+
+    Raises:
+        UserError: nothing of that kind there, or anything that does not belong together.
+    """
+    return Assistant(load_model(source, device=device, options=options))
+
+
+def load_model(source: str | Path, *, device: str | None = None, options: Sequence[str] = ()) -> LoadedModel:
+    """The same as `load`, without the things to do with it."""
+    source = Path(source)
+    options = list(options)
+    if source.is_dir():
+        bundle = open_bundle(newest_bundle(source))
+        source, options = bundle.config_path, [*bundle.options(), *options]
+    elif not source.exists():
+        raise UserError("load.missing", where=str(source), what="no such file or folder",
+                        fix="give a bundle folder or a YAML")
+    return build(load_config(source, options, sections=("model",)), device=device)
+
