@@ -61,7 +61,7 @@ class RunConfig:
 
     output_dir: str = "output"
     """the run folder itself, relative to the working directory; must be empty without --resume"""
-    resume_ckpt_path: str | None = None
+    resume_ckpt_path: str | None = field(default=None, metadata={"path": "file"})
     """original key: a checkpoint file of the original runner, whose weights and optimizer are taken over"""
     save_every: int | None = None
     """optimizer steps between checkpoints; null = once an epoch"""

@@ -6,7 +6,7 @@ A decay rule is a function of a parameter's name and number of dimensions; which
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -22,19 +22,18 @@ BETA1 = 0.9
 EPS = 1e-8
 
 
-def decays_by_shape(name: str, dimensions: int) -> bool:
+def decays_by_dimension(name: str, dimensions: int) -> bool:
     """Ours: matrices and tables decay; biases and norm weights do not. The name says nothing."""
     return dimensions >= 2
 
 
 def decays_by_name(name: str, dimensions: int) -> bool:
-    """The original's: as by shape, but also never where the name *contains* bias, ln or bn (facts §5.5, §7.12)."""
+    """The original's: as by dimension, but also never where the name *contains* bias, ln or bn (facts §5.5, §7.12)."""
     return dimensions >= 2 and not any(part in name for part in ("bias", "ln", "bn"))
 
 
-def decay_rule(behaviour: str) -> DecayRule:
-    """The rule that belongs to a `model.behaviour`."""
-    return decays_by_name if behaviour.startswith("original") else decays_by_shape
+DECAY_RULES: Mapping[str, DecayRule] = {"by_name": decays_by_name, "by_dimension": decays_by_dimension}
+"""what `recipes.behaviours.Behaviour.decay_rule` names"""
 
 
 @dataclass(frozen=True)

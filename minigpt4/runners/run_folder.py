@@ -60,11 +60,15 @@ class RunFolder:
         for folder in self.checkpoints()[:-number]:
             shutil.rmtree(folder)
 
-    def prepare(self, *, resume: bool) -> None:
-        """Make the folder. Raises `UserError` where it holds something and nobody asked to go on (users.md U43)."""
+    def check(self, *, resume: bool) -> None:
+        """Raises `UserError` where the folder holds something and nobody asked to go on (users.md U43)."""
         if not resume and self.path.exists() and any(self.path.iterdir()):
             raise UserError("train.output_dir", where=str(self.path), what="the output folder is not empty",
                             fix="go on with --resume, or choose another run.output_dir")
+
+    def prepare(self, *, resume: bool) -> None:
+        """Check and make the folder. Raises `UserError` where it must not or cannot be used."""
+        self.check(resume=resume)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_file
 from minigpt4.common.registry import runners
@@ -78,7 +76,7 @@ class RunnerBase:
     def run(self) -> None:
         """The whole run: prepare or resume, train (unless `run.evaluate`), measure the test splits."""
         if self.run_config.evaluate:
-            self._measure_all("test", self.run_config.test_splits, Logs([]))
+            self._measure_all("test", self.run_config.test_splits, Logs([]), limit=None)
             return
         self._prepare_folder()
         self._make_ready()
@@ -86,7 +84,7 @@ class RunnerBase:
         try:
             stopped = self._train(logs)
             if not stopped:
-                self._measure_all("test", self.run_config.test_splits, logs)
+                self._measure_all("test", self.run_config.test_splits, logs, limit=None)
         finally:
             logs.close()
         self._say_goodbye(stopped)
@@ -162,7 +160,7 @@ class RunnerBase:
                 if stopping:
                     return True
                 if self._is_due(self.run_config.valid_every):
-                    self._measure_all("valid", self.run_config.valid_splits, logs)
+                    self._measure_all("valid", self.run_config.valid_splits, logs, self.run_config.valid_samples)
                 pace.restart()
         return False
 
@@ -184,12 +182,7 @@ class RunnerBase:
         return self._record(loss, grad_norm, pace), sums.stop > 0
 
     def _pull(self, data: Iterator[Batch], number: int) -> list[Batch]:
-        window = []
-        for _ in range(number):
-            batch = next(data)
-            self.job.task.note(batch)
-            window.append(batch.to(self.job.device))
-        return window
+        return [next(data).to(self.job.device) for _ in range(number)]
 
     def _compute(self, window: list[Batch]) -> WindowResult:
         self.job.model.train()
@@ -239,9 +232,9 @@ class RunnerBase:
 
     # --- what is measured and kept ---
 
-    def _measure_all(self, kind: str, splits: list[str], logs: Logs) -> None:
+    def _measure_all(self, kind: str, splits: list[str], logs: Logs, limit: int | None) -> None:
         for split in splits:
-            means = measure_split(self.job, split, self.precision)
+            means = measure_split(self.job, split, self.precision, limit)
             captions = {f"caption of {caption.sample_id}": f"{caption.said} | wanted: {caption.wanted}"
                         for caption in sample_captions(self.job, split)}
             logs.write(kind, self.step, {"split": split, **means, **captions})
@@ -285,11 +278,3 @@ class RunnerBase:
         draw_curve(self.folder.log, self.folder.path / "loss.png")
         log.info("done: %s; loss curve in %s", newest, self.folder.path / "loss.png")
         log.info("chat with it: minigpt4 chat --model %s --image IMAGE", newest)
-
-
-def train_on(device: torch.device, threads: int | None) -> None:
-    """Settings of the whole process that a run needs."""
-    if threads is not None:
-        torch.set_num_threads(threads)
-    if device.type == "cuda":
-        torch.cuda.set_device(device)

@@ -10,22 +10,29 @@ from minigpt4.runners.job import Job
 from minigpt4.runners.precision import Precision
 from minigpt4.tasks.task import Caption
 
+LOST = "samples left out"
+"""name of the number of unreadable or target-less samples beside the task's own measures"""
 
-def measure_split(job: Job, split: str, precision: Precision) -> dict[str, float]:
+
+def measure_split(job: Job, split: str, precision: Precision, limit: int | None) -> dict[str, float]:
     """Means of everything the task counts on a split; what could not be counted is left out.
+
+    Samples that could not be read or have no target are told as their number.
 
     Uses the model without DDP, as ranks may have unequal numbers of batches.
     """
     tallies = {name: Tally() for name in job.task.measures}
+    lost = 0
     job.model.eval()
     with undisturbed(), torch.no_grad():
-        for batch in job.task.evaluation_batches(split):
+        for batch in job.task.evaluation_batches(split, limit):
+            lost += len(batch.unreadable) + len(batch.unsupervised)
             if batch.input_ids.shape[0] == 0:
                 continue
             with precision.autocast():
                 counted = job.task.measure(job.model, batch.to(job.device))
             tallies = {name: tally + counted[name] for name, tally in tallies.items()}
-    return _means_over_ranks(job, tallies)
+    return _means_over_ranks(job, {**tallies, LOST: Tally(lost, 1.0 / job.group.world_size)})
 
 
 def _means_over_ranks(job: Job, tallies: dict[str, Tally]) -> dict[str, float]:

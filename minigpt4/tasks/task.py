@@ -31,13 +31,13 @@ class Task(Protocol):
         """Micro-batches of this rank in one pass over the training splits."""
 
     def training_batches(self, position: int) -> Iterator[Batch]:
-        """Endless micro-batches of this rank, from `position` micro-batches on."""
+        """Endless micro-batches of this rank, from `position` micro-batches on.
+
+        Raises `UserError` where too many samples are unreadable.
+        """
 
     def output(self, model: nn.Module, batch: Batch) -> Output:
         """The loss of one micro-batch with at least one row."""
-
-    def note(self, batch: Batch) -> None:
-        """Take the holes of a batch to the ledger. Raises `UserError` where there are too many."""
 
     def ledger_state(self) -> dict[str, Any]:
         """Counts of samples read and lost, for a checkpoint."""
@@ -45,8 +45,8 @@ class Task(Protocol):
     def restore_ledger(self, state: dict[str, Any]) -> None:
         """Go on counting from a checkpoint."""
 
-    def evaluation_batches(self, split: str) -> Iterable[Batch]:
-        """This rank's share of a split, each sample once over all ranks."""
+    def evaluation_batches(self, split: str, limit: int | None) -> Iterable[Batch]:
+        """This rank's share of a split, each sample once over all ranks; `limit` = only the first so many."""
 
     def measure(self, model: nn.Module, batch: Batch) -> dict[str, Tally]:
         """Count everything in `measures` on one batch with at least one row."""

@@ -22,7 +22,7 @@ from minigpt4.records.batches import IGNORED_LABEL, Batch, Output
 from minigpt4.records.conversations import Unreadable
 from minigpt4.runners.config import RunConfig
 from minigpt4.runners.job import Job
-from minigpt4.runners.optimizer import decays_by_shape
+from minigpt4.runners.optimizer import decays_by_dimension
 from minigpt4.tasks.task import Caption
 
 VOCABULARY, LENGTH, WIDTH = 11, 6, 8
@@ -92,7 +92,9 @@ class FakeTask:
 
     def training_batches(self, position: int) -> Iterator[Batch]:
         while True:
-            yield self._batch(position)
+            batch = self._batch(position)
+            self.seen += batch.input_ids.shape[0]
+            yield batch
             position += 1
 
     def _batch(self, position: int) -> Batch:
@@ -112,16 +114,13 @@ class FakeTask:
     def output(self, model: nn.Module, batch: Batch) -> Output:
         return model(batch)
 
-    def note(self, batch: Batch) -> None:
-        self.seen += batch.input_ids.shape[0]
-
     def ledger_state(self) -> dict[str, Any]:
         return {"seen": self.seen}
 
     def restore_ledger(self, state: dict[str, Any]) -> None:
         self.seen = state["seen"]
 
-    def evaluation_batches(self, split: str) -> Iterable[Batch]:
+    def evaluation_batches(self, split: str, limit: int | None) -> Iterable[Batch]:
         torch.rand(3)  # a measurement may draw what it likes
         return [make_batch(range(1000, 1004))]
 
@@ -155,5 +154,5 @@ def make_job(folder: Path, *, group: ProcessGroup | None = None, dropout: float 
                           "precision": "fp32", **run})
     settings = {"run.init_lr": str(config.init_lr), "run.seed": str(config.seed)}
     return Job(**{"run": config, "model": model, "task": FakeTask(group, rows, **(task or {})), "group": group,
-                  "device": torch.device("cpu"), "bundle": FakeBundle(model), "decay_rule": decays_by_shape,
+                  "device": torch.device("cpu"), "bundle": FakeBundle(model), "decay_rule": decays_by_dimension,
                   "settings": settings, **(job or {})})

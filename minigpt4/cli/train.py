@@ -1,0 +1,37 @@
+"""`minigpt4 train`: train a config, on one process or under torchrun."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from minigpt4.cli._config_arguments import add_config_arguments
+from minigpt4.common.config import load_config
+
+HELP = "Train a model by a config; under torchrun on several GPUs or CPUs."
+EXAMPLES = (
+    "minigpt4 train --cfg-path train_configs/minigpt4_stage2_finetune.yaml --dry-run",
+    "torchrun --nproc-per-node 4 train.py --cfg-path train_configs/minigpt4_stage1_pretrain.yaml",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config_arguments(parser)
+    parser.add_argument("--resume", action="store_true",
+                        help="go on from the newest complete checkpoint of run.output_dir")
+    parser.add_argument("--dry-run", action="store_true",
+                        help="check every path, key, name and data set, say what would be trained; load nothing")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    config = load_config(arguments.cfg_path, arguments.options)
+    if arguments.dry_run:
+        from minigpt4.common.process_group import place_from
+        from minigpt4.runners.dry_run import dry_run
+
+        print("\n".join(dry_run(config, place_from(os.environ), resume=arguments.resume)))
+        return 0
+    from minigpt4.runners.setup import train
+
+    train(config, resume=arguments.resume)
+    return 0

@@ -1,0 +1,30 @@
+"""Does a model use its images? Loss with the images exchanged minus loss with the right ones (users.md U36).
+
+Near 0 means that images are not used: the language model guesses from the words alone. Above 0 is what it gains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from minigpt4.records.batches import Batch
+
+
+def with_exchanged_images(batch: Batch) -> Batch | None:
+    """The same words, each image replaced by its neighbour in the batch; None where there are not two images.
+
+    Moved by one place and not drawn: no image keeps its place, and the gap is the same number each time it is measured.
+    """
+    if batch.image_features is not None:
+        features = {name: value.roll(1, dims=0) for name, value in batch.image_features.items()}
+        number = _rows(batch.image_features)
+        return replace(batch, image_features=features) if number > 1 else None
+    if batch.pixel_values is None or batch.pixel_values.shape[0] < 2:
+        return None
+    return replace(batch, pixel_values=batch.pixel_values.roll(1, dims=0))
+
+
+def _rows(features: dict[str, Tensor]) -> int:
+    return min((value.shape[0] for value in features.values()), default=0)

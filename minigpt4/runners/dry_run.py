@@ -1,0 +1,77 @@
+"""What a run would be, without loading a weight: paths, keys, names, data, length, schedule (`--dry-run`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from minigpt4.common.config import Config
+from minigpt4.common.config.write import plain
+from minigpt4.common.process_group import Place
+from minigpt4.common.registry import runners, tasks
+from minigpt4.datasets.assembly import build_source
+from minigpt4.datasets.formats.stream import ShardStream
+from minigpt4.datasets.mixture import Mixture
+from minigpt4.recipes.build import build_renderer
+from minigpt4.runners.config import RunConfig
+from minigpt4.runners.logs import check_wandb
+from minigpt4.runners.precision import choose_device, choose_precision
+from minigpt4.runners.run_folder import RunFolder
+from minigpt4.runners.schedules import build_schedule
+from minigpt4.runners.timetable import Timetable
+from minigpt4.tasks.image_text_pretrain import batch_size
+
+
+def dry_run(config: Config, place: Place, *, resume: bool) -> list[str]:
+    """Lines that say what would be trained.
+
+    Raises `UserError` for the first thing a real start would stumble over: device, packages, folder, data, schedule.
+    """
+    run: RunConfig = config.run
+    device = choose_device(run.device, place)
+    precision = choose_precision(run, device)
+    check_wandb(run)
+    tasks.get(run.task, where="run.task")
+    runners.get(run.runner, where="run.runner")
+    RunFolder(Path(run.output_dir)).check(resume=resume)
+    renderer = build_renderer(config.model)
+    source = build_source(config.datasets, seed=run.seed, splits=run.train_splits)
+    timetable = _timetable(config, source, place.world_size)
+    schedule = build_schedule(run, timetable)
+    first, last = (schedule.lr(timetable.at(step)) for step in (0, timetable.steps - 1))
+    return [
+        *_parts(config),
+        f"template {renderer.training.name}, {renderer.tokens_per_image} tokens per image",
+        *_data(source),
+        f"{timetable.epochs} epochs x {timetable.iterations_per_epoch} micro-batches of {batch_size(config)} on "
+        f"{place.world_size} process(es), {timetable.window} to a step: {timetable.steps} steps",
+        f"{run.lr_sched}: {first:.3g} at the first step, {last:.3g} at the last",
+        f"{device.type}, {precision.name}; results in {run.output_dir}",
+        "dry run: everything was found, nothing was loaded or written",
+    ]
+
+
+def _timetable(config: Config, source: Mixture | ShardStream, world_size: int) -> Timetable:
+    samples = batch_size(config) * world_size
+    if isinstance(source, Mixture):
+        source.require(samples)
+        once = max(1, source.num_samples // samples)
+    else:
+        once = 1
+    return Timetable(config.run.max_epoch, config.run.iters_per_epoch or once, config.run.accum_grad_iters)
+
+
+def _parts(config: Config) -> list[str]:
+    """One line for each part of `model:`: trained or frozen, and where its weights are from."""
+    lines = [f"{config.model.arch}, behaviour {config.model.behaviour}"]
+    for name, part in plain(config.model).items():
+        if isinstance(part, dict) and "freeze" in part:
+            state = "frozen" if part["freeze"] else "trains"
+            lines.append(f"{name:<10} {part['name']:<16} {state:<7} {part['weights'] or 'random'}")
+    return lines + ([f"checkpoint {config.model.ckpt}"] if config.model.ckpt else [])
+
+
+def _data(source: Mixture | ShardStream) -> list[str]:
+    if isinstance(source, ShardStream):
+        return [f"data {source.name}: a stream"]
+    return [f"data {dataset.name}: {len(dataset):,} samples, share {share:.1%}"
+            for dataset, share in zip(source.datasets, source.shares, strict=True)]

@@ -1,0 +1,94 @@
+"""From a config to a job, and from a job to a finished run: what `minigpt4 train` does.
+
+Order: who we are, which device, join the others, build the model, make the task, run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from minigpt4.common.config import Config, resolved_yaml
+from minigpt4.common.config.write import plain
+from minigpt4.common.process_group import ProcessGroup, join, place_from
+from minigpt4.common.registry import runners, tasks
+from minigpt4.common.seeds import seed_everything
+from minigpt4.recipes.build import build
+from minigpt4.recipes.loaded import LoadedModel
+from minigpt4.runners.checkpoint import FREE_KEYS, flatten
+from minigpt4.runners.job import Job
+from minigpt4.runners.logs import check_wandb
+from minigpt4.runners.optimizer import DECAY_RULES
+from minigpt4.runners.original_checkpoint import read_original_checkpoint
+from minigpt4.runners.precision import choose_device, choose_precision
+from minigpt4.tasks.image_text_pretrain import Describe
+from minigpt4.weights.bundle import load_bundle, open_bundle
+
+MakeDescribe = Callable[[LoadedModel], Describe]
+"""model -> what says captions during validation"""
+
+
+@dataclass(frozen=True)
+class LoadedBundle:
+    """Keeps a `LoadedModel` as a bundle."""
+
+    loaded: LoadedModel
+    resolved_config: str
+    stage: str
+
+    def save(self, folder: Path, step: int) -> None:
+        self.loaded.save_bundle(folder, resolved_config=self.resolved_config, stage=self.stage, step=step)
+
+    def restore(self, folder: Path) -> None:
+        load_bundle(open_bundle(folder), self.loaded.model.parts())
+
+
+def train(config: Config, *, resume: bool, make_describe: MakeDescribe | None = None) -> None:
+    """Run a config in this process, which may be one of several."""
+    run = config.run
+    place = place_from(os.environ)
+    device = choose_device(run.device, place)
+    choose_precision(run, device)
+    check_wandb(run)
+    if run.num_threads is not None:
+        torch.set_num_threads(run.num_threads)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    group = join(place, cuda=device.type == "cuda", timeout=run.process_timeout)
+    try:
+        job = make_job(config, group, device, make_describe)
+        runners.get(run.runner, where="run.runner")(job, resume=resume).run()
+    finally:
+        group.close()
+
+
+def make_job(config: Config, group: ProcessGroup, device: torch.device,
+             make_describe: MakeDescribe | None = None) -> Job:
+    """Build the model and the task of a config. Raises `UserError` for anything that does not belong together."""
+    taken_over = read_original_checkpoint(config.run.resume_ckpt_path) if config.run.resume_ckpt_path else None
+    if taken_over is not None:
+        config = dataclasses.replace(config, model=dataclasses.replace(config.model, ckpt=taken_over.place))
+    seed_everything(config.run.seed)
+    loaded = build(config, device=str(device))
+    describe = make_describe(loaded) if make_describe else None
+    task = tasks.get(config.run.task, where="run.task")(config, loaded, group.place, describe)
+    resolved = resolved_yaml(config)
+    return Job(
+        run=config.run, model=loaded.model, task=task, group=group, device=device,
+        bundle=LoadedBundle(loaded, resolved, config.run.job_name), resolved_config=resolved,
+        decay_rule=DECAY_RULES[loaded.behaviour.decay_rule], settings=settings_of(config, group.world_size),
+        report=(*loaded.load_report, *loaded.describe().splitlines()),
+        vocab_size_to_beat=loaded.vocab_size if loaded.llm_loaded_and_frozen else None, taken_over=taken_over,
+    )
+
+
+def settings_of(config: Config, world_size: int) -> dict[str, str]:
+    """Everything that makes a run what it is: model, data, and the run keys that are not free to change on resume."""
+    run = {key: value for key, value in plain(config.run).items() if key not in FREE_KEYS}
+    return flatten({"model": plain(config.model), "datasets": plain(config.datasets), "run": run,
+                    "processes": world_size})

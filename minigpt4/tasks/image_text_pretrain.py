@@ -1,0 +1,169 @@
+"""The task of both stages: the next token of a caption or answer, given its image.
+
+A step is the summed loss of a batch; measured are the loss per token, the image gap, and a few captions to read. A
+model without images trains by the same task (`text_pretrain` says so in a YAML).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from minigpt4.common.config import Config
+from minigpt4.common.errors import UserError
+from minigpt4.common.process_group import Place
+from minigpt4.common.registry import tasks
+from minigpt4.datasets.assembly import build_image_processors, build_indexed, build_source
+from minigpt4.datasets.config import DatasetConfig
+from minigpt4.datasets.dataset import IndexedDataset
+from minigpt4.datasets.ledger import Ledger, UnreadableLimits, ledger_path
+from minigpt4.datasets.loader import EvaluationLoader, TrainingLoader
+from minigpt4.metrics.image_gap import with_exchanged_images
+from minigpt4.metrics.tally import Tally
+from minigpt4.recipes.loaded import LoadedModel
+from minigpt4.records.batches import Batch, Output
+from minigpt4.records.conversations import Sample
+from minigpt4.records.images import ImageRef
+from minigpt4.tasks.task import Caption
+
+Describe = Callable[[Sequence[ImageRef]], list[str]]
+"""images -> a caption each, as the model says it now"""
+
+
+@tasks.register("text_pretrain")
+@tasks.register("image_text_pretrain")
+class ImageTextPretrain:
+    """Next-token training on images and text.
+
+    Args:
+        config: the whole config; data sets and batch sizes are read from it.
+        loaded: the model with its renderer and pixels.
+        place: which process of the run this is.
+        describe: says what an image shows, for captions during validation; None = no captions.
+    """
+
+    measures = ("loss", "image_gap")
+
+    def __init__(self, config: Config, loaded: LoadedModel, place: Place, describe: Describe | None = None) -> None:
+        self._config = config
+        self._run = config.run
+        self._loaded = loaded
+        self._place = place
+        self._describe = describe
+        limits = UnreadableLimits(share=self._run.max_unreadable)
+        self._ledger = Ledger(ledger_path(Path(self._run.output_dir), place.rank), limits)
+        self._training: TrainingLoader | None = None
+
+    def batches_per_epoch(self) -> int:
+        """Once through the data. Raises `UserError` for a stream, which does not know its length."""
+        number = self._loader(0).steps_per_epoch
+        if number is None:
+            raise UserError("config.missing", where="run.iters_per_epoch", what="is not set, and a stream has no end",
+                            fix="set it to the micro-batches of an epoch")
+        return number
+
+    def training_batches(self, position: int) -> Iterator[Batch]:
+        loader = self._loader(position)
+        loader.position = position
+        return iter(loader)
+
+    def output(self, model: nn.Module, batch: Batch) -> Output:
+        output: Output = model(batch)
+        return output
+
+    def ledger_state(self) -> dict[str, Any]:
+        return dict(self._ledger.state())
+
+    def restore_ledger(self, state: dict[str, Any]) -> None:
+        self._ledger.load_state(state)  # type: ignore[arg-type]
+
+    def evaluation_batches(self, split: str, limit: int | None) -> Iterable[Batch]:
+        configs = self._configs_of(split)
+        processors = self._processors(configs, split)
+        size = self._run.batch_size_eval or batch_size(self._config)
+        return chain.from_iterable(
+            EvaluationLoader(build_indexed(name, config, split), self._loaded.renderer, processors[name],
+                             batch_size=size, rank=self._place.rank, world_size=self._place.world_size,
+                             seed=self._run.seed, num_workers=self._run.num_workers, limit=limit)
+            for name, config in configs.items()
+        )
+
+    def measure(self, model: nn.Module, batch: Batch) -> dict[str, Tally]:
+        """Loss per token; and how much it rises with the neighbour's images, over batches with at least two."""
+        right = self.output(model, batch)
+        loss = Tally(float(right.loss_sum), right.num_tokens)
+        exchanged = with_exchanged_images(batch)
+        if exchanged is None:
+            return {"loss": loss, "image_gap": Tally()}
+        wrong = self.output(model, exchanged)
+        return {"loss": loss, "image_gap": Tally(float(wrong.loss_sum) - loss.total, loss.count)}
+
+    def captions(self, split: str) -> list[Caption]:
+        number = self._run.valid_captions
+        if self._describe is None or not number:
+            return []
+        configs = self._configs_of(split)
+        samples = chain.from_iterable(_with_image(build_indexed(name, config, split))
+                                      for name, config in configs.items())
+        chosen = [sample for sample, _ in zip(samples, range(number), strict=False)]
+        if not chosen:
+            return []
+        said = self._describe([sample.conversation.images[0] for sample in chosen])
+        return [Caption(sample.id, words, _answer_of(sample)) for sample, words in zip(chosen, said, strict=True)]
+
+    def _loader(self, position: int) -> TrainingLoader:
+        """Made once: opening data sets reads every shard's index."""
+        if self._training is None:
+            run, configs = self._run, self._config.datasets
+            self._training = TrainingLoader(
+                build_source(configs, seed=run.seed, splits=run.train_splits), self._loaded.renderer,
+                self._processors(configs, run.train_splits[0]), batch_size=batch_size(self._config),
+                rank=self._place.rank, world_size=self._place.world_size, seed=run.seed, num_workers=run.num_workers,
+                position=position, ledger=self._ledger,
+            )
+        return self._training
+
+    def _processors(self, configs: dict[str, DatasetConfig], split: str) -> dict[str, Any]:
+        behaviour = self._loaded.behaviour
+        return dict(build_image_processors(configs, split, image_size=self._loaded.image_spec.size,
+                                           opening=behaviour.opening, train_crop=behaviour.train_crop))
+
+    def _configs_of(self, split: str) -> dict[str, DatasetConfig]:
+        """Data sets that have the split. Raises `UserError` where none has."""
+        datasets: dict[str, DatasetConfig] = self._config.datasets
+        with_split = {name: config for name, config in datasets.items()
+                      if split in self._run.train_splits or split in config.build_info.splits}
+        if not with_split:
+            next(iter(datasets.values())).build_info.at(split)
+        return with_split
+
+
+def batch_size(config: Config) -> int:
+    """Samples of a micro-batch and rank, from `run.batch_size_train` or the data sets' own `batch_size`.
+
+    Raises `UserError` where none or several are given: a micro-batch mixes all data sets.
+    """
+    sizes = {f"datasets.{name}.batch_size": dataset.batch_size for name, dataset in config.datasets.items()}
+    given = {key: size for key, size in {"run.batch_size_train": config.run.batch_size_train, **sizes}.items() if size}
+    if not given:
+        raise UserError("config.missing", where="run.batch_size_train", what="is not set", fix="set it, e.g. to 12")
+    if len(set(given.values())) > 1:
+        said = ", ".join(f"{key} {size}" for key, size in given.items())
+        raise UserError("config.value", where=next(iter(given)), what=f"batch sizes differ: {said}",
+                        fix="give one size; sample_ratio sets the shares of the data sets")
+    return next(iter(given.values()))
+
+
+def _with_image(dataset: IndexedDataset) -> Iterator[Sample]:
+    for number in range(len(dataset)):
+        sample = dataset[number]
+        if isinstance(sample, Sample) and sample.conversation.images:
+            yield sample
+
+
+def _answer_of(sample: Sample) -> str:
+    return next((turn.text for turn in sample.conversation.turns if turn.role == "assistant"), "")
