@@ -103,10 +103,13 @@ def ledger_path(run_folder: Path, rank: int = 0) -> Path:
 
 
 def _already_written(path: Path | None) -> set[tuple[str, str]]:
-    """Entries of the run before a resume; a last line torn by a kill is left out."""
-    written = set()
-    if path and path.exists():
-        for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
-            entry = json.loads(line)
-            written.add((entry["id"], entry["source"]))
-    return written
+    """Entries of the run before a resume; a last line torn by a kill is cut off the file."""
+    if path is None or not path.exists():
+        return set()
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        with open(path, "r+b") as file:
+            file.truncate(len(whole))
+    entries = [json.loads(line) for line in whole.decode("utf-8").splitlines()]
+    return {(entry["id"], entry["source"]) for entry in entries}

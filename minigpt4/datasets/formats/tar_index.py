@@ -125,9 +125,9 @@ def _groups_of(path: Path) -> tuple[list[_Group], Unreadable | None]:
             _add(groups, member)
     except CutTar as cut:
         damage = _damage(path, cut)
-        log.warning("%s: %s; its %d samples before that are used", damage.source, damage.reason, len(groups))
         if groups and (groups[-1].key == _key_and_ending(cut.member)[0] or not groups[-1].complete):
             groups.pop()
+        log.warning("%s: %s; its %d samples before that are used", damage.source, damage.reason, len(groups))
         return groups, damage
     return groups, None
 

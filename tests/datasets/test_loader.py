@@ -1,0 +1,167 @@
+"""The loaders: same batches for any number of workers, ranks that share out one order, resume from one integer."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from minigpt4.common.errors import UserError
+from minigpt4.datasets.formats.lines import JsonLines
+from minigpt4.datasets.ledger import Ledger, UnreadableLimits
+from minigpt4.datasets.loader import EvaluationLoader, TrainingLoader
+from minigpt4.datasets.mixture import Mixture
+from minigpt4.records.batches import Batch
+from tests.datasets.data_fakes import FakeDataset, FakeProcessor, FakeRenderer, TextDataset
+
+PROCESSORS = {name: FakeProcessor() for name in ("a", "b")}
+
+
+def loader(**changed: Any) -> TrainingLoader:
+    datasets = changed.pop("datasets", [FakeDataset("a", 40, bad=frozenset({3, 30})), FakeDataset("b", 9)])
+    mixture = Mixture(datasets, changed.pop("weights", [3, 1] if len(datasets) == 2 else [1]), seed=7)
+    renderer = changed.pop("renderer", FakeRenderer())
+    lenient = Ledger(limits=UnreadableLimits(share=1.0))
+    return TrainingLoader(mixture, renderer, PROCESSORS, **{"batch_size": 4, "ledger": lenient, **changed})
+
+
+def first(batches: Iterable[Batch], count: int) -> list[Batch]:
+    return list(itertools.islice(batches, count))
+
+
+def assert_same(one: list[Batch], other: list[Batch]) -> None:
+    assert [batch.sample_ids for batch in one] == [batch.sample_ids for batch in other]
+    for ours, theirs in zip(one, other, strict=True):
+        assert torch.equal(ours.input_ids, theirs.input_ids)
+        assert torch.equal(ours.labels, theirs.labels) and torch.equal(ours.slots, theirs.slots)
+        assert (ours.pixel_values is None) == (theirs.pixel_values is None)
+        if ours.pixel_values is not None and theirs.pixel_values is not None:
+            assert torch.equal(ours.pixel_values, theirs.pixel_values)
+        assert ours.unreadable == theirs.unreadable
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores, on purpose
+@pytest.mark.parametrize("workers", [1, 3])
+def test_order_prompts_and_crops_do_not_depend_on_workers(workers: int) -> None:
+    assert_same(first(loader(num_workers=workers), 12), first(loader(), 12))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_resume_from_one_integer(workers: int) -> None:
+    straight = loader()
+    before = iter(straight)
+    first(before, 5)
+    assert straight.position == 5
+    assert_same(first(before, 4), first(loader(position=5, num_workers=workers), 4))
+
+
+def test_ranks_share_out_the_order_of_one() -> None:
+    alone = first(loader(batch_size=8), 4)
+    both = [first(loader(rank=rank, world_size=2), 4) for rank in range(2)]
+    for step, batch in enumerate(alone):
+        assert batch.sample_ids == both[0][step].sample_ids + both[1][step].sample_ids
+
+
+def test_holes_leave_a_shorter_batch_and_no_substitute() -> None:
+    batches = first(loader(datasets=[FakeDataset("a", 12, bad=frozenset({2, 5}))], batch_size=12), 1)
+    assert len(batches[0].sample_ids) == 10 == batches[0].input_ids.shape[0] == len(batches[0].pixel_values)
+    assert sorted(entry.id for entry in batches[0].unreadable) == ["a2", "a5"]
+
+
+def test_a_batch_without_a_row_is_legal() -> None:
+    batch = first(loader(datasets=[FakeDataset("a", 4, bad=frozenset(range(4)))]), 1)[0]
+    assert batch.input_ids.shape == (0, 0) and batch.pixel_values is None and batch.num_supervised == 0
+
+
+def test_u41_samples_without_a_learned_token_are_named_and_left_out() -> None:
+    batch = first(loader(datasets=[FakeDataset("a", 6, unlearned=frozenset({1}))], batch_size=6), 1)[0]
+    assert batch.unsupervised == ["a1"] and len(batch.sample_ids) == 5
+
+
+def test_text_samples_stand_beside_images() -> None:
+    batch = first(loader(datasets=[FakeDataset("a", 20), TextDataset("t", 20)], weights=[1, 1], batch_size=16), 1)[0]
+    images = sum(sample_id.startswith("a") for sample_id in batch.sample_ids)
+    assert 0 < images < 16 and batch.pixel_values is not None and len(batch.pixel_values) == images
+    assert int(batch.slots.max()) == images * FakeRenderer.tokens_per_image - 1
+
+
+@pytest.mark.parametrize(("prompt_per", "different"), [("sample", 6), ("batch", 1)])
+def test_prompt_is_drawn_per_sample_or_per_batch(prompt_per: str, different: int) -> None:
+    batches = first(loader(datasets=[FakeDataset("a", 20)], renderer=FakeRenderer(prompt_per=prompt_per),
+                           batch_size=6), 2)
+    draws = [set(batch.input_ids[:, 0].tolist()) for batch in batches]
+    assert [len(each) for each in draws] == [different, different] and draws[0] != draws[1]
+
+
+def test_a_sample_meets_new_chance_in_the_next_epoch() -> None:
+    batches = first(loader(datasets=[FakeDataset("a", 8)], batch_size=8), 2)
+    one, two = (dict(zip(b.sample_ids, b.pixel_values[:, 1].flatten().tolist(), strict=True)) for b in batches)
+    assert one.keys() == two.keys() and all(one[name] != two[name] for name in one)
+
+
+def test_loading_leaves_torchs_own_numbers_alone() -> None:
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    first(loader(num_workers=1), 2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_too_small_for_one_global_batch() -> None:
+    with pytest.raises(UserError, match="a: has 9 samples, one batch over all ranks takes 10"):
+        loader(datasets=[FakeDataset("a", 9)], batch_size=5, world_size=2)
+
+
+def test_steps_per_epoch() -> None:
+    assert loader(datasets=[FakeDataset("a", 41)], batch_size=4, world_size=2).steps_per_epoch == 5
+
+
+@dataclass(frozen=True)
+class Complaining(FakeRenderer):
+    """A renderer that finds a mistake of a person."""
+
+    def render(self, conversation: Any, draw: int) -> Any:
+        raise UserError("prompt.none", where="prompts.txt", what="holds no prompt")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_mistakes_keep_their_sentence_on_the_way_from_a_worker(workers: int) -> None:
+    with pytest.raises(UserError, match=r"^prompts\.txt: holds no prompt$"):
+        first(loader(renderer=Complaining(), num_workers=workers), 1)
+
+
+def test_u53_a_worker_gets_no_copy_of_a_large_file(tmp_path: Path) -> None:
+    """What travels to a worker is small whatever the file holds: offsets, no parsed records."""
+    path = tmp_path / "large.jsonl"
+    path.write_text(('{"caption": "' + "x" * 2000 + '"}\n') * 500)
+    lines = JsonLines.open(path)
+    assert len(lines) == 500 and len(pickle.dumps(lines)) < path.stat().st_size / 50
+
+
+# --- evaluation ---
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_evaluation_is_in_order_once_through(workers: int) -> None:
+    dataset = FakeDataset("a", 10, bad=frozenset({4}))
+    batches = list(EvaluationLoader(dataset, FakeRenderer(), FakeProcessor(), batch_size=3, num_workers=workers))
+    assert [name for batch in batches for name in batch.sample_ids] == [f"a{n}" for n in range(10) if n != 4]
+    assert [entry.id for batch in batches for entry in batch.unreadable] == ["a4"]
+
+
+def test_evaluation_over_ranks_covers_the_first_n_once() -> None:
+    loaders = [EvaluationLoader(FakeDataset("a", 20), FakeRenderer(), FakeProcessor(), batch_size=2, rank=rank,
+                                world_size=3, limit=11) for rank in range(3)]
+    seen = [name for each in loaders for batch in each for name in batch.sample_ids]
+    assert sorted(seen) == sorted(f"a{number}" for number in range(11))
+    assert [len(each) for each in loaders] == [2, 2, 2]
+
+
+def test_evaluation_of_nothing() -> None:
+    with pytest.raises(UserError, match="a: holds no sample"):
+        EvaluationLoader(FakeDataset("a", 0), FakeRenderer(), None, batch_size=2)
