@@ -44,7 +44,7 @@ def test_every_builder_has_a_config_and_packaged_yaml_that_exist() -> None:
     from minigpt4.common.config.load import beside
 
     names = builders.names()
-    assert {"laion", "cc_sbu", "cc_sbu_align", "llava_instruct", "image_jsonl", "plain_text", "webdataset"} <= set(names)
+    assert {"laion", "cc_sbu", "cc_sbu_align", "llava_instruct", "image_jsonl", "plain_text"} <= set(names)
     for name in names:
         builder = builders.get(name)
         assert builder.Config is DatasetConfig
@@ -150,8 +150,8 @@ def test_image_processors_per_data_set_and_split() -> None:
 @pytest.fixture
 def piped(tmp_path: Path) -> str:
     for number in range(4):
-        members = {name: value for key in range(5) for name, value in pair(f"{number}{key}", f"rose {number}{key}").items()}
-        write_tar(tmp_path / f"{number}.tar", members)
+        pairs = [pair(f"{number}{key}", f"rose {number}{key}") for key in range(5)]
+        write_tar(tmp_path / f"{number}.tar", {name: value for each in pairs for name, value in each.items()})
     return f"pipe:cat {tmp_path}/{{0..3}}.tar"
 
 
@@ -183,8 +183,8 @@ def test_ranks_take_different_shards(piped: str) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_stream_behind_the_same_loader(piped: str, workers: int) -> None:
     def loader(position: int = 0) -> TrainingLoader:
-        return TrainingLoader(stream(piped), FakeRenderer(), {"laion": FakeProcessor()}, batch_size=3, position=position,
-                              num_workers=workers)
+        return TrainingLoader(stream(piped), FakeRenderer(), {"laion": FakeProcessor()}, batch_size=3,
+                              position=position, num_workers=workers)
 
     straight = list(itertools.islice(loader(), 6))
     resumed = list(itertools.islice(loader(4), 2))

@@ -46,7 +46,9 @@ def sample_of(dataset: ShardDataset, key: str) -> Sample | Unreadable:
     return dataset[numbers[0]]
 
 
-@pytest.mark.parametrize("fault", [each for each in faults() if each.get("expect") != "skipped"], ids=lambda f: f["kind"])
+@pytest.mark.parametrize(
+    "fault", [each for each in faults() if each.get("expect") != "skipped"], ids=lambda fault: fault["kind"]
+)
 def test_usable_faults_come_out_as_upright_rgb(fault: dict[str, Any]) -> None:
     sample = sample_of(shard(fault["shard"]), fault["key"])
     assert isinstance(sample, Sample), sample
@@ -62,7 +64,7 @@ def test_usable_faults_come_out_as_upright_rgb(fault: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "fault", [each for each in faults() if each.get("expect") != "usable" and "lost_keys" not in each],
-    ids=lambda f: f["kind"],
+    ids=lambda fault: fault["kind"],
 )
 def test_skipped_faults_give_their_reason(fault: dict[str, Any]) -> None:
     sample = sample_of(shard(fault["shard"]), fault["key"])
@@ -74,11 +76,12 @@ def test_skipped_faults_give_their_reason(fault: dict[str, Any]) -> None:
         assert told.value.what == fault["reason"] and fault["key"] in told.value.where
 
 
-@pytest.mark.parametrize("fault", [each for each in faults() if "lost_keys" in each], ids=lambda f: f["kind"])
+@pytest.mark.parametrize("fault", [each for each in faults() if "lost_keys" in each], ids=lambda fault: fault["kind"])
 def test_cut_shard_is_told_once_and_its_whole_samples_used(fault: dict[str, Any]) -> None:
     dataset = shard(fault["shard"])
     assert [dataset.index.key_of(number) for number in range(len(dataset))] == fault["usable_keys"]
-    assert [(damage.reason, fault["member"] in damage.source) for damage in dataset.damaged] == [(fault["reason"], True)]
+    assert [damage.reason for damage in dataset.damaged] == [fault["reason"]]
+    assert fault["member"] in dataset.damaged[0].source
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -95,10 +95,10 @@ class ShardStream:
                 count += 1
                 yield raw
         except _READ_ERRORS as error:
-            yield _cut(url, count, f"({error.args[0] if error.args else error})")
+            yield _cut(url, count, f"{count} samples ({error.args[0] if error.args else error})")
             return
         if self.samples_per_shard and count < self.samples_per_shard:
-            yield _cut(url, count, f"of {self.samples_per_shard}")
+            yield _cut(url, count, f"{count} of {self.samples_per_shard} samples")
 
     def _sample(self, raw: Raw) -> Sample | Unreadable:
         if isinstance(raw, Unreadable):
@@ -114,6 +114,5 @@ class ShardStream:
             return Unreadable(key, source, error.what, error.code)
 
 
-def _cut(url: str, count: int, detail: str) -> Unreadable:
-    reason = f"archive ends after {count} samples {detail}"
-    return Unreadable(f"{url}#{count}", f"shard {url}", reason, "data.shard_cut")
+def _cut(url: str, count: int, after: str) -> Unreadable:
+    return Unreadable(f"{url}#{count}", f"shard {url}", f"archive ends after {after}", "data.shard_cut")
