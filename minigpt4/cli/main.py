@@ -23,6 +23,7 @@ from minigpt4.common.errors import UserError, nearest
 FOLDER = Path(__file__).parent
 USER_MISTAKE = 2
 INTERRUPTED = 130
+NO_LISTENER = 141
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -34,6 +35,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return USER_MISTAKE
+    except BrokenPipeError:  # `minigpt4 … | head`: nobody listens any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NO_LISTENER
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

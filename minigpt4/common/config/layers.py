@@ -172,15 +172,25 @@ def _one_option(key: str, text: str) -> Layer:
     if not all(path):
         raise UserError("config.option", where=f"--options {option}", what=f"'{key}' is no key",
                         fix="write the way to it with dots, such as run.init_lr=3e-5")
-    try:
-        value = _plain(OmegaConf.create(f"value: {text}"))["value"]
-    except (yaml.YAMLError, OmegaConfBaseException):
-        value = text  # not a YAML value (a colon or bracket inside): meant as it stands
     origin = Origin(option=option)
-    values: Any = value
+    values: Any = _option_value(text)
     for step in reversed(path):
         values = {step: values}
     return Layer(values, {path[:end]: origin for end in range(1, len(path) + 1)})
+
+
+def _option_value(text: str) -> Any:
+    """Numbers, true, null, lists, mappings and quoted text as YAML reads them; any other text exactly as it stands.
+
+    YAML would take `###` for a comment and drop the blank at the end of a prompt.
+    """
+    try:
+        value = _plain(OmegaConf.create(f"value: {text}"))["value"]
+    except (yaml.YAMLError, OmegaConfBaseException):
+        return text
+    quoted = text.lstrip()[:1] in ("'", '"')
+    commented = "#" in text and not isinstance(value, list | dict)
+    return text if not quoted and (isinstance(value, str) or commented) else value
 
 
 def merge(layers: Sequence[Layer]) -> Layer:

@@ -17,7 +17,8 @@ from minigpt4.common import registry
 from minigpt4.common.config.fields import default_names
 from minigpt4.common.config.layers import KeyPath, Layer, Origin, dotted, interpolated, merge, read_options, read_yaml
 from minigpt4.common.config.original import translated, without, without_retired
-from minigpt4.common.config.typed import FAILED, Report, make_dataclass
+from minigpt4.common.config.report import FAILED, Report, Spot
+from minigpt4.common.config.typed import make_dataclass
 from minigpt4.common.errors import UserError, nearest
 
 SECTIONS = ("model", "datasets", "run")
@@ -234,7 +235,7 @@ def _section(path: KeyPath, owner: Any, report: Report) -> Any:
     if isinstance(values, Mapping):
         values = _completed(values, path, owner)
     also_known = (*getattr(owner, "original_keys", {}), *getattr(owner, "retired_keys", {}))
-    made = make_dataclass(owner.Config, values, path, report, also_known=also_known)
+    made = make_dataclass(owner.Config, values, Spot(report, path), also_known=also_known)
     return None if made is FAILED else made
 
 

@@ -42,7 +42,7 @@ def _moved(layer: Layer, old: KeyPath, new: KeyPath, values: Mapping[Any, Any] |
         ))
         return rest
     if values is not None:
-        if value not in values:
+        if value not in list(values):  # a list, as the value may be one that has no hash
             known = ", ".join(str(each) for each in values)
             errors.append(UserError("config.value", where=str(origin), what=f"{dotted(old)} is {value!r}",
                                     fix=f"known: {known}"))

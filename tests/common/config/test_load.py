@@ -57,6 +57,19 @@ def test_texts_on_the_command_line_need_no_quotes(load: Load) -> None:
     assert config.model.template == ""
 
 
+@pytest.mark.parametrize(
+    "text", ["###Human: {} ###Assistant: ", "###", "[INST] {} [/INST] ", "a #b", "say {} now ", "a: b"]
+)
+def test_prompts_on_the_command_line_are_taken_as_they_stand(load: Load, text: str) -> None:
+    assert load(MODEL, f"model.template={text}", sections=("model",)).model.template == text
+    assert load(MODEL, "model.template", text, sections=("model",)).model.template == text
+
+
+def test_quoted_options_are_read_as_yaml(load: Load) -> None:
+    assert load(MODEL, r'model.template="\n"', sections=("model",)).model.template == "\n"
+    assert load(MODEL, "model.llm=null", sections=("model",)).model.llm is None
+
+
 def test_every_value_knows_its_origin(load: Load) -> None:
     config = load("model:\n  arch: toy\n  llm: ./llm\n  image_size: 4\n", "model.template=x", sections=("model",))
     assert config.origin("model.llm") == "run.yaml:3"

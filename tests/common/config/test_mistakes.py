@@ -95,6 +95,34 @@ def test_mistakes_in_options_name_the_option(load: Load) -> None:
         load("run: {runner: toy_runner}", "run.seed", sections=("run",))
 
 
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("limit: many", "limit should be whole number or list of whole number, is 'many'"),
+        ("sizes: 3", "sizes should be a list, is 3; write it in [ ]"),
+        ("sizes: [1, x]", "sizes.1 should be whole number, is 'x'"),
+        ("mean: [1, 2, 3]", "mean should have 2 items, has 3: [1, 2, 3]"),
+        ("sample_ratio: true", "sample_ratio should be number, is True"),
+        ("build_info: here", "build_info should be a mapping, is 'here'"),
+        ("encoders: {train: {name: wid}}", "encoders.train.name is 'wid', an unknown toy encoder; did you mean 'wide'?"),
+        ("encoders: {train: {}}", "encoders.train.name should name a toy encoder; known: small, wide"),
+        ("encoders: {train: {name: wide, widht: 1}}", "encoders.train.widht is unknown; did you mean 'width'?"),
+    ],
+)
+def test_wrong_types_say_what_is_right(load: Load, line: str, sentence: str) -> None:
+    with pytest.raises(UserErrors) as caught:
+        load(f"datasets:\n  toy_data:\n    {line}\n", sections=("datasets",))
+    told = [str(error) for error in caught.value.errors if error.code != "config.placeholder"]
+    assert told == [f"run.yaml:3: datasets.toy_data.{sentence}"]
+
+
+def test_an_original_value_that_never_was_is_told(load: Load) -> None:
+    with pytest.raises(UserErrors, match="^run.yaml:1: model.encoder is 'clip'; known: eva$"):
+        load("model: {arch: toy, llm: ./llm, encoder: clip}", sections=("model",))
+    with pytest.raises(UserErrors, match=r"^run.yaml:1: model.encoder is \['eva'\]; known: eva$"):
+        load("model: {arch: toy, llm: ./llm, encoder: [eva]}", sections=("model",))
+
+
 def test_original_keys_are_named_as_they_were_written(load: Load) -> None:
     with pytest.raises(UserErrors, match="^run.yaml:1: model.image_size should be whole number, is 'big'$"):
         load("model: {arch: toy, llm: ./llm, image_size: big}", sections=("model",))

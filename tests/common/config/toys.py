@@ -103,6 +103,12 @@ class ToyDataConfig:
     """share in the mixture"""
     sizes: tuple[int, ...] = ()
     """sides in pixels"""
+    limit: int | list[int] | None = None
+    """largest number, or one a split"""
+    mean: tuple[float, float] = (0.0, 1.0)
+    """two numbers"""
+    encoders: dict[str, SmallEncoder] = field(default_factory=dict, metadata={"registry": encoders})
+    """an encoder a split"""
 
 
 class ToyData:
