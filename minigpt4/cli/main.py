@@ -44,9 +44,10 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _log_to_terminal() -> None:
-    """One process speaks; of the others only warnings are heard."""
+    """The first process tells what it does; of the others, and of foreign libraries, only warnings are heard."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     first = os.environ.get("RANK", "0") == "0"
-    logging.basicConfig(level=logging.INFO if first else logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("minigpt4").setLevel(logging.INFO if first else logging.WARNING)
 
 
 def _run(words: list[str]) -> int:

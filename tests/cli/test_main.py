@@ -9,7 +9,6 @@ import types
 import pytest
 
 from minigpt4.cli import main as door
-from minigpt4.common.errors import UserError
 
 
 def test_an_unknown_command_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,10 +68,3 @@ def test_every_help_ends_with_two_examples_that_parse(name: str) -> None:
             parser.parse_args(words[1:])
         else:
             assert program in ("torchrun", "python"), f"how is '{example}' run?"
-
-
-def test_a_user_error_survives_a_worker() -> None:
-    import pickle
-
-    error = UserError("data.unreadable", where="a.tar", what="is cut", fix="fetch it again")
-    assert str(pickle.loads(pickle.dumps(error))) == "a.tar: is cut; fetch it again"

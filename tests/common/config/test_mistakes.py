@@ -104,7 +104,7 @@ def test_mistakes_in_options_name_the_option(load: Load) -> None:
         ("mean: [1, 2, 3]", "mean should have 2 items, has 3: [1, 2, 3]"),
         ("sample_ratio: true", "sample_ratio should be number, is True"),
         ("build_info: here", "build_info should be a mapping, is 'here'"),
-        ("encoders: {train: {name: wid}}", "encoders.train.name is 'wid', an unknown toy encoder; did you mean 'wide'?"),
+        ("encoders: {a: {name: wid}}", "encoders.a.name is 'wid', an unknown toy encoder; did you mean 'wide'?"),
         ("encoders: {train: {}}", "encoders.train.name should name a toy encoder; known: small, wide"),
         ("encoders: {train: {name: wide, widht: 1}}", "encoders.train.widht is unknown; did you mean 'width'?"),
     ],

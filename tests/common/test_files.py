@@ -1,0 +1,50 @@
+"""Files are whole or absent, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from minigpt4.common.errors import UserError
+from minigpt4.common.files import atomic_file, atomic_folder, sha256_of, write_json
+
+
+def test_a_file_appears_whole(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "new" / "a.txt") as part:
+        part.write_text("all of it")
+        assert not (tmp_path / "new" / "a.txt").exists()
+    assert (tmp_path / "new" / "a.txt").read_text() == "all of it"
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["a.txt"]
+
+
+def test_what_was_there_survives_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(RuntimeError), atomic_file(tmp_path / "a.txt") as part:
+        part.write_text("half")
+        raise RuntimeError
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.txt", "old")]
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a.txt: cannot be written \(No space left on device\); free space"):
+        with atomic_file(tmp_path / "a.txt"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_replaces_the_old_one_at_the_end(tmp_path: Path) -> None:
+    for text in ("one", "two"):
+        with atomic_folder(tmp_path / "bundle") as part:
+            (part / f"{text}.txt").write_text(text)
+    assert [file.name for file in (tmp_path / "bundle").iterdir()] == ["two.txt"]
+    assert [file.name for file in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_json_and_digest(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"name": "größe"})
+    text = (tmp_path / "a.json").read_bytes()
+    assert "größe" in text.decode()
+    assert sha256_of(tmp_path / "a.json") == hashlib.sha256(text).hexdigest()
