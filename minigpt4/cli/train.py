@@ -27,11 +27,11 @@ def run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.cfg_path, arguments.options)
     if arguments.dry_run:
         from minigpt4.common.process_group import place_from
-        from minigpt4.runners.dry_run import dry_run
+        from minigpt4.runners.start.dry_run import dry_run
 
         print("\n".join(dry_run(config, place_from(os.environ), resume=arguments.resume)))
         return 0
-    from minigpt4.runners.setup import train
+    from minigpt4.runners.start.setup import train
 
     train(config, resume=arguments.resume)
     return 0

@@ -1,4 +1,4 @@
-"""What a runner is given: everything of a run, made ready by `setup.py` or by a test."""
+"""What a runner is given: everything of a run, made ready by `start/setup.py` or by a test."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from minigpt4.runners.job import Job
 from minigpt4.runners.precision import Precision
 from minigpt4.tasks.task import Caption
 
-LOST = "samples left out"
+LEFT_OUT = "samples_left_out"
 """name of the number of unreadable or target-less samples beside the task's own measures"""
 
 
@@ -32,7 +32,8 @@ def measure_split(job: Job, split: str, precision: Precision, limit: int | None)
             with precision.autocast():
                 counted = job.task.measure(job.model, batch.to(job.device))
             tallies = {name: tally + counted[name] for name, tally in tallies.items()}
-    return _means_over_ranks(job, {**tallies, LOST: Tally(lost, 1.0 / job.group.world_size)})
+    left_out = job.group.sum([lost])[0]
+    return {**_means_over_ranks(job, tallies), **({LEFT_OUT: left_out} if left_out else {})}
 
 
 def _means_over_ranks(job: Job, tallies: dict[str, Tally]) -> dict[str, float]:

@@ -1,0 +1,43 @@
+"""Two gloo processes do what one does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from minigpt4.common.process_group import ProcessGroup
+from minigpt4.runners.precision import Precision
+from minigpt4.runners.window import WindowGradient
+from tests.runners.fakes import FakeModel, FakeTask, make_batch
+from tests.runners.processes import run_workers
+
+FP32 = Precision("fp32", "cpu")
+
+
+def test_two_ranks_give_the_gradients_of_one(tmp_path: Path) -> None:
+    """Micro-batch 1 has no row on rank 1, micro-batch 2 no image there; token counts differ everywhere."""
+    ended = run_workers({"folder": str(tmp_path / "g"), "gradients": 3, "holes": {"1": 1}, "textual": [2]}, ranks=2)
+    assert [process.code for process in ended] == [0, 0], ended
+    model = FakeModel()
+    window = [make_batch(range(4)), make_batch([4, 5]), make_batch([8, 9]), make_batch([10, 11], images=False)]
+    WindowGradient(model, FakeTask(ProcessGroup()), ProcessGroup(), FP32)(window, FP32.scaler())
+    for rank in range(2):
+        gradients = torch.load(tmp_path / f"g_{rank}.pt", weights_only=True)
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is not None
+            scale = float(parameter.grad.abs().max())
+            torch.testing.assert_close(gradients[name], parameter.grad, rtol=1e-6, atol=1e-6 * scale)
+
+
+@pytest.mark.slow
+def test_a_run_of_two_ranks_learns_what_one_learns(tmp_path: Path) -> None:
+    run = {"run": {"valid_splits": ["val"], "clip_grad_norm": 0.5}}
+    for ranks in (1, 2):
+        ended = run_workers({"folder": str(tmp_path / str(ranks)), **run}, ranks=ranks)
+        assert all(process.code == 0 for process in ended), ended
+    one, two = (torch.load(tmp_path / name / "checkpoint_00000012" / "state.pt", weights_only=True) for name in "12")
+    assert len(two["ledgers"]) == 2
+    for index, state in one["optimizer"]["state"].items():
+        torch.testing.assert_close(two["optimizer"]["state"][index]["exp_avg"], state["exp_avg"], rtol=1e-4, atol=1e-6)
