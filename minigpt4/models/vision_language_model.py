@@ -64,15 +64,11 @@ class VisionLanguageModel(nn.Module):
         return embeddings
 
     def forward(self, batch: Batch) -> Output:
-        """Summed cross-entropy of the supervised tokens; logits are made only at positions that predict one.
-
-        A batch without rows, or without an image, still touches every trainable parameter with weight 0, so that
-        all ranks take part in the same reductions.
-        """
-        image_tokens = self._image_tokens(batch)
+        """Summed cross-entropy of the supervised tokens; logits are made only at positions that predict one."""
         num_tokens = batch.num_supervised
-        if batch.input_ids.numel() == 0 or num_tokens == 0:
-            return Output(self._zero(), 0)
+        if num_tokens == 0:
+            return Output(torch.zeros((), device=self.device), 0)
+        image_tokens = self._image_tokens(batch)
         embeddings = self.embed(batch.input_ids, batch.slots, image_tokens)
         targets = batch.labels[:, 1:]
         positions = (targets != IGNORED_LABEL).any(dim=0).nonzero().squeeze(1)
@@ -81,8 +77,6 @@ class VisionLanguageModel(nn.Module):
         loss_sum = F.cross_entropy(
             logits.reshape(-1, logits.shape[-1]).float(), chosen.reshape(-1), ignore_index=IGNORED_LABEL, reduction="sum"
         )
-        if image_tokens is None and self.training:
-            loss_sum = loss_sum + self._zero()
         return Output(loss_sum, num_tokens)
 
     def _image_tokens(self, batch: Batch) -> Tensor | None:
@@ -101,11 +95,3 @@ class VisionLanguageModel(nn.Module):
         return self.llm.model(
             inputs_embeds=embeddings, attention_mask=attention_mask, use_cache=False, **keyword
         ).logits
-
-    def _zero(self) -> Tensor:
-        """0 that depends on every trainable parameter."""
-        zero = torch.zeros((), device=self.device)
-        for parameter in self.parameters():
-            if parameter.requires_grad and parameter.numel():
-                zero = zero + 0.0 * parameter.reshape(-1)[0].float().to(zero.device)
-        return zero

@@ -37,6 +37,8 @@ class QFormerConfig(PartConfig):
     """dropout of activations and attention, active only while the Q-Former trains"""
     hidden_act: str = "gelu"
     """activation of the MLPs"""
+    initializer_range: float = 0.02
+    """deviation of random initial weights; narrow Q-Formers that start from nothing want more (1 / sqrt(width))"""
 
 
 @resamplers.register("q_former")
@@ -48,7 +50,7 @@ class QFormer(nn.Module):
     def __init__(self, config: QFormerConfig, in_width: int, in_tokens: int) -> None:
         super().__init__()
         self.query_tokens = nn.Parameter(torch.zeros(1, config.num_query_tokens, config.hidden_size))
-        nn.init.normal_(self.query_tokens, std=0.02)
+        nn.init.normal_(self.query_tokens, std=config.initializer_range)
         self.model = Blip2QFormerModel(
             Blip2QFormerConfig(
                 hidden_size=config.hidden_size,
@@ -59,6 +61,7 @@ class QFormer(nn.Module):
                 hidden_dropout_prob=config.dropout,
                 attention_probs_dropout_prob=config.dropout,
                 layer_norm_eps=1e-12,
+                initializer_range=config.initializer_range,
                 cross_attention_frequency=config.cross_attention_frequency,
                 encoder_hidden_size=in_width,
                 use_qformer_text_input=False,

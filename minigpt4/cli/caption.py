@@ -1,0 +1,44 @@
+"""`minigpt4 caption`: a folder of images becomes a JSONL file of captions."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from minigpt4.cli._decoding_arguments import add_decoding_arguments, add_model_arguments, model_source, settings_of
+
+HELP = "Describe every image of a folder: one JSON line each."
+EXAMPLES = (
+    "minigpt4 caption images/ --model output/minigpt4_photos_stage2",
+    'minigpt4 caption images/ --model output/minigpt4_photos_stage2 --prompt "What is this?" --output captions.jsonl',
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="folder of images; sub-folders count")
+    add_model_arguments(parser)
+    parser.add_argument("--prompt", metavar="TEXT", help="the question (default: the first prompt of training)")
+    parser.add_argument("--output", type=Path, default=Path("captions.jsonl"), metavar="FILE",
+                        help="JSONL file; images that are in it already are left out (default: captions.jsonl)")
+    parser.add_argument("--batch-size", type=int, default=8, help="images at once")
+    add_decoding_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    source = model_source(arguments)
+    settings = settings_of(arguments)
+    from tqdm import tqdm
+
+    from minigpt4.inference.captioning import Captioner, already_described, images_of, write_captions
+    from minigpt4.inference.load import load_model
+
+    done = already_described(arguments.output)
+    images = [path for path in images_of(arguments.folder) if str(path) not in done]
+    captioner = Captioner(load_model(source, device=arguments.device, options=arguments.options), settings,
+                          arguments.prompt)
+    captions = write_captions(captioner.describe(images, batch_size=arguments.batch_size), arguments.output)
+    unreadable = 0
+    for caption in tqdm(captions, total=len(images), unit="image"):
+        unreadable += bool(caption.error)
+    print(f"{arguments.output}: {len(images) - unreadable} captions, {unreadable} unreadable, {len(done)} from before")
+    return 0

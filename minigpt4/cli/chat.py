@@ -1,0 +1,85 @@
+"""`minigpt4 chat`: talk about images in the terminal, one question or a whole conversation."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from minigpt4.cli._decoding_arguments import add_decoding_arguments, add_model_arguments, model_source, settings_of
+
+if TYPE_CHECKING:
+    from minigpt4.inference.chat import Chat
+    from minigpt4.inference.events import Event
+
+HELP = "Ask about images in the terminal: one question, or a conversation."
+EXAMPLES = (
+    'minigpt4 chat --model output/minigpt4_photos_stage2 --image rose.jpg --question "What is this?"',
+    "minigpt4 chat --model output/minigpt4_photos_stage2 --image rose.jpg --image tulip.jpg",
+)
+HOW_TO = "write a question; /image PATH shows an image, /clear begins anew, /quit ends"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_model_arguments(parser)
+    parser.add_argument("--image", action="append", default=[], metavar="PATH", help="an image, shown first; repeatable")
+    parser.add_argument("--question", metavar="TEXT", help="one question; without it a conversation begins")
+    parser.add_argument("--system", metavar="TEXT", help="text instead of the template's own system text")
+    add_decoding_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    source = model_source(arguments)
+    settings = settings_of(arguments)
+    from minigpt4.inference.chat import Chat
+    from minigpt4.inference.load import load_model
+
+    chat = Chat(load_model(source, device=arguments.device, options=arguments.options), settings, system=arguments.system)
+    if arguments.question is not None:
+        show(chat.ask(arguments.question, arguments.image))
+        return 0
+    converse(chat, list(arguments.image))
+    return 0
+
+
+def show(events: Iterable[Event]) -> None:
+    """Print an answer as it comes; notices go to the error stream."""
+    from minigpt4.inference.events import Done, Notice, TextDelta
+
+    for event in events:
+        if isinstance(event, TextDelta):
+            print(event.text, end="", flush=True)
+        elif isinstance(event, Notice):
+            print(event.text, file=sys.stderr)
+        elif isinstance(event, Done):
+            print(" […]" if event.reason == "length" else "", flush=True)
+
+
+def converse(chat: Chat, images: list[str]) -> None:
+    """Read questions until /quit or the end of the input; a mistake is told and the conversation goes on."""
+    from minigpt4.common.errors import UserError
+
+    print(HOW_TO, file=sys.stderr)
+    while (line := _read_line()) is not None:
+        word, _, rest = line.strip().partition(" ")
+        if word == "/quit":
+            return
+        if word == "/clear":
+            chat.clear()
+            images.clear()
+        elif word == "/image":
+            images.append(rest.strip())
+        else:
+            try:
+                show(chat.ask(line, images))
+                images.clear()
+            except UserError as error:
+                print(error, file=sys.stderr)
+
+
+def _read_line() -> str | None:
+    try:
+        return input("> " if sys.stdin.isatty() else "")
+    except EOFError:
+        return None
