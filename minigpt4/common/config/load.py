@@ -79,7 +79,6 @@ def _load(path: Path, options: Sequence[str], sections: Sequence[str], *, check_
     imports = _imports(file)
     report = Report(Layer(), check_paths)
     user = [_known_sections(file, report), _known_sections(read_options(options), report)]
-    report.raise_if_any()
     layers: list[Layer] = []
     if "model" in sections:
         layers += _model_layers(user, report)
@@ -105,18 +104,19 @@ def _imports(file: Layer) -> tuple[str, ...]:
 
 
 def _known_sections(layer: Layer, report: Report) -> Layer:
+    """The layer's sections alone; what stands beside them, or is none, is reported."""
     layer = without_retired(layer, (), RETIRED_SECTIONS)
-    for key in list(layer.values):
-        if key == "imports":
-            layer = without(layer, (key,))
-        elif key not in SECTIONS:
-            report.errors.append(UserError(
-                "config.unknown_key", where=str(layer.origin((key,))), what=f"{key} is unknown",
-                fix=nearest(key, [*SECTIONS, "imports"]),
-            ))
-        elif not isinstance(layer.values[key], Mapping | None):
-            report.errors.append(UserError("config.type", where=str(layer.origin((key,))), what=f"{key} holds no keys",
+    for key, value in list(layer.values.items()):
+        where = str(layer.origin((key,)))
+        if key in SECTIONS and isinstance(value, Mapping | None):
+            continue
+        layer = without(layer, (key,))
+        if key in SECTIONS:
+            report.errors.append(UserError("config.type", where=where, what=f"{key} holds no keys",
                                            fix="write them below it, indented"))
+        elif key != "imports":
+            report.errors.append(UserError("config.unknown_key", where=where, what=f"{key} is unknown",
+                                           fix=nearest(key, [*SECTIONS, "imports"])))
     return layer
 
 
@@ -126,6 +126,8 @@ def _known_sections(layer: Layer, report: Report) -> Layer:
 def _model_layers(user: list[Layer], report: Report) -> list[Layer]:
     given = merge(user)
     arch = given.get(("model", "arch"))
+    if arch is None and report.errors:  # a section is misspelt: it is not missing too
+        return []
     recipe = _registered(registry.recipes, arch, given, ("model", "arch"), report)
     if recipe is None:
         return []

@@ -83,6 +83,15 @@ def test_all_mistakes_are_told_together(load: Load) -> None:
     )
 
 
+def test_a_misspelt_section_does_not_hide_other_mistakes(load: Load) -> None:
+    with pytest.raises(UserErrors) as caught:
+        load("modle: {arch: toy}\nrun: {runner: toy_runner, sed: 1}\n")
+    assert [str(error) for error in caught.value.errors] == [
+        "run.yaml:1: modle is unknown; did you mean 'model'?",
+        "run.yaml:2: run.sed is unknown; did you mean 'seed'?",
+    ]
+
+
 def test_a_dataclass_tells_its_own_mistake_with_the_place(load: Load) -> None:
     with pytest.raises(UserErrors, match="^run.yaml:1: run.max_epoch is 0; use 1 or more$"):
         load("run: {runner: toy_runner, max_epoch: 0}", sections=("run",))
