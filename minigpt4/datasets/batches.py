@@ -61,21 +61,28 @@ class BatchMaker:
         unreadable: list[Unreadable] = []
         unsupervised: list[str] = []
         for each in drawn:
-            if isinstance(each.sample, Unreadable):
-                unreadable.append(each.sample)
-                continue
-            rendered = self.renderer.render(each.sample.conversation, self._prompt_draw(step, each.position))
-            if not rendered.num_supervised:
-                unsupervised.append(each.sample.id)
-                continue
-            try:
-                rows.append(Row(each.sample.id, rendered, self._images(each, each.sample)))
-            except ImageError as error:
-                unreadable.append(Unreadable(each.sample.id, each.sample.source, error.what, error.code))
+            row = self.prepare(step, each)
+            if isinstance(row, Unreadable):
+                unreadable.append(row)
+            elif row.rendered.num_supervised:
+                rows.append(row)
+            else:
+                unsupervised.append(row.sample_id)
         return collate(
             rows, pad_token_id=self.renderer.pad_token_id, tokens_per_image=self.renderer.tokens_per_image,
             unreadable=unreadable, unsupervised=unsupervised,
         )
+
+    def prepare(self, step: int, drawn: Drawn) -> Row | Unreadable:
+        """One sample with its numbers and pixels, or why it has none."""
+        sample = drawn.sample
+        if isinstance(sample, Unreadable):
+            return sample
+        rendered = self.renderer.render(sample.conversation, self._prompt_draw(step, drawn.position))
+        try:
+            return Row(sample.id, rendered, self._images(drawn, sample))
+        except ImageError as error:
+            return Unreadable(sample.id, sample.source, error.what, error.code)
 
     def _prompt_draw(self, step: int, position: int) -> int:
         """The originals draw one prompt for a whole batch (facts/minigpt4.md §3.6)."""

@@ -1,0 +1,147 @@
+"""`minigpt4 data`: look at the data of a config before a run spends hours on them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minigpt4.cli._config_arguments import add_config_arguments
+from minigpt4.common.config import load_config
+from minigpt4.common.errors import UserError
+
+if TYPE_CHECKING:
+    from minigpt4.datasets.mixture import Mixture
+
+HELP = "Show samples as the model sees them, check that all can be read, or train a tokenizer from them."
+EXAMPLES = (
+    "minigpt4 data show --cfg-path train_configs/minigpt4_photos_stage1.yaml --number 8 --output contact.png",
+    "minigpt4 data validate --cfg-path train_configs/minigpt4_photos_stage1.yaml",
+)
+
+LISTED = 20
+"""unreadable samples that `validate` names; the counts by cause are of all"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="{show,validate,tokenizer}")
+    show = verbs.add_parser("show", help="print rendered samples, what is learned in green or [[ ]]")
+    add_config_arguments(show)
+    show.add_argument("--number", type=int, default=8, metavar="N", help="samples (default: 8)")
+    show.add_argument("--output", type=Path, metavar="PNG", help="also write their images and texts as one sheet")
+    validate = verbs.add_parser("validate", help="read every sample and image; exit status 1 if one is unreadable")
+    add_config_arguments(validate)
+    validate.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes that read (default: 0)")
+    tokenizer = verbs.add_parser("tokenizer", help="train a byte-level BPE from the texts of the data sets")
+    add_config_arguments(tokenizer)
+    tokenizer.add_argument("--vocab-size", type=int, required=True, metavar="N", help="number of pieces")
+    tokenizer.add_argument("--output", type=Path, required=True, metavar="DIR", help="new folder for the tokenizer")
+    tokenizer.add_argument("--extra", nargs="*", default=[], metavar="TOKEN", help="further special tokens")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    verbs = {"show": _show, "validate": _validate, "tokenizer": _tokenizer}
+    return verbs[arguments.verb](arguments)
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from minigpt4.common.files import atomic_file
+    from minigpt4.datasets.inspection import contact_sheet
+
+    config = load_config(arguments.cfg_path, arguments.options)
+    tiles = _print_samples(config, arguments.number)
+    if arguments.output:
+        if not tiles:
+            raise UserError("data.no_image", where="--output", what="none of these samples has an image",
+                            fix="ask for more with --number, or leave --output out")
+        with atomic_file(arguments.output) as part:
+            contact_sheet(tiles).save(part, "PNG")
+        print(f"wrote {arguments.output}")
+    return 0
+
+
+def _print_samples(config: Any, number: int) -> list[tuple[Any, str]]:
+    """Print the first samples of a run; returns images and texts for the sheet."""
+    from minigpt4.datasets.assembly import build_image_processors
+    from minigpt4.datasets.batches import BatchMaker, Drawn
+    from minigpt4.datasets.config import TRAIN_SPLIT
+    from minigpt4.datasets.inspection import answers_of, marked_text, stretches, visible
+    from minigpt4.recipes.build import build_renderer
+    from minigpt4.recipes.rendering import behaviour_of
+    from minigpt4.records.conversations import Sample, Unreadable
+
+    mixture = _mixture(config)
+    renderer, behaviour = build_renderer(config.model), behaviour_of(config.model)
+    processors = build_image_processors(
+        config.datasets, TRAIN_SPLIT, image_size=config.model.vision.image_size, opening=behaviour.opening,
+        train_crop=behaviour.train_crop,
+    )
+    maker = BatchMaker(renderer, processors, config.run.seed)
+    tiles = []
+    for position in range(min(number, mixture.num_samples)):
+        drawn = Drawn(position, *mixture.sample(position))
+        row = maker.prepare(0, drawn)
+        if isinstance(row, Unreadable):
+            print(f"--- unreadable: {row.source}: {row.reason}\n")
+            continue
+        assert isinstance(drawn.sample, Sample), "a row comes from a sample"
+        print(f"--- {drawn.dataset} {row.sample_id}: {len(row.rendered.ids)} positions, "
+              f"{row.rendered.num_supervised} learned")
+        print(marked_text(stretches(row.rendered, renderer.tokenizer), colored=sys.stdout.isatty()) + "\n")
+        spec, text = processors[drawn.dataset].spec, answers_of(drawn.sample.conversation)
+        tiles += [(visible(image, spec), text) for image in row.images]
+    return tiles
+
+
+def _mixture(config: Any) -> Mixture:
+    from minigpt4.datasets.assembly import build_source
+    from minigpt4.datasets.mixture import Mixture
+
+    source = build_source(config.datasets, seed=config.run.seed, splits=config.run.train_splits)
+    if not isinstance(source, Mixture):
+        raise UserError("data.stream", where="datasets", what="is a stream, whose samples have no numbers",
+                        fix="copy one of its shards to the disk and name that")
+    return source
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    from minigpt4.datasets.assembly import build_indexed
+    from minigpt4.datasets.config import TRAIN_SPLIT
+    from minigpt4.datasets.inspection import read_all
+
+    config = load_config(arguments.cfg_path, arguments.options, sections=("datasets",))
+    clean = True
+    for name, dataset_config in config.datasets.items():
+        for split in (TRAIN_SPLIT, *dataset_config.build_info.splits):
+            findings = read_all(build_indexed(name, dataset_config, split), num_workers=arguments.num_workers)
+            clean = clean and not findings.unreadable
+            _print_findings(f"{name} {split}", findings)
+    return 0 if clean else 1
+
+
+def _print_findings(name: str, findings: Any) -> None:
+    bad = len(findings.unreadable)
+    print(f"{name}: {findings.num_samples} samples, {findings.num_images} images, {bad} unreadable")
+    for reason, count in findings.causes():
+        print(f"  {count:>6}  {reason}")
+    for entry in findings.unreadable[:LISTED]:
+        print(f"  {entry.source}: {entry.reason}")
+    if len(findings.unreadable) > LISTED:
+        print(f"  … and {len(findings.unreadable) - LISTED} more")
+
+
+def _tokenizer(arguments: argparse.Namespace) -> int:
+    from itertools import chain
+
+    from minigpt4.datasets.assembly import build_indexed
+    from minigpt4.datasets.config import TRAIN_SPLIT
+    from minigpt4.datasets.inspection import texts_of
+    from minigpt4.datasets.tokenizer_training import train_tokenizer
+
+    config = load_config(arguments.cfg_path, arguments.options, sections=("datasets",))
+    datasets = [build_indexed(name, each, TRAIN_SPLIT) for name, each in config.datasets.items()]
+    texts = chain.from_iterable(texts_of(dataset) for dataset in datasets)
+    size = train_tokenizer(texts, arguments.vocab_size, arguments.output, arguments.extra)
+    print(f"wrote {arguments.output}: {size} pieces; name it as model.llm.tokenizer")
+    return 0
