@@ -18,10 +18,13 @@ from minigpt4.generation.engine import Answer, Engine
 from minigpt4.generation.prompt import Prompt, embed_prompt
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.generation.stops import cut_at_stop, held_back
-from minigpt4.inference.events import Done, Event, TextDelta, Usage
+from minigpt4.inference.events import Done, Event, Notice, TextDelta, Usage
 from minigpt4.inference.images import ImageTokens, as_image_ref
 from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
+
+BARE_CAPTIONS = "plain"
+"""template of stage 1"""
 
 
 class Chat:
@@ -51,12 +54,14 @@ class Chat:
             settings: how this answer is chosen.
 
         Yields:
-            `TextDelta` as text becomes certain (never a stop text), at last `Done`.
+            `Notice` where the weights cannot answer, `TextDelta` as text becomes certain (never a stop text), at last `Done`.
 
         Raises:
             UserError: no question and no image, an unreadable image, or a conversation that is too long.
         """
         asked = self._with_question(text, images)
+        if text.strip() and self.loaded.renderer.chat.name == BARE_CAPTIONS:
+            yield Notice("these weights were trained on bare captions (stage 1): they describe an image and answer nothing")
         yield from self._answer(asked, settings or self.settings)
 
     def answer(self, text: str, images: Sequence[Any] = (), settings: DecodingSettings | None = None) -> str:
