@@ -73,7 +73,7 @@ class Ledger:
         if self.in_a_row >= limits.in_a_row:
             rule = f"{self.in_a_row} in a row; the run ends at {limits.in_a_row}"
         elif self.bad >= limits.at_least and self.bad > limits.share * self.seen:
-            rule = f"{self.bad} of {self.seen} so far; the run ends past {limits.share:.2%} and {limits.at_least}"
+            rule = f"{self.bad} of {self.seen} so far; the run ends past {limits.share * 100:g} % and {limits.at_least}"
         else:
             return
         listed = f", all are listed in {self.path}" if self.path else ""

@@ -23,7 +23,7 @@ def test_u21_past_the_share_and_twenty_the_run_ends_with_a_sentence(tmp_path: Pa
     with pytest.raises(UserError) as told:
         ledger.note(0, bad(123))
     assert str(told.value) == (
-        "shard 00412.tar, member 000123: no 'json' beside 'jpg' (20 of 483 so far; the run ends past 1.00% and 20); "
+        "shard 00412.tar, member 000123: no 'json' beside 'jpg' (20 of 483 so far; the run ends past 1 % and 20); "
         f"see docs/data.md#shards, all are listed in {tmp_path / 'unreadable.jsonl'}"
     )
 
