@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
-from minigpt4.common.errors import UserError
+from minigpt4.common.errors import UserError, nearest
+from minigpt4.common.registry import Registry, schedules, tasks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +103,18 @@ class RunConfig:
             if getattr(self, key) < 1:
                 raise UserError("config.value", where=f"run.{key}", what=f"is {getattr(self, key)}",
                                 fix="use 1 or more")
+        _check_name("lr_sched", self.lr_sched, schedules)
+        _check_name("task", self.task, tasks)
         if self.precision not in ("auto", "fp32", "bf16", "fp16"):
             raise UserError("config.value", where="run.precision", what=f"is '{self.precision}'",
                             fix="use auto, fp32, bf16 or fp16")
+
+
+def _check_name(key: str, name: str, registry: Registry[Any]) -> None:
+    """Registered names are checked when the YAML is read, together with its other mistakes."""
+    if name not in registry:
+        raise UserError("registry.unknown", where=f"run.{key}", what=f"is '{name}', an unknown {registry.kind}",
+                        fix=nearest(name, registry.names()))
 
 
 RETIRED_KEYS = {

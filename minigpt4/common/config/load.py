@@ -143,7 +143,7 @@ def _dataset_names(user: list[Layer]) -> list[str]:
 def _dataset_layers(name: str, user: list[Layer], report: Report) -> list[Layer]:
     path = ("datasets", name)
     given = merge(user)
-    builder_name = given.get((*path, "builder"), name)
+    builder_name = given.get((*path, "builder")) or name
     at = (*path, "builder") if given.get((*path, "builder")) else path
     builder = _registered(registry.builders, builder_name, given, at, report)
     if builder is None:
@@ -222,7 +222,7 @@ def _typed(report: Report, sections: Sequence[str], names: Sequence[str]) -> dic
         config["model"] = _section(("model",), registry.recipes.get(arch), report)
     for name in names:
         path = ("datasets", name)
-        if (builder_name := report.layer.get((*path, "builder"), name)) in registry.builders:
+        if (builder_name := report.layer.get((*path, "builder")) or name) in registry.builders:
             config["builders"][name] = builder_name
             config["datasets"][name] = _section(path, registry.builders.get(builder_name), report)
     runner_name = report.layer.get(("run", "runner"), DEFAULT_RUNNER)
