@@ -21,7 +21,9 @@ from minigpt4.recipes.build import build_model
 from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.recipes.minigpt4_config import MiniGPT4Config
 
-WORDS = "Human Assistant USER ASSISTANT INST what is this a red rose on the table describe image in detail 你 好 世 界".split()
+WORDS = (
+    "Human Assistant USER ASSISTANT INST what is this a red rose on the table describe image in detail 你 好 世 界"
+).split()
 
 
 @cache

@@ -21,14 +21,14 @@ def pad(rows: Sequence[Rendered], *, pad_token_id: int, tokens_per_image: int,
     length = max((len(row.ids) for row in rows), default=0)
     first_slot, padded = 0, []
     for row in rows:
-        slots = [slot + first_slot if slot >= 0 else -1 for slot in row.slots]
-        padded.append((row.ids, [1] * len(row.ids), row.labels, slots))
+        shifted = [slot + first_slot if slot >= 0 else -1 for slot in row.slots]
+        padded.append((row.ids, [1] * len(row.ids), row.labels, shifted))
         first_slot += row.num_images * tokens_per_image
     fillers = (pad_token_id, 0, IGNORED_LABEL, -1)
-    columns = [
+    ids, mask, labels, slots = (
         _stack([row[number] for row in padded], length, filler, side) for number, filler in enumerate(fillers)
-    ]
-    return Batch(*columns)
+    )
+    return Batch(ids, mask, labels, slots)
 
 
 def _stack(rows: list[list[int]], length: int, filler: int, side: Literal["left", "right"]) -> Tensor:

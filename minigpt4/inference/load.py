@@ -72,6 +72,7 @@ def load_model(source: str | Path, *, device: str | None = None, options: Sequen
     options = list(options)
     if source.is_dir():
         bundle = open_bundle(newest_bundle(source))
+        bundle.check_places([key.split(".")[1] for key in options if key.startswith("model.") and ".weights=" in key])
         source, options = bundle.config_path, [*bundle.options(), *options]
     elif not source.exists():
         raise UserError("load.missing", where=str(source), what="no such file or folder",

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from minigpt4.conversation.templates.original_chats import APRIL_VICUNA_CHAT, LLAMA2_CHAT, NEWEST_VICUNA_CHAT
 from minigpt4.conversation.pieces import Template
+from minigpt4.conversation.templates.original_chats import APRIL_VICUNA_CHAT, LLAMA2_CHAT, NEWEST_VICUNA_CHAT
 
 
 @dataclass(frozen=True, kw_only=True)

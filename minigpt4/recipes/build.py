@@ -68,7 +68,7 @@ def build(config: Any, *, device: str | None = None) -> LoadedModel:
         UserError: anything that does not belong together.
     """
     run = getattr(config, "run", None)
-    chosen = choose_device(device or getattr(run, "device", "auto"))
+    chosen = choose_device(device or str(getattr(run, "device", "auto")))
     return build_model(config.model, device=chosen, seed=getattr(run, "seed", 42))
 
 
@@ -211,7 +211,7 @@ def _settle(config: PartConfig, name: str, part: nn.Module, device: torch.device
         freeze(part)
     else:
         part.requires_grad_(True)
-    wanted = config.dtype
+    wanted: str = config.dtype
     if wanted == "auto":
         half = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp16"
         wanted = half if device.type == "cuda" and config.freeze else "fp32"

@@ -61,6 +61,24 @@ class Bundle:
             options.append(f"model.prompt_path={self.folder / PROMPTS}")
         return options
 
+    def check_places(self, given_elsewhere: Sequence[str] = ()) -> None:
+        """Refuse a bundle whose frozen parts are gone, before the config is read.
+
+        Args:
+            given_elsewhere: parts that the caller points at himself.
+
+        Raises:
+            UserError: naming the wanted identity and the key to set.
+        """
+        for name, part in self.manifest["parts"].items():
+            own = part["origins"][0] if part["origins"] else {}
+            if own.get("place") and name not in given_elsewhere and not Path(own["place"]).exists():
+                raise UserError(
+                    "bundle.part_gone", where=str(self.folder),
+                    what=f"belongs to the {name} {own['identity'][:12]}, last seen at {own['place']}, not there any more",
+                    fix=f"give its new place: --options model.{name}.weights=PATH",
+                )
+
     def check_identity(self, part: str, origins: tuple[PartOrigin, ...]) -> None:
         """Refuse a frozen part that is not the one the bundle was trained with (U3).
 

@@ -61,15 +61,14 @@ def read_torch_file(path: str | Path) -> Any:
     if not path.exists():
         raise UserError("weights.missing_file", where=str(path), what="no such file", fix="check the path in the YAML")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=_first_bytes(path, 2) == b"PK")
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        if "Unsupported" in str(error) or "GLOBAL" in str(error) or "weights_only" in str(error).lower():
+        if "GLOBAL" in str(error) or _first_bytes(path, 1) == b"\x80":  # a pickle, and one that asks for more
             raise UserError(
                 "weights.unsafe", where=str(path), what=f"holds more than weights and is not opened ({_culprit(error)})",
                 fix="save only its state dict, or take a safetensors file",
             ) from error
-        raise _damaged(path, reason) from error
+        raise _damaged(path, "it is no file of torch.save") from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         raise _damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
 
@@ -148,16 +147,16 @@ def read_json(path: Path) -> Any:
         raise UserError("file.json", where=place, what=f"is no JSON ({error})") from error
 
 
-def _is_zip(path: Path) -> bool:
+def _first_bytes(path: Path, number: int) -> bytes:
     with open(path, "rb") as file:
-        return file.read(2) == b"PK"
+        return file.read(number)
 
 
 def _culprit(error: Exception) -> str:
-    for word in str(error).split():
-        if "." in word and word.replace(".", "").replace("_", "").isalnum():
-            return f"it asks for {word.rstrip('.')}"
-    return "it asks for other Python objects"
+    """The name that the file asks for: torch writes it after the word GLOBAL or global."""
+    words = str(error).split()
+    after = [word for marker, word in zip(words, words[1:], strict=False) if marker in ("GLOBAL", "global")]
+    return f"it asks for {after[0].rstrip('.')}" if after else "it asks for other Python objects"
 
 
 def _damaged(path: Path, reason: str) -> UserError:

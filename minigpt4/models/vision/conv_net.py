@@ -65,7 +65,8 @@ class ConvNet(nn.Module):
             layers += [_ResidualBlock(out) for _ in range(config.blocks_per_stage)]
             width = out
         # channels last: a quarter less time on CPU
-        self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.layers = nn.Sequential(*layers)
+        self.layers.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.dropout = nn.Dropout(config.dropout)
         self.out_width = width
         self.out_tokens = (config.image_size // 2 ** len(config.widths)) ** 2

@@ -83,8 +83,9 @@ class EvaVit(nn.Module):
         self.model.post_layernorm.eps = LN_VISION_EPS
         if config.activation_checkpointing:
             self.model.gradient_checkpointing_enable()
-        for layer in self.model.encoder.layers:
-            layer.self_attn.qkv.bias.register_hook(_without_k_bias)
+        for name, parameter in self.model.named_parameters():
+            if name.endswith("qkv.bias"):
+                parameter.register_hook(_without_k_bias)
         self.out_width = config.hidden_size
         self.out_tokens = (config.image_size // config.patch_size) ** 2 + 1
 

@@ -1,0 +1,43 @@
+"""Streams without half characters, folders without a tokenizer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minigpt4.common.errors import UserError
+from minigpt4.conversation.tokenizer import StreamDecoder, open_tokenizer
+from tests import tiny
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(alphabet="ab 你好世界é😀", max_size=20))
+def test_a_stream_is_the_text_without_half_characters(text: str) -> None:
+    tokenizer = open_tokenizer(tiny.tokenizer_folder())
+    stream = StreamDecoder(tokenizer)
+    pieces = [stream.push(number) for number in tokenizer.encode(text, specials=False)]
+    assert all("\N{REPLACEMENT CHARACTER}" not in piece for piece in pieces)
+    assert "".join(pieces) + stream.finish() == text
+
+
+def test_half_a_character_at_the_end_is_shown_as_such() -> None:
+    tokenizer = open_tokenizer(tiny.tokenizer_folder())
+    stream = StreamDecoder(tokenizer)
+    first_byte = tokenizer.encode("😀", specials=False)[0]
+    assert stream.push(first_byte) == ""
+    assert stream.finish() == "\N{REPLACEMENT CHARACTER}"
+
+
+def test_specials_count_only_where_they_are_asked_for() -> None:
+    tokenizer = open_tokenizer(tiny.tokenizer_folder())
+    end = tokenizer.special_tokens["</s>"]
+    assert tokenizer.encode("a</s>", specials=True)[-1] == end
+    assert end not in tokenizer.encode("a</s>", specials=False)
+
+
+def test_a_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="neither tokenizer.model nor tokenizer.json"):
+        open_tokenizer(tmp_path)
