@@ -30,6 +30,7 @@ def start_report(job: Job, timetable: Timetable, precision: Precision, start: in
     clip = "none" if run.clip_grad_norm is None else f"{run.clip_grad_norm:g}"
     return [
         *job.report,
+        *job.task.report(),
         f"trains {learns:,} of {whole:,} parameters ({', '.join(_trained_parts(job.model))}); weight decay "
         f"{run.weight_decay:g} on {len(groups.decayed)} tensors, none on {len(groups.spared)}; clipping {clip}",
         f"{timetable.epochs} epochs x {timetable.iterations_per_epoch} micro-batches, {timetable.window} to a step: "

@@ -74,7 +74,6 @@ class NonFiniteGuard:
 
 
 def _as_plain(batch: Batch) -> dict[str, Any]:
-    batch = batch.to("cpu")
     return {
         "sample_ids": batch.sample_ids, "input_ids": batch.input_ids, "attention_mask": batch.attention_mask,
         "labels": batch.labels, "slots": batch.slots, "pixel_values": batch.pixel_values,

@@ -21,6 +21,7 @@ class TakenOver:
     """What a checkpoint of the original runner brings beside its weights (facts/minigpt4.md §5.9)."""
 
     optimizer: Mapping[str, Any]
+    scaler: Mapping[str, Any] = field(default_factory=dict)
     epoch: int
     """last epoch done"""
     place: str

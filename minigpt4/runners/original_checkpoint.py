@@ -14,6 +14,7 @@ import torch
 
 from minigpt4.common.errors import UserError
 from minigpt4.runners.job import TakenOver
+from minigpt4.runners.timetable import Timetable
 from minigpt4.weights.readers import read_torch_file
 
 
@@ -28,11 +29,21 @@ def read_original_checkpoint(path: str) -> TakenOver:
         raise UserError("train.original_checkpoint", where=path,
                         what=f"is no checkpoint of the original runner: it lacks {', '.join(missing)}",
                         fix="to start from weights alone, set model.ckpt instead of run.resume_ckpt_path")
-    return TakenOver(optimizer=content["optimizer"], epoch=int(content["epoch"]), place=path)
+    return TakenOver(optimizer=content["optimizer"], scaler=content.get("scaler") or {}, epoch=int(content["epoch"]),
+                     place=path)
 
 
-def take_over_moments(optimizer: torch.optim.Optimizer, taken: TakenOver) -> None:
-    """Put the file's moments into the optimizer; rates and decay stay those of this run.
+def first_step_after(taken: TakenOver, timetable: Timetable) -> int:
+    """The first optimizer step of the epoch after the file's. Raises `UserError` where there is none."""
+    if taken.epoch + 1 >= timetable.epochs:
+        raise UserError("train.original_checkpoint", where=taken.place,
+                        what=f"has {taken.epoch + 1} epochs done, run.max_epoch is {timetable.epochs}",
+                        fix="raise run.max_epoch, or take the weights alone with model.ckpt")
+    return (taken.epoch + 1) * timetable.steps_per_epoch
+
+
+def moments_for(optimizer: torch.optim.Optimizer, taken: TakenOver) -> dict[str, Any]:
+    """The optimizer's state with the file's moments; rates and decay stay those of this run.
 
     Raises `UserError` where the file's parameters are not those that train here.
     """
@@ -45,7 +56,7 @@ def take_over_moments(optimizer: torch.optim.Optimizer, taken: TakenOver) -> Non
                         what=f"its optimizer holds {len(saved)} tensors ({_some(saved)}), {len(shapes)} train here "
                              f"({_some(shapes)})",
                         fix="freeze the same parts, or take the weights alone with model.ckpt")
-    optimizer.load_state_dict({"state": dict(state), "param_groups": own["param_groups"]})
+    return {"state": dict(state), "param_groups": own["param_groups"]}
 
 
 def _some(shapes: list[tuple[int, ...]]) -> str:

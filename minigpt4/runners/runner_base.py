@@ -26,7 +26,7 @@ from minigpt4.runners.interrupt import StopRequest
 from minigpt4.runners.job import Job
 from minigpt4.runners.logs import Logs, StepRecord, open_logs
 from minigpt4.runners.optimizer import build_optimizer
-from minigpt4.runners.original_checkpoint import take_over_moments
+from minigpt4.runners.original_checkpoint import first_step_after, moments_for
 from minigpt4.runners.pace import Pace, memory_gib
 from minigpt4.runners.precision import choose_precision
 from minigpt4.runners.run_folder import RunFolder
@@ -114,9 +114,9 @@ class RunnerBase:
         if state is not None:
             self._restore(state)
         elif job.taken_over is not None:
-            take_over_moments(optimizer, job.taken_over)
-            self.step = (job.taken_over.epoch + 1) * self.timetable.steps_per_epoch
-        self._gradient = WindowGradient(job.model, job.task, job.group, self.precision)
+            self.step = first_step_after(job.taken_over, self.timetable)
+            self._update.restore(moments_for(optimizer, job.taken_over), job.taken_over.scaler)
+        self._gradient = WindowGradient(job.model, job.task, job.group, self.precision, job.device)
 
     def _state_to_resume(self) -> RunState | None:
         newest = self.folder.newest() if self.resume else None
@@ -168,7 +168,7 @@ class RunnerBase:
         step = self.step
         seed_everything(seed_for(self.run_config.seed, step, self.job.group.rank))
         with pace.waiting():
-            window = self._pull(data, self.timetable.window_of(step))
+            window = [next(data) for _ in range(self.timetable.window_of(step))]
         result = self._compute(window)
         sums = self._exchange(window, result, stop)
         loss = sums.loss_sum / result.total_tokens
@@ -180,9 +180,6 @@ class RunnerBase:
         self.counts["unsupervised"] += int(sums.unsupervised)
         pace.lap(result.total_tokens, sums.samples)
         return self._record(loss, grad_norm, pace), sums.stop > 0
-
-    def _pull(self, data: Iterator[Batch], number: int) -> list[Batch]:
-        return [next(data).to(self.job.device) for _ in range(number)]
 
     def _compute(self, window: list[Batch]) -> WindowResult:
         self.job.model.train()
@@ -206,7 +203,8 @@ class RunnerBase:
             self._update.skip()
             culprit = ""
             if result.bad_batches:
-                culprit = find_culprit(self.job.model, self.job.task, result.bad_batches[0], self.precision)
+                bad = result.bad_batches[0].to(self.job.device)
+                culprit = find_culprit(self.job.model, self.job.task, bad, self.precision)
             self._guard.met(step + 1, result.bad_batches, culprit)
             return math.nan
         norm = self._update.apply(self.timetable.at(step))

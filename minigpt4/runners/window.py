@@ -67,22 +67,25 @@ class MicroStep(nn.Module):
 class WindowGradient:
     """Leaves in `.grad` the gradient of a window; owns the DDP wrapper where there are several ranks."""
 
-    def __init__(self, model: nn.Module, task: Task, group: ProcessGroup, precision: Precision) -> None:
+    def __init__(self, model: nn.Module, task: Task, group: ProcessGroup, precision: Precision,
+                 device: torch.device) -> None:
         self._group = group
         self._precision = precision
+        self._device = device
         self._step: nn.Module = MicroStep(model, task)
         if group.world_size > 1:
             # No part keeps running statistics, so buffers (position tables) need not travel at every step.
             self._step = DistributedDataParallel(self._step, broadcast_buffers=False)
 
     def __call__(self, window: Sequence[Batch], scaler: torch.amp.GradScaler) -> WindowResult:
-        """Forward and backward of all micro-batches of a window (already on the device).
+        """Forward and backward of all micro-batches of a window; each goes to the device when its turn comes.
 
         Raises `UserError` where no rank has a supervised token: a mean of nothing would be NaN.
         """
         total = self._count_tokens(window)
-        losses = [self._backward(batch, total, len(window), last=index == len(window) - 1, scaler=scaler)
+        summed = [self._backward(batch, total, len(window), last=index == len(window) - 1, scaler=scaler)
                   for index, batch in enumerate(window)]
+        losses = [float(loss) for loss in summed]  # only now: reading a number waits for the device
         return WindowResult(
             loss_sum=sum(losses), total_tokens=total, samples=sum(batch.input_ids.shape[0] for batch in window),
             bad_batches=tuple(batch for batch, loss in zip(window, losses, strict=True) if not math.isfinite(loss)),
@@ -99,16 +102,16 @@ class WindowGradient:
         return total
 
     def _backward(self, batch: Batch, total: float, micro_batches: int, *, last: bool,
-                  scaler: torch.amp.GradScaler) -> float:
+                  scaler: torch.amp.GradScaler) -> Tensor:
         with self._group.naming_the_dead(), self._gradients_stay_here(last):
             with self._precision.autocast():
-                output: Output = self._step(batch)
+                output: Output = self._step(batch.to(self._device))
             # DDP takes the mean over the ranks; times world_size it is the sum, which one process would have.
             loss = output.loss_sum * (self._group.world_size / total)
             for auxiliary in output.auxiliary.values():
                 loss = loss + auxiliary / micro_batches
             scaler.scale(loss).backward()
-        return float(output.loss_sum.detach())
+        return output.loss_sum.detach()
 
     def _gradients_stay_here(self, last: bool) -> AbstractContextManager[Any]:
         """Only the last micro-batch of a window sends gradients around."""

@@ -7,6 +7,7 @@ model without images trains by the same task (`text_pretrain` says so in a YAML)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from minigpt4.common.registry import tasks
 from minigpt4.datasets.assembly import build_image_processors, build_indexed, build_source
 from minigpt4.datasets.config import DatasetConfig
 from minigpt4.datasets.dataset import IndexedDataset
+from minigpt4.datasets.formats.stream import ShardStream
 from minigpt4.datasets.ledger import Ledger, UnreadableLimits, ledger_path
 from minigpt4.datasets.loader import EvaluationLoader, TrainingLoader
+from minigpt4.datasets.mixture import Mixture
 from minigpt4.metrics.image_gap import with_exchanged_images
 from minigpt4.metrics.tally import Tally
 from minigpt4.recipes.loaded import LoadedModel
@@ -56,20 +59,21 @@ class ImageTextPretrain:
         self._describe = describe
         limits = UnreadableLimits(share=self._run.max_unreadable)
         self._ledger = Ledger(ledger_path(Path(self._run.output_dir), place.rank), limits)
-        self._training: TrainingLoader | None = None
+
+    def report(self) -> list[str]:
+        return describe_source(self._training.source)
 
     def batches_per_epoch(self) -> int:
         """Once through the data. Raises `UserError` for a stream, which does not know its length."""
-        number = self._loader(0).steps_per_epoch
+        number = self._training.steps_per_epoch
         if number is None:
             raise UserError("config.missing", where="run.iters_per_epoch", what="is not set, and a stream has no end",
                             fix="set it to the micro-batches of an epoch")
         return number
 
     def training_batches(self, position: int) -> Iterator[Batch]:
-        loader = self._loader(position)
-        loader.position = position
-        return iter(loader)
+        self._training.position = position
+        return iter(self._training)
 
     def output(self, model: nn.Module, batch: Batch) -> Output:
         output: Output = model(batch)
@@ -115,17 +119,16 @@ class ImageTextPretrain:
         said = self._describe([sample.conversation.images[0] for sample in chosen])
         return [Caption(sample.id, words, _answer_of(sample)) for sample, words in zip(chosen, said, strict=True)]
 
-    def _loader(self, position: int) -> TrainingLoader:
-        """Made once: opening data sets reads every shard's index."""
-        if self._training is None:
-            run, configs = self._run, self._config.datasets
-            self._training = TrainingLoader(
-                build_source(configs, seed=run.seed, splits=run.train_splits), self._loaded.renderer,
-                self._processors(configs, run.train_splits[0]), batch_size=batch_size(self._config),
-                rank=self._place.rank, world_size=self._place.world_size, seed=run.seed, num_workers=run.num_workers,
-                position=position, ledger=self._ledger,
-            )
-        return self._training
+    @cached_property
+    def _training(self) -> TrainingLoader:
+        """Made when first needed (evaluation needs none), and once: opening data sets reads every shard's index."""
+        run, configs = self._run, self._config.datasets
+        return TrainingLoader(
+            build_source(configs, seed=run.seed, splits=run.train_splits), self._loaded.renderer,
+            self._processors(configs, run.train_splits[0]), batch_size=batch_size(self._config),
+            rank=self._place.rank, world_size=self._place.world_size, seed=run.seed, num_workers=run.num_workers,
+            ledger=self._ledger,
+        )
 
     def _processors(self, configs: dict[str, DatasetConfig], split: str) -> dict[str, Any]:
         behaviour = self._loaded.behaviour
@@ -140,6 +143,14 @@ class ImageTextPretrain:
         if not with_split:
             next(iter(datasets.values())).build_info.at(split)
         return with_split
+
+
+def describe_source(source: Mixture | ShardStream) -> list[str]:
+    """One line for each data set: its size and its share of every batch."""
+    if isinstance(source, ShardStream):
+        return [f"data {source.name}: a stream"]
+    return [f"data {dataset.name}: {len(dataset):,} samples, share {share:.1%}"
+            for dataset, share in zip(source.datasets, source.shares, strict=True)]
 
 
 def batch_size(config: Config) -> int:

@@ -27,6 +27,9 @@ class Task(Protocol):
     measures: tuple[str, ...]
     """names of what `measure` counts, the same on every rank"""
 
+    def report(self) -> list[str]:
+        """Lines for the start of a run: which data, how many, in which shares."""
+
     def batches_per_epoch(self) -> int:
         """Micro-batches of this rank in one pass over the training splits."""
 

@@ -149,8 +149,8 @@ def test_a_damaged_state_is_named(tmp_path: Path) -> None:
 # --- numbers that are none ---
 
 
-def test_a_loss_that_is_not_finite_skips_the_step_and_keeps_what_made_it(tmp_path: Path,
-                                                                        caplog: pytest.LogCaptureFixture) -> None:
+def test_u22_a_loss_that_is_not_finite_skips_the_step_and_keeps_what_made_it(tmp_path: Path,
+                                                                            caplog: pytest.LogCaptureFixture) -> None:
     job = make_job(tmp_path / "run", task={"poisoned": frozenset({2})})
     _run(job)
     assert all(torch.isfinite(value).all() for value in job.model.state_dict().values())
@@ -173,7 +173,7 @@ def test_a_skipped_step_leaves_no_trace_in_the_gradient(tmp_path: Path, accumula
     assert all(parameter.grad is None for parameter in job.model.parameters())
 
 
-def test_blank_weights_are_recognised_by_their_first_loss(tmp_path: Path) -> None:
+def test_u4_blank_weights_are_recognised_by_their_first_loss(tmp_path: Path) -> None:
     """users.md U4: ln V means that every token has the same chance."""
     job = make_job(tmp_path / "run", job={"vocab_size_to_beat": VOCABULARY})
     with torch.no_grad():
@@ -195,7 +195,7 @@ class _HungryModel(FakeModel):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
 
-def test_out_of_memory_gives_numbers_and_three_remedies(tmp_path: Path) -> None:
+def test_u11_out_of_memory_gives_numbers_and_three_remedies(tmp_path: Path) -> None:
     """users.md U11."""
     with pytest.raises(UserError) as caught:
         _run(make_job(tmp_path / "run", job={"model": _HungryModel()}))
@@ -216,7 +216,7 @@ class _CountingTask(FakeTask):
             yield batch
 
 
-def test_memory_does_not_grow_over_steps(tmp_path: Path) -> None:
+def test_u11_memory_does_not_grow_over_steps(tmp_path: Path) -> None:
     """users.md U11: steady for ten epochs, then out of memory."""
     task = _CountingTask(ProcessGroup(), epoch=120)
     often = {"save_every": 10, "valid_every": 10, "valid_splits": ["val"]}

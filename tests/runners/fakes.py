@@ -87,6 +87,9 @@ class FakeTask:
     textual: frozenset[int] = frozenset()
     """positions without images on the last rank"""
 
+    def report(self) -> list[str]:
+        return ["data fake: endless"]
+
     def batches_per_epoch(self) -> int:
         return self.epoch
 

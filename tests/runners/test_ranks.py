@@ -14,6 +14,7 @@ from tests.runners.fakes import FakeModel, FakeTask, make_batch
 from tests.runners.processes import run_workers
 
 FP32 = Precision("fp32", "cpu")
+CPU = torch.device("cpu")
 
 
 def test_two_ranks_give_the_gradients_of_one(tmp_path: Path) -> None:
@@ -22,7 +23,7 @@ def test_two_ranks_give_the_gradients_of_one(tmp_path: Path) -> None:
     assert [process.code for process in ended] == [0, 0], ended
     model = FakeModel()
     window = [make_batch(range(4)), make_batch([4, 5]), make_batch([8, 9]), make_batch([10, 11], images=False)]
-    WindowGradient(model, FakeTask(ProcessGroup()), ProcessGroup(), FP32)(window, FP32.scaler())
+    WindowGradient(model, FakeTask(ProcessGroup()), ProcessGroup(), FP32, CPU)(window, FP32.scaler())
     for rank in range(2):
         gradients = torch.load(tmp_path / f"g_{rank}.pt", weights_only=True)
         for name, parameter in model.named_parameters():

@@ -44,7 +44,7 @@ def test_a_run_learns_and_leaves_everything_behind(tmp_path: Path) -> None:
     assert [path.name for path in RunFolder(folder).checkpoints()] == ["checkpoint_00000018", "checkpoint_00000024"]
 
 
-def test_resume_is_bit_equal_to_the_straight_run(tmp_path: Path) -> None:
+def test_u23_resume_is_bit_equal_to_the_straight_run(tmp_path: Path) -> None:
     """Dropout is on, accumulation does not divide the epoch, validation draws random numbers in between."""
     settings = {"dropout": 0.3, "accum_grad_iters": 4, "save_every": 1, "lr_sched": "linear_warmup_cosine_lr",
                 "keep_checkpoints": 9}
@@ -62,7 +62,7 @@ def test_resume_without_a_checkpoint_begins_at_the_beginning(tmp_path: Path) -> 
     _assert_bit_equal(_run(make_job(tmp_path / "a")), _run(make_job(tmp_path / "b"), resume=True))
 
 
-def test_a_full_output_folder_is_refused(tmp_path: Path) -> None:
+def test_u43_a_full_output_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "old.txt").write_text("an old run")
     with pytest.raises(UserError, match="not empty; go on with --resume"):
         _run(make_job(tmp_path))
@@ -103,6 +103,12 @@ def test_moments_and_epoch_of_the_original_runner_are_taken_over(tmp_path: Path)
     second = make_job(tmp_path / "second", job={"taken_over": taken}, **constant)
     second.model.load_state_dict(first.model.state_dict())
     _assert_bit_equal(straight, _run(second))
+
+
+def test_an_original_run_that_is_over_is_refused(tmp_path: Path) -> None:
+    taken = TakenOver(optimizer={"state": {}}, epoch=1, place="checkpoint_1.pth")
+    with pytest.raises(UserError, match="has 2 epochs done, run.max_epoch is 2; raise run.max_epoch"):
+        _run(make_job(tmp_path / "run", job={"taken_over": taken}))
 
 
 def test_moments_of_another_model_are_refused(tmp_path: Path) -> None:

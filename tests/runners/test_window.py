@@ -14,11 +14,12 @@ from minigpt4.runners.window import WindowGradient
 from tests.runners.fakes import FakeModel, FakeTask, make_batch
 
 FP32 = Precision("fp32", "cpu")
+CPU = torch.device("cpu")
 
 
 def _gradient(model: nn.Module, window: list[Batch]) -> dict[str, Tensor]:
     task = FakeTask(ProcessGroup())
-    WindowGradient(model, task, ProcessGroup(), FP32)(window, FP32.scaler())
+    WindowGradient(model, task, ProcessGroup(), FP32, CPU)(window, FP32.scaler())
     return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
 
 
@@ -70,6 +71,6 @@ def test_bad_micro_batches_are_told() -> None:
     bad = make_batch([1])
     assert bad.pixel_values is not None
     bad.pixel_values[:] = torch.inf
-    result = WindowGradient(FakeModel(), FakeTask(ProcessGroup()), ProcessGroup(), FP32)(
+    result = WindowGradient(FakeModel(), FakeTask(ProcessGroup()), ProcessGroup(), FP32, CPU)(
         [make_batch([0]), bad], FP32.scaler())
     assert [batch.sample_ids for batch in result.bad_batches] == [["sample 1"]]

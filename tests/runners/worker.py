@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from minigpt4.runners.window import WindowGradient
 from tests.runners.fakes import FakeTask, make_job
 
 FP32 = Precision("fp32", "cpu")
+CPU = torch.device("cpu")
 
 
 class DyingTask(FakeTask):
@@ -47,8 +49,8 @@ def main(order: dict[str, Any]) -> None:
     job = make_job(Path(order["folder"]), group=group, dropout=order.get("dropout", 0.0), job={"task": task},
                    **order.get("run", {}))
     if order.get("gradients"):
-        data = task.training_batches(0)
-        WindowGradient(job.model, task, group, FP32)([next(data) for _ in range(order["gradients"])], FP32.scaler())
+        window = list(islice(task.training_batches(0), order["gradients"]))
+        WindowGradient(job.model, task, group, FP32, CPU)(window, FP32.scaler())
         torch.save({name: value.grad for name, value in job.model.named_parameters()},
                    f"{order['folder']}_{group.rank}.pt")
     else:

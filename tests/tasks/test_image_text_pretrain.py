@@ -54,8 +54,8 @@ def test_evaluation_sees_every_sample_once_over_all_ranks(config: Config, loaded
     assert seen(Place(), 3) == alone[:3]
 
 
-def test_the_image_gap_is_the_loss_with_exchanged_images_minus_the_right_one(config: Config,
-                                                                            loaded: LoadedModel) -> None:
+def test_u36_the_image_gap_is_the_loss_with_exchanged_images_minus_the_right_one(config: Config,
+                                                                                loaded: LoadedModel) -> None:
     task = ImageTextPretrain(config, loaded, Place())
     batch = next(iter(task.evaluation_batches("val", None)))
     assert batch.pixel_values is not None

@@ -18,7 +18,7 @@ from minigpt4.runners.precision import choose_device, choose_precision
 from minigpt4.runners.run_folder import RunFolder
 from minigpt4.runners.schedules import build_schedule
 from minigpt4.runners.timetable import Timetable
-from minigpt4.tasks.image_text_pretrain import batch_size
+from minigpt4.tasks.image_text_pretrain import batch_size, describe_source
 
 
 def dry_run(config: Config, place: Place, *, resume: bool) -> list[str]:
@@ -41,7 +41,7 @@ def dry_run(config: Config, place: Place, *, resume: bool) -> list[str]:
     return [
         *_parts(config),
         f"template {renderer.training.name}, {renderer.tokens_per_image} tokens per image",
-        *_data(source),
+        *describe_source(source),
         f"{timetable.epochs} epochs x {timetable.iterations_per_epoch} micro-batches of {batch_size(config)} on "
         f"{place.world_size} process(es), {timetable.window} to a step: {timetable.steps} steps",
         f"{run.lr_sched}: {first:.3g} at the first step, {last:.3g} at the last",
@@ -69,9 +69,3 @@ def _parts(config: Config) -> list[str]:
             lines.append(f"{name:<10} {part['name']:<16} {state:<7} {part['weights'] or 'random'}")
     return lines + ([f"checkpoint {config.model.ckpt}"] if config.model.ckpt else [])
 
-
-def _data(source: Mixture | ShardStream) -> list[str]:
-    if isinstance(source, ShardStream):
-        return [f"data {source.name}: a stream"]
-    return [f"data {dataset.name}: {len(dataset):,} samples, share {share:.1%}"
-            for dataset, share in zip(source.datasets, source.shares, strict=True)]
