@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from minigpt4.cli.main import main
+from minigpt4.inference.load import load_model
 from minigpt4.runners.curve import read_log
 from minigpt4.runners.run_folder import RunFolder
 from minigpt4.runners.start import setup
@@ -97,3 +98,13 @@ def test_torchrun_on_two_processes_learns_what_one_learns(tmp_path: Path, projec
     alone, shared = (_tensors(RunFolder(folder / "out").checkpoint(6)) for folder in (tmp_path, tmp_path / "two"))
     for name, value in alone.items():
         torch.testing.assert_close(shared[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_u42_every_checkpoint_is_a_bundle_that_chat_can_load(tmp_path: Path) -> None:
+    assert main(["train", "--cfg-path", str(write_tiny_run(tmp_path, run={"valid_splits": []}))]) == 0
+    folder = RunFolder(tmp_path / "out")
+    assert len(folder.checkpoints()) == 2
+    for checkpoint in folder.checkpoints():
+        connector = load_model(checkpoint).model.parts()["connector"].state_dict()
+        stored = _tensors(checkpoint)
+        assert all(torch.equal(value, stored[f"connector.{name}"]) for name, value in connector.items())
