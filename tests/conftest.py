@@ -1,12 +1,17 @@
 """Where recorded truth and photographs lie, and an environment in which every run is alike.
 
 The only file that knows the folders ORACLES and DATA: the environment variable, else `../shared`, else the small
-copies in tests/fixtures. A folder that is absent or holds nothing fails the tests that ask for it; none skips.
+copies in tests/fixtures, which are archives. A folder that is absent or holds nothing fails the tests that ask for it;
+none skips.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tarfile
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -26,12 +31,30 @@ def _folder(variable: str, name: str) -> Path:
     return shared if shared.is_dir() else TESTS / "fixtures" / name
 
 
-ORACLES = _folder("ORACLES", "oracles")
-DATA = _folder("DATA", "data")
+def _unpacked(folder: Path, variable: str) -> Path:
+    """The folder itself; what its archives hold, where it holds archives (tests/fixtures/make_subset.py).
+
+    The variable then names the unpacked folder, so that processes started by tests read the same one.
+    """
+    archives = sorted(folder.glob("*.tar.xz"))
+    if not archives:
+        return folder
+    place = Path(tempfile.mkdtemp(prefix=f"minigpt4_{variable.lower()}_"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    for archive in archives:
+        with tarfile.open(archive) as opened:
+            opened.extractall(place, filter="data")
+    os.environ[variable] = str(place)
+    return place
+
+
+FOUND = {"oracles": _folder("ORACLES", "oracles"), "data": _folder("DATA", "data")}
+ORACLES = _unpacked(FOUND["oracles"], "ORACLES")
+DATA = _unpacked(FOUND["data"], "DATA")
 
 
 def pytest_report_header() -> list[str]:
-    return [f"oracles: {ORACLES}", f"data: {DATA}"]
+    return [f"{name}: {folder}" for name, folder in FOUND.items()]
 
 
 def _existing(folder: Path, variable: str) -> Path:
