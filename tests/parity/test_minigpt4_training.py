@@ -18,7 +18,7 @@ from minigpt4.records.conversations import caption_conversation
 from minigpt4.records.images import ImageRef
 from minigpt4.runners.config import RunConfig
 from minigpt4.runners.optimizer import DECAY_RULES, build_optimizer
-from minigpt4.runners.original_checkpoint import read_original_checkpoint, take_over_moments
+from minigpt4.runners.original_checkpoint import moments_for, read_original_checkpoint
 from minigpt4.runners.precision import Precision
 from minigpt4.runners.schedules import Schedule, build_schedule
 from minigpt4.runners.timetable import Timetable
@@ -144,7 +144,7 @@ def test_checkpoint_of_the_original_runner() -> None:
     taken = read_original_checkpoint(str(path))
     assert taken.epoch == content["epoch"]
     optimizer = build_optimizer(loaded.model, RunConfig(), DECAY_RULES[loaded.behaviour.decay_rule])
-    take_over_moments(optimizer, taken)
+    optimizer.load_state_dict(moments_for(optimizer, taken))
     moments = [optimizer.state[parameter]["exp_avg"] for group in optimizer.param_groups for parameter in group["params"]]
     recorded = [content["optimizer"]["state"][number]["exp_avg"] for number in sorted(content["optimizer"]["state"])]
     assert len(moments) == len(recorded)

@@ -1,13 +1,14 @@
 """A small residual convolutional network for training from nothing on a laptop.
 
 pixel_values [N, 3, S, S] -> tokens [N, (S / 2^stages)^2, width], row by row, no class token. Every stage halves the side.
-Group norm instead of batch norm: an image's tokens do not depend on its neighbours in the batch, so accumulation and
-several ranks cannot change the result.
+Batch norm learns about twice as fast on small images; group norm keeps an image's tokens independent of its neighbours
+in the micro-batch, so that accumulation and several ranks cannot change the result.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +34,8 @@ class ConvNetConfig(PartConfig):
     """channels of each stage; multiples of 16"""
     blocks_per_stage: int = 1
     """residual blocks after each halving"""
+    norm: Literal["batch", "group"] = "group"
+    """batch = statistics of the micro-batch while it trains, learns faster; group = each image by itself"""
     dropout: float = 0.0
     """dropout of the tokens while it trains"""
 
@@ -61,8 +64,9 @@ class ConvNet(nn.Module):
         layers: list[nn.Module] = []
         width = 3
         for out in config.widths:
-            layers += [nn.Conv2d(width, out, 3, stride=2, padding=1, bias=False), _norm(out), nn.ReLU(inplace=True)]
-            layers += [_ResidualBlock(out) for _ in range(config.blocks_per_stage)]
+            norm = _norm(config.norm, out)
+            layers += [nn.Conv2d(width, out, 3, stride=2, padding=1, bias=False), norm, nn.ReLU(inplace=True)]
+            layers += [_ResidualBlock(out, config.norm) for _ in range(config.blocks_per_stage)]
             width = out
         # channels last: a quarter less time on CPU
         self.layers = nn.Sequential(*layers)
@@ -83,17 +87,17 @@ class ConvNet(nn.Module):
 class _ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside the identity."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, norm: str) -> None:
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.first_norm = _norm(width)
+        self.first_norm = _norm(norm, width)
         self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.second_norm = _norm(width)
+        self.second_norm = _norm(norm, width)
 
     def forward(self, x: Tensor) -> Tensor:
         inner = F.relu(self.first_norm(self.first(x)))
         return F.relu(x + self.second_norm(self.second(inner)))
 
 
-def _norm(width: int) -> nn.Module:
-    return nn.GroupNorm(width // GROUP_WIDTH, width)
+def _norm(kind: str, width: int) -> nn.Module:
+    return nn.BatchNorm2d(width) if kind == "batch" else nn.GroupNorm(width // GROUP_WIDTH, width)
