@@ -23,7 +23,8 @@ HOW_TO = "write a question; /image PATH shows an image, /clear begins anew, /qui
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
-    parser.add_argument("--image", action="append", default=[], metavar="PATH", help="an image, shown first; repeatable")
+    parser.add_argument("--image", action="append", default=[], metavar="PATH",
+                        help="an image, shown before the first question; may be given several times")
     parser.add_argument("--question", metavar="TEXT", help="one question; without it a conversation begins")
     parser.add_argument("--system", metavar="TEXT", help="text instead of the template's own system text")
     add_decoding_arguments(parser)
@@ -35,7 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     from minigpt4.inference.chat import Chat
     from minigpt4.inference.load import load_model
 
-    chat = Chat(load_model(source, device=arguments.device, options=arguments.options), settings, system=arguments.system)
+    loaded = load_model(source, device=arguments.device, options=arguments.options)
+    chat = Chat(loaded, settings, system=arguments.system)
     if arguments.question is not None:
         show(chat.ask(arguments.question, arguments.image))
         return 0

@@ -41,11 +41,11 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     from minigpt4.runners.start.setup import train
 
-    train(config, resume=arguments.resume, make_describe=_describes_now)
+    train(config, resume=arguments.resume, make_describe=describes_now)
     return 0
 
 
-def _describes_now(loaded: LoadedModel) -> Describe:
+def describes_now(loaded: LoadedModel) -> Describe:
     """Says what images show with the weights of the moment: a `Captioner` remembers image tokens, so each call has
     its own."""
     from minigpt4.generation.settings import DecodingSettings
