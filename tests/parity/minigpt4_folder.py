@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from minigpt4.models.language_models.causal_lm import CausalLMConfig
@@ -41,11 +42,15 @@ def folder() -> Path:
     return ORACLES / "minigpt4"
 
 
-def case_names(prefix: str) -> list[str]:
-    """Cases of the folder whose name starts so; none at all is an error (a folder without cases proves nothing)."""
-    names = sorted(path.stem for path in (folder() / "cases").glob(f"{prefix}*.json"))
-    assert list((folder() / "cases").glob("*.json")), f"{folder()} holds no case"
-    return names
+def case_names(prefix: str, *, tensor: str | None = None) -> list[str]:
+    """Cases of the folder whose name starts so, and that hold a tensor.
+
+    Where there is none, the prefix itself: `read_case` reports it as absent. A folder without any case proves nothing
+    and fails.
+    """
+    every = sorted(path.stem for path in (folder() / "cases").glob("*.json"))
+    assert every, f"{folder()} holds no case"
+    return [name for name in every if name.startswith(prefix) and (tensor is None or _holds(name, tensor))] or [prefix]
 
 
 def read_case(name: str) -> Case:
@@ -57,11 +62,20 @@ def read_case(name: str) -> Case:
     return Case(name, json.loads(base.with_suffix(".json").read_text(encoding="utf-8")), tensors)
 
 
+def _holds(name: str, tensor: str) -> bool:
+    path = folder() / "cases" / f"{name}.safetensors"
+    if not path.exists():
+        return False
+    with safe_open(path, "pt") as file:
+        return tensor in file.keys()  # noqa: SIM118 (no mapping)
+
+
 @cache
 def sizes() -> tuple[dict[str, Any], dict[str, Any]]:
     """The numbers of the tiny EVA-ViT and Q-Former."""
-    parts = folder() / "parts"
-    return json.loads((parts / "eva_vit_config.json").read_text()), json.loads((parts / "qformer_config.json").read_text())
+    files = [folder() / "parts" / f"{name}_config.json" for name in ("eva_vit", "qformer")]
+    eva, bert = (json.loads(file.read_text()) for file in files)
+    return eva, bert
 
 
 def config(*, q_former: bool = True, april: bool = False, image_size: int | None = None, train: bool = False,
@@ -78,10 +92,12 @@ def config(*, q_former: bool = True, april: bool = False, image_size: int | None
         weights=str(parts / "blip2_pretrained_tiny.pth"), num_query_tokens=bert["query_length"],
         hidden_size=bert["hidden_size"], num_hidden_layers=bert["num_hidden_layers"],
         num_attention_heads=bert["num_attention_heads"], intermediate_size=bert["intermediate_size"],
-        cross_attention_frequency=bert["cross_attention_freq"], freeze=not train,
+        cross_attention_frequency=bert["cross_attention_freq"], hidden_act=bert["hidden_act"],
+        dropout=bert["hidden_dropout_prob"], freeze=not train,
     ) if q_former else MergeNeighboursConfig()
     llm, projection = ("llm", "minigpt4_tiny.pth") if q_former else ("llm_llama2", "minigpt4_llama2_tiny.pth")
-    values = {"behaviour": "original_april2023" if april else "original_newest", "ckpt": str(parts / projection), **values}
+    behaviour = "original_april2023" if april else "original_newest"
+    values = {"behaviour": behaviour, "ckpt": str(parts / projection), **values}
     return MiniGPT4Config(
         model_type="pretrain_vicuna0" if q_former else "pretrain_llama2", vision=vision, resampler=resampler,
         llm=CausalLMConfig(weights=str(parts / llm)), **values,

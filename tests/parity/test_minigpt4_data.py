@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from minigpt4.datasets.assembly import build_dataset
@@ -20,6 +18,7 @@ from minigpt4.processors.opening import ImageError
 from minigpt4.processors.resizing import random_box
 from minigpt4.records.conversations import Sample
 from minigpt4.records.images import ImageRef
+from tests.parity import minigpt4_folder as oracle
 
 JPEG_TOLERANCE = 2e-2
 """the oracle's own allowance for another JPEG decoder; everything else is exact"""
@@ -30,9 +29,9 @@ def folder(oracles: Path) -> Path:
     return oracles / "minigpt4"
 
 
-def recorded(folder: Path, case: str) -> tuple[Any, dict[str, Tensor]]:
-    facts = json.loads((folder / f"cases/{case}.json").read_text())
-    return facts, load_file(folder / f"cases/{case}.safetensors")
+def recorded(case: str) -> tuple[Any, dict[str, Tensor]]:
+    found = oracle.read_case(case)
+    return found.values, found.tensors
 
 
 def assert_pixels(name: str, ours: Tensor, theirs: Tensor) -> None:
@@ -42,7 +41,7 @@ def assert_pixels(name: str, ours: Tensor, theirs: Tensor) -> None:
 
 @pytest.mark.cases("minigpt4", "pixels_eval*")
 def test_eval_pixels(folder: Path, case: str) -> None:
-    facts, tensors = recorded(folder, case)
+    facts, tensors = recorded(case)
     process = build_image_processor(ImageProcessorConfig(image_size=facts["size"]), "original")
     assert facts["images"]
     for name in facts["images"]:
@@ -51,7 +50,7 @@ def test_eval_pixels(folder: Path, case: str) -> None:
 
 @pytest.mark.cases("minigpt4", "pixels_train_april*")
 def test_random_crop_of_april(folder: Path, case: str) -> None:
-    facts, tensors = recorded(folder, case)
+    facts, tensors = recorded(case)
     config = ImageProcessorConfig(name="blip2_image_train", image_size=facts["size"])
     process = build_image_processor(config, "original", "random_resized")
     assert facts["rows"]
@@ -65,15 +64,15 @@ def test_random_crop_of_april(folder: Path, case: str) -> None:
 
 
 def test_newest_training_pixels_are_the_eval_pixels(folder: Path) -> None:
-    facts, tensors = recorded(folder, "pixels_eval")
+    facts, tensors = recorded("pixels_eval")
     config = ImageProcessorConfig(name="blip2_image_train", image_size=facts["size"])
     process = build_image_processor(config, "original", "none")
     for name in facts["images"]:
         assert_pixels(name, process(ImageRef(path=folder / "images" / name)), tensors[name])
 
 
-def test_caption_processor(folder: Path) -> None:
-    facts = json.loads((folder / "cases/caption_processor.json").read_text())
+def test_caption_processor() -> None:
+    facts, _ = recorded("caption_processor")
     clean = BlipCaption(facts["prompt"], facts["max_words"])
     assert facts["rows"]
     for raw, processed in facts["rows"]:
@@ -106,7 +105,7 @@ def readable(dataset: Any, process: Any) -> list[tuple[str, Tensor]]:
 
 
 def test_align_fixture_in_order(folder: Path) -> None:
-    facts, tensors = recorded(folder, "data_fixture")
+    facts, tensors = recorded("data_fixture")
     process = build_image_processor(ImageProcessorConfig(image_size=facts["image_size"]), "original")
     dataset = build_dataset("cc_sbu_align", dataset_config(folder / "data/cc_sbu_align", 50))
     assert len(dataset) == facts["align"]["len"]
@@ -119,7 +118,7 @@ def test_align_fixture_in_order(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["laion", "cc_sbu"])
 def test_shard_fixture_holds_the_same_samples(folder: Path, name: str) -> None:
     """The original draws shards at random; its distinct samples are recorded by text and pixel sum."""
-    facts, tensors = recorded(folder, "data_fixture")
+    facts, tensors = recorded("data_fixture")
     process = build_image_processor(ImageProcessorConfig(image_size=facts["image_size"]), "original")
     longest = max(len(row["answer"].split(" ")) for row in facts[name]["rows"])
     dataset = build_dataset(name, dataset_config(folder / "data" / name, longest))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +10,13 @@ from minigpt4.runners.config import RunConfig
 from minigpt4.runners.optimizer import decays_by_name, split_by_decay
 from minigpt4.runners.schedules import Schedule, build_schedule
 from minigpt4.runners.timetable import Timetable
+from tests.parity import minigpt4_folder as oracle
 
 TOLERANCE = 1e-15
 
 
-def _recorded(oracles: Path, case: str) -> Any:
-    return json.loads((oracles / "minigpt4" / "cases" / f"{case}.json").read_text(encoding="utf-8"))
+def _recorded(case: str) -> Any:
+    return oracle.read_case(case).values
 
 
 def _as_recorded(row: dict[str, Any]) -> tuple[Schedule, Timetable]:
@@ -29,8 +28,8 @@ def _as_recorded(row: dict[str, Any]) -> tuple[Schedule, Timetable]:
     return build_schedule(run, timetable), timetable
 
 
-def test_lr_tables(oracles: Path) -> None:
-    rows = _recorded(oracles, "lr_tables")["rows"]
+def test_lr_tables() -> None:
+    rows = _recorded("lr_tables")["rows"]
     assert rows
     for row in rows:
         schedule, timetable = _as_recorded(row)
@@ -38,8 +37,8 @@ def test_lr_tables(oracles: Path) -> None:
         assert rates == pytest.approx(row["lr"], rel=0, abs=TOLERANCE), row
 
 
-def test_lr_of_the_real_stage_1(oracles: Path) -> None:
-    row = _recorded(oracles, "lr_tables")["stage1_real"]
+def test_lr_of_the_real_stage_1() -> None:
+    row = _recorded("lr_tables")["stage1_real"]
     schedule, timetable = _as_recorded(row)
     for step, rate in row["at_step"].items():
         assert schedule.lr(timetable.at(int(step))) == pytest.approx(rate, rel=0, abs=TOLERANCE), step
@@ -49,10 +48,10 @@ def _models_with_groups(recorded: dict[str, Any]) -> list[str]:
     return [name for name, value in recorded.items() if isinstance(value, dict) and "decay_0" in value]
 
 
-def test_decay_groups(oracles: Path) -> None:
+def test_decay_groups() -> None:
     """Original names; dimensions are those of the recorded keys of the model."""
-    recorded = _recorded(oracles, "optimizer_groups")
-    shapes = _recorded(oracles, "model_keys")
+    recorded = _recorded("optimizer_groups")
+    shapes = _recorded("model_keys")
     models = _models_with_groups(recorded)
     assert models
     for model in models:
