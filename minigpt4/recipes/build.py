@@ -87,7 +87,7 @@ def build_model(config: MiniGPT4Config, *, device: torch.device, seed: int = 42)
     ledger = _Ledger()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        llm = _language_model(config.llm, tokenizer, ledger, bundle)
+        llm = _language_model(config.llm, tokenizer, ledger, bundle, dtype=dtype_of(config.llm, device)[0])
         path = _visual_path(config, llm.width)
     model = VisionLanguageModel(path, llm)
     _load_visual_files(config, model, bundle, ledger)
@@ -136,8 +136,9 @@ def _visual_path(config: MiniGPT4Config, llm_width: int) -> VisualPath:
     return VisualPath({"vision": vision, "resampler": resampler, "connector": connector})
 
 
-def _language_model(config: CausalLMConfig, tokenizer: Tokenizer, ledger: _Ledger, bundle: Bundle | None) -> CausalLM:
-    """From its folder; or with random weights, which a bundle may fill later."""
+def _language_model(config: CausalLMConfig, tokenizer: Tokenizer, ledger: _Ledger, bundle: Bundle | None, *,
+                    dtype: torch.dtype) -> CausalLM:
+    """From its folder, tensor by tensor in its final dtype; or with random weights, which a bundle may fill later."""
     if bundle is not None and "llm" in bundle.stored_parts:
         return CausalLM(transformers_config(read_json(bundle.llm_config_path)))
     if config.weights is None:
@@ -156,7 +157,6 @@ def _language_model(config: CausalLMConfig, tokenizer: Tokenizer, ledger: _Ledge
             what=f"the tokenizer gives ids up to {tokenizer.vocab_size - 1}, the embedding has {llm.vocab_size} rows",
             fix="tokenizer and weights are of different models",
         )
-    dtype = torch.float32
     ledger.add(load_file(plans.llama_plan(ties_embeddings=llm.ties_embeddings), file, {"llm": llm}, {"llm": dtype}))
     llm.model.tie_weights()
     return llm
@@ -205,25 +205,28 @@ def _fresh(part: nn.Module) -> PartOrigin:
     return PartOrigin("random" if any(True for _ in part.parameters()) else "none")
 
 
+def dtype_of(config: PartConfig, device: torch.device) -> tuple[torch.dtype, str]:
+    """The dtype a part gets, and a sentence where that is not the one that was asked for (else '')."""
+    if config.dtype == "auto":
+        half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
+        return (half if device.type == "cuda" and config.freeze else torch.float32), ""
+    wanted = DTYPES[config.dtype]
+    if wanted is torch.float16 and device.type == "cpu":
+        return torch.float32, "fp16 is a hundred times slower than fp32 on CPU, so it is kept in fp32"
+    if wanted is not torch.float32 and not config.freeze:
+        return torch.float32, f"it trains, so its weights stay in fp32 ({config.dtype} is left to run.precision)"
+    return wanted, ""
+
+
 def _settle(config: PartConfig, name: str, part: nn.Module, device: torch.device) -> list[str]:
     """Freeze a part and give it its dtype; returns lines for the report where the wish was not followed."""
     if config.freeze:
         freeze(part)
     else:
         part.requires_grad_(True)
-    wanted: str = config.dtype
-    if wanted == "auto":
-        half = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp16"
-        wanted = half if device.type == "cuda" and config.freeze else "fp32"
-    lines = []
-    if wanted == "fp16" and device.type == "cpu":
-        lines.append(f"{name}: fp16 is a hundred times slower than fp32 on CPU, so it is kept in fp32")
-        wanted = "fp32"
-    if wanted != "fp32" and not config.freeze:
-        lines.append(f"{name}: it trains, so its weights stay in fp32 ({wanted} is left to run.precision)")
-        wanted = "fp32"
+    dtype, note = dtype_of(config, device)
     if name == "llm":
-        part.to(DTYPES[wanted])
-    elif wanted != "fp32":
-        halve_linear_layers(part, DTYPES[wanted])
-    return lines
+        part.to(dtype)
+    elif dtype is not torch.float32:
+        halve_linear_layers(part, dtype)
+    return [f"{name}: {note}"] if note else []

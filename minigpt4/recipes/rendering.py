@@ -9,6 +9,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.registry import templates
 from minigpt4.conversation.pieces import Template, template_around_prompt
 from minigpt4.conversation.renderer import LabelRule, Renderer
+from minigpt4.conversation.templates.standard import STANDARD_TEMPLATES
 from minigpt4.conversation.tokenizer import Tokenizer, open_tokenizer
 from minigpt4.recipes.behaviours import BEHAVIOURS, Behaviour
 from minigpt4.recipes.minigpt4_config import BEHAVIOURS_OF_ORIGINALS, MiniGPT4Config
@@ -59,13 +60,26 @@ def training_template(config: MiniGPT4Config, behaviour: Behaviour, *, has_promp
     if config.template is not None:
         named: Template = templates.get(config.template, where="model.template")
         return named
-    if config.prompt_template and (has_prompts or behaviour.name == "standard"):
+    if config.prompt_template and behaviour.name == "standard":
+        return known_template(config.prompt_template, config.end_sym)
+    if config.prompt_template and has_prompts:
         template = template_around_prompt(config.prompt_template, config.end_sym)
         return replace(template, text_holds_specials=behaviour.text_holds_specials)
     plain: Template = templates.get("plain")
     return replace(
         plain, answer_end=config.end_sym, stops=(config.end_sym,), text_holds_specials=behaviour.text_holds_specials
     )
+
+
+def known_template(prompt_template: str, end_sym: str) -> Template:
+    """The named template that writes a first turn so, since it also knows later turns; else one for these texts."""
+    spelled = template_around_prompt(prompt_template, end_sym)
+    for template in STANDARD_TEMPLATES:
+        before = template.system + template.system_suffix + template.user_prefix
+        after = template.user_suffix + template.assistant_prefix
+        if (before, after, template.answer_end) == (spelled.user_prefix, spelled.user_suffix, end_sym):
+            return template
+    return spelled
 
 
 def chat_template(config: MiniGPT4Config, behaviour: Behaviour, training: Template) -> Template:
