@@ -42,15 +42,16 @@ def folder() -> Path:
     return ORACLES / "minigpt4"
 
 
-def case_names(prefix: str, *, tensor: str | None = None) -> list[str]:
-    """Cases of the folder whose name starts so, and that hold a tensor.
-
-    Where there is none, the prefix itself: `read_case` reports it as absent. A folder without any case proves nothing
-    and fails.
-    """
+def held_cases(prefix: str, *, tensor: str | None = None) -> list[str]:
+    """Cases of the folder whose name starts so, and that hold a tensor. A folder without any case fails."""
     every = sorted(path.stem for path in (folder() / "cases").glob("*.json"))
     assert every, f"{folder()} holds no case"
-    return [name for name in every if name.startswith(prefix) and (tensor is None or _holds(name, tensor))] or [prefix]
+    return [name for name in every if name.startswith(prefix) and (tensor is None or _holds(name, tensor))]
+
+
+def case_names(prefix: str, *, tensor: str | None = None) -> list[str]:
+    """The same; where there is none, the prefix itself, so that `read_case` reports it as absent."""
+    return held_cases(prefix, tensor=tensor) or [prefix]
 
 
 def read_case(name: str) -> Case:
