@@ -1,4 +1,4 @@
-"""Pages and examples run as printed: blocks of a page, commands in this process, a tiny bundle where one is expected."""
+"""Pages and examples run as printed: blocks of a page, commands in this process, a tiny bundle where they want one."""
 
 from __future__ import annotations
 
