@@ -1,7 +1,7 @@
 """Conversation -> ids, labels and slots: one way for training, evaluation and chat.
 
-Labels follow from the pieces in the same pass that makes the ids, so they can never disagree (U41). What an original did
-differently (cut end symbols, hidden labels, one prompt a batch) is data in `LabelRule`, not another code path.
+Labels follow from the pieces in the same pass that makes the ids, so they can never disagree (U41). What an original
+did differently (cut end symbols, hidden labels, one prompt a batch) is data in `LabelRule`, not another code path.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Tokenizers that encode one piece exactly as the original did, and decode a stream without half characters.
 
-`SentencePieceTokenizer` is the slow LlamaTokenizer of 2023: text between special tokens is encoded by sentencepiece alone,
-each stretch with its own leading blank (facts/minigpt4.md §3.1). `FastTokenizer` is any other Hugging Face tokenizer.
+`SentencePieceTokenizer` is the slow LlamaTokenizer of 2023: text between special tokens is encoded by sentencepiece
+alone, each stretch with its own leading blank (facts/minigpt4.md §3.1). `FastTokenizer` is any other Hugging Face
+tokenizer.
 """
 
 from __future__ import annotations

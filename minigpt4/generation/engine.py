@@ -100,7 +100,9 @@ class Engine:
         """Answers of several prompts at once: the tokens of as many single ones."""
         prompts = [self._fitted(prompt, settings) for prompt in prompts]
         rows = self._generate(prompts, settings, self._start_ids(len(prompts)), None, None, (), None)
-        return [self._answer(row, len(prompt), 0, settings, (), None) for row, prompt in zip(rows, prompts, strict=True)]
+        return [
+            self._answer(row, len(prompt), 0, settings, (), None) for row, prompt in zip(rows, prompts, strict=True)
+        ]
 
     def _fitted(self, prompt: Prompt, settings: DecodingSettings) -> Prompt:
         built_for = getattr(self.llm.config, "max_position_embeddings", None) or ORIGINAL_CONTEXT

@@ -1,7 +1,7 @@
 """The key-value cache of the last answer, reused as far as the next prompt begins alike.
 
-A prefix is compared over keys: the token id, or (image digest, number of the image token); an image that was swapped never
-meets the old cache. One conversation at a time.
+A prefix is compared over keys: the token id, or (image digest, number of the image token); an image that was swapped
+never meets the old cache. One conversation at a time.
 """
 
 from __future__ import annotations

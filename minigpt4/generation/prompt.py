@@ -61,6 +61,8 @@ def refuse_too_long(prompt: Prompt, max_new_tokens: int, max_context: int) -> No
     """Raise `UserError` where prompt and answer do not fit; dropping the beginning would drop the image."""
     if len(prompt) + max_new_tokens > max_context:
         raise UserError(
-            "chat.too_long", what=f"the conversation takes {len(prompt)} positions and the answer up to {max_new_tokens}, "
-            f"the language model has {max_context}", fix="begin a new conversation or ask for fewer tokens",
+            "chat.too_long",
+            what=f"the conversation takes {len(prompt)} positions and the answer up to {max_new_tokens}, "
+            f"the language model has {max_context}",
+            fix="begin a new conversation or ask for fewer tokens",
         )

@@ -39,7 +39,9 @@ class Captioner:
         prompt: the question; None = the first prompt of training (nothing at all after stage 1).
     """
 
-    def __init__(self, loaded: LoadedModel, settings: DecodingSettings | None = None, prompt: str | None = None) -> None:
+    def __init__(
+        self, loaded: LoadedModel, settings: DecodingSettings | None = None, prompt: str | None = None
+    ) -> None:
         self.loaded = loaded
         self.settings = settings or DecodingSettings()
         self.prompt = prompt

@@ -1,6 +1,7 @@
 """A conversation in progress: words and images in, events out.
 
-Any number of images, in any turn, or none. The key-value cache is reused over turns as far as the conversation begins alike.
+Any number of images, in any turn, or none. The key-value cache is reused over turns as far as the conversation begins
+alike.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class Chat:
         system: text instead of the template's own system text.
     """
 
-    def __init__(self, loaded: LoadedModel, settings: DecodingSettings | None = None, *, system: str | None = None) -> None:
+    def __init__(
+        self, loaded: LoadedModel, settings: DecodingSettings | None = None, *, system: str | None = None
+    ) -> None:
         self.loaded = loaded
         self.settings = settings or DecodingSettings()
         self.engine = Engine(loaded)
@@ -54,14 +57,17 @@ class Chat:
             settings: how this answer is chosen.
 
         Yields:
-            `Notice` where the weights cannot answer, `TextDelta` as text becomes certain (never a stop text), at last `Done`.
+            `Notice` where the weights cannot answer, `TextDelta` as text becomes certain (never a stop text), at last
+            `Done`.
 
         Raises:
             UserError: no question and no image, an unreadable image, or a conversation that is too long.
         """
         asked = self._with_question(text, images)
         if text.strip() and self.loaded.renderer.chat.name == BARE_CAPTIONS:
-            yield Notice("these weights were trained on bare captions (stage 1): they describe an image and answer nothing")
+            yield Notice(
+                "these weights were trained on bare captions (stage 1): they describe an image and answer nothing"
+            )
         yield from self._answer(asked, settings or self.settings)
 
     def answer(self, text: str, images: Sequence[Any] = (), settings: DecodingSettings | None = None) -> str:

@@ -37,7 +37,9 @@ def as_image_ref(image: Any) -> ImageRef:
         buffer = io.BytesIO()
         image.save(buffer, format="TIFF" if image.mode == "CMYK" else "PNG")
         return ImageRef(data=buffer.getvalue(), name="image")
-    raise UserError("image.kind", what=f"a {type(image).__name__} is no image", fix="give a path, bytes or a Pillow image")
+    raise UserError(
+        "image.kind", what=f"a {type(image).__name__} is no image", fix="give a path, bytes or a Pillow image"
+    )
 
 
 def processor_of(loaded: LoadedModel) -> ImageProcessor:

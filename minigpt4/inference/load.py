@@ -45,7 +45,9 @@ class Assistant:
         Raises:
             UserError: the first image that cannot be read.
         """
-        captions = list(Captioner(self.loaded, DecodingSettings(**settings), prompt).describe(images, batch_size=batch_size))
+        captions = list(
+            Captioner(self.loaded, DecodingSettings(**settings), prompt).describe(images, batch_size=batch_size)
+        )
         for caption in captions:
             if caption.error:
                 raise UserError("image.unreadable", what=caption.error)

@@ -75,7 +75,10 @@ class VisionLanguageModel(nn.Module):
         logits = self._logits(embeddings, batch.attention_mask, positions)
         chosen = targets[:, positions]
         loss_sum = F.cross_entropy(
-            logits.reshape(-1, logits.shape[-1]).float(), chosen.reshape(-1), ignore_index=IGNORED_LABEL, reduction="sum"
+            logits.reshape(-1, logits.shape[-1]).float(),
+            chosen.reshape(-1),
+            ignore_index=IGNORED_LABEL,
+            reduction="sum",
         )
         return Output(loss_sum, num_tokens)
 
@@ -84,7 +87,9 @@ class VisionLanguageModel(nn.Module):
             head = self.visual_path.frozen_head()
             names = list(self.visual_path.stages)
             first = names[len(head)] if len(head) < len(names) else None
-            return batch.image_features["tokens"] if first is None else self.visual_path(batch.image_features, first=first)
+            return (
+                batch.image_features["tokens"] if first is None else self.visual_path(batch.image_features, first=first)
+            )
         if batch.pixel_values is None or batch.pixel_values.shape[0] == 0:
             return None
         return self.encode_images(batch.pixel_values)

@@ -1,7 +1,7 @@
 """From pixels to image tokens: an ordered chain of named stages that pass `dict[str, Tensor]`.
 
-The first stage reads `pixel_values` [N, 3, S, S], the last writes `tokens` [N, tokens, LLM width]. The chain knows how far
-its head is frozen: what the head gives for an image never changes, so it need not be computed twice.
+The first stage reads `pixel_values` [N, 3, S, S], the last writes `tokens` [N, tokens, LLM width]. The chain knows
+how far its head is frozen: what the head gives for an image never changes, so it need not be computed twice.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The one switch between "as the original" and "right": each behaviour is data, chosen once when a model is built.
 
-What differed between the originals: facts/minigpt4.md §3.2 (pad), §3.4 (cut end symbol), §3.6 (prompt per batch), §3.9 (chat),
-§3.13 (generation starts with BOS), §4.6 (pixels), §5.5 (decay groups).
+What differed between the originals: facts/minigpt4.md §3.2 (pad), §3.4 (cut end symbol), §3.6 (prompt per batch),
+§3.9 (chat), §3.13 (generation starts with BOS), §4.6 (pixels), §5.5 (decay groups).
 """
 
 from __future__ import annotations
@@ -49,21 +49,35 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     behaviour.name: behaviour
     for behaviour in (
         Behaviour(
-            name="standard", opening="standard", end_survives=True, prompt_per="sample", text_holds_specials=False,
-            chats={}, generation_starts_with_bos=False, decay_rule="by_dimension",
+            name="standard",
+            opening="standard",
+            end_survives=True,
+            prompt_per="sample",
+            text_holds_specials=False,
+            chats={},
+            generation_starts_with_bos=False,
+            decay_rule="by_dimension",
             consequences="chat asks as training taught, end symbols survive, labels by position, images upright",
         ),
         Behaviour(
-            name="original_april2023", train_crop="random_resized", pad="eos", chats={"vicuna": APRIL_VICUNA_CHAT},
+            name="original_april2023",
+            train_crop="random_resized",
+            pad="eos",
+            chats={"vicuna": APRIL_VICUNA_CHAT},
             consequences="as April 2023: EOS is never learned, long answers lose their end, chat differs from training",
         ),
         Behaviour(
-            name="original_aug2023", train_crop="random_resized", pad="$$",
+            name="original_aug2023",
+            train_crop="random_resized",
+            pad="$$",
             chats={"vicuna": NEWEST_VICUNA_CHAT, "llama2": LLAMA2_CHAT},
-            consequences="as August 2023: '$$' is never learned, long answers lose their end, chat differs from training",
+            consequences="as August 2023: '$$' is never learned, long answers lose their end, "
+            "chat differs from training",
         ),
         Behaviour(
-            name="original_newest", pad="$$", chats={"vicuna": NEWEST_VICUNA_CHAT, "llama2": LLAMA2_CHAT},
+            name="original_newest",
+            pad="$$",
+            chats={"vicuna": NEWEST_VICUNA_CHAT, "llama2": LLAMA2_CHAT},
             consequences="as the newest original: '$$' is never learned, long answers lose their end, "
             "chat differs from training, no crop",
         ),

@@ -143,8 +143,12 @@ def _language_model(config: CausalLMConfig, tokenizer: Tokenizer, ledger: _Ledge
         return CausalLM(transformers_config(read_json(bundle.llm_config_path)))
     if config.weights is None:
         if not config.random:
-            raise UserError("config.missing", where="model.llm.weights", what="neither weights nor random sizes are given",
-                            fix="set model.llm.weights to a folder, or model.llm.random to config.json values")
+            raise UserError(
+                "config.missing",
+                where="model.llm.weights",
+                what="neither weights nor random sizes are given",
+                fix="set model.llm.weights to a folder, or model.llm.random to config.json values",
+            )
         ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
         return CausalLM(transformers_config({"vocab_size": tokenizer.vocab_size, **ids, **config.random}))
     file = open_weights(config.weights)
@@ -186,12 +190,18 @@ def _visual_plans(config: MiniGPT4Config) -> dict[str, ConversionPlan]:
     for name in ("vision", "resampler"):
         part_config: PartConfig = getattr(config, name)
         if part_config.weights is not None and name not in found:
-            raise UserError("config.value", where=f"model.{name}.weights", what=f"'{part_config.name}' has no file format",
-                            fix="leave it null, or give a bundle as model.ckpt")
+            raise UserError(
+                "config.value",
+                where=f"model.{name}.weights",
+                what=f"'{part_config.name}' has no file format",
+                fix="leave it null, or give a bundle as model.ckpt",
+            )
     return found
 
 
-def _load_checkpoint(config: MiniGPT4Config, model: VisionLanguageModel, bundle: Bundle | None, ledger: _Ledger) -> None:
+def _load_checkpoint(
+    config: MiniGPT4Config, model: VisionLanguageModel, bundle: Bundle | None, ledger: _Ledger
+) -> None:
     if bundle is not None:
         ledger.replace(load_bundle(bundle, model.parts()))
         for part in model.parts():

@@ -69,7 +69,9 @@ class LoadedModel:
             shape = f"-> [{part.out_tokens}, {part.out_width}]" if name != "llm" else f"-> [{self.vocab_size}]"
             state = "frozen" if is_frozen(part) else "trains"
             origin = " + ".join(str(origin) for origin in self.origins[name])
-            lines.append(f"{name:<10} {type(part).__name__:<16} {shape:<14} {dtypes:<16} {state:<7} {count:>13,}  {origin}")
+            lines.append(
+                f"{name:<10} {type(part).__name__:<16} {shape:<14} {dtypes:<16} {state:<7} {count:>13,}  {origin}"
+            )
         lines.append(f"{self.renderer.tokens_per_image} tokens per image, template {self.renderer.training.name}")
         return "\n".join(lines)
 

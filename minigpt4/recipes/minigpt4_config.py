@@ -65,7 +65,9 @@ class MiniGPT4Config:
 
     def __post_init__(self) -> None:
         if self.max_txt_len < 1:
-            raise UserError("config.value", where="model.max_txt_len", what=f"is {self.max_txt_len}", fix="use 1 or more")
+            raise UserError(
+                "config.value", where="model.max_txt_len", what=f"is {self.max_txt_len}", fix="use 1 or more"
+            )
         if self.prompt_template and "{}" not in self.prompt_template:
             raise UserError(
                 "config.value", where="model.prompt_template", what=f"'{self.prompt_template}' has no {{}}",

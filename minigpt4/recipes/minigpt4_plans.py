@@ -1,7 +1,7 @@
 """Conversion plans of MiniGPT-4's files (facts/minigpt4.md §1, oracles/minigpt4/official_keys.json).
 
-`eva_vit*.pth` -> vision · `blip2_pretrained*.pth` -> last norm of vision and Q-Former · `*minigpt4*.pth` and checkpoints of
-the original runner -> connector (and whatever else was trained).
+`eva_vit*.pth` -> vision · `blip2_pretrained*.pth` -> last norm of vision and Q-Former · `*minigpt4*.pth` and
+checkpoints of the original runner -> connector (and whatever else was trained).
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ Q_FORMER = "resampler.model."
 def _rules(pairs: dict[str, str]) -> tuple[Rule, ...]:
     """Renames with and without `.bias` at the end of a stem: 'a' -> 'b' stands for weight and bias."""
     return tuple(
-        Rule(f"{target}.{leaf}", (f"{source}.{leaf}",)) for target, source in pairs.items() for leaf in ("weight", "bias")
+        Rule(f"{target}.{leaf}", (f"{source}.{leaf}",))
+        for target, source in pairs.items()
+        for leaf in ("weight", "bias")
     )
 
 

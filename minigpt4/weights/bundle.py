@@ -74,8 +74,10 @@ class Bundle:
             own = part["origins"][0] if part["origins"] else {}
             if own.get("place") and name not in given_elsewhere and not Path(own["place"]).exists():
                 raise UserError(
-                    "bundle.part_gone", where=str(self.folder),
-                    what=f"belongs to the {name} {own['identity'][:12]}, last seen at {own['place']}, not there any more",
+                    "bundle.part_gone",
+                    where=str(self.folder),
+                    what=f"belongs to the {name} {own['identity'][:12]}, last seen at {own['place']}, "
+                    "not there any more",
                     fix=f"give its new place: --options model.{name}.weights=PATH",
                 )
 
@@ -200,8 +202,12 @@ def load_bundle(bundle: Bundle, parts: Mapping[str, nn.Module]) -> tuple[dict[st
     stored = {name: part for name, part in parts.items() if name in bundle.stored_parts}
     absent = sorted(set(bundle.stored_parts) - set(parts))
     if absent:
-        raise UserError("bundle.parts", where=str(bundle.folder), what=f"holds the part {', '.join(absent)}, this model "
-                        f"has {', '.join(parts)}", fix="use the config that the bundle was trained with")
+        raise UserError(
+            "bundle.parts",
+            where=str(bundle.folder),
+            what=f"holds the part {', '.join(absent)}, this model has {', '.join(parts)}",
+            fix="use the config that the bundle was trained with",
+        )
     origins, lines = load_file(plan, open_weights(bundle.folder / TENSORS), stored)
     return {part: PartOrigin("bundle", str(bundle.folder), origin.identity, origin.num_tensors)
             for part, origin in origins.items()}, lines

@@ -1,7 +1,7 @@
 """Who a part is: a short hash over the names, shapes and a sample of the values of its tensors.
 
-Taken from the tensors as the file holds them, before any change of dtype, so that the same weights have the same identity
-as shards, safetensors or one file. A sample suffices to tell models apart and costs seconds at 13B.
+Taken from the tensors as the file holds them, before any change of dtype, so that the same weights have the same
+identity as shards, safetensors or one file. A sample suffices to tell models apart and costs seconds at 13B.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Load files into the parts of a model by their plans, and report what came from where.
 
-Tensors are named `part.key`. A part whose weights come from files must be made whole; what came from where, what was left
-out and why is one line each, never hundreds of key names (U5).
+Tensors are named `part.key`. A part whose weights come from files must be made whole; what came from where, what was
+left out and why is one line each, never hundreds of key names (U5).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Conversion plans: which key of a file becomes which tensor of a model, declared and checked both ways.
 
 Every source key is used once and every target key made once. What is left over, missing or of another shape is an
-error that lists it, unless the plan names it as ignorable with a reason. `{i}` in a key stands for a block's number, `*` for any rest.
-Targets are named `part.key` (`vision.model.post_layernorm.weight`), the same names as in bundles.
+error that lists it, unless the plan names it as ignorable with a reason. `{i}` in a key stands for a block's number,
+`*` for any rest. Targets are named `part.key` (`vision.model.post_layernorm.weight`), the same names as in bundles.
 """
 
 from __future__ import annotations
@@ -174,8 +174,10 @@ def _check_shapes(plan: ConversionPlan, assignments: list[Assignment], sources: 
     if wrong:
         more = f" ({len(wrong) - 3} more)" if len(wrong) > 3 else ""
         raise UserError(
-            "weights.shape", where=where, what="; ".join(wrong[:3]) + more,
-            fix="file and model are of different sizes: take the file made for this model, or change the sizes in the YAML",
+            "weights.shape",
+            where=where,
+            what="; ".join(wrong[:3]) + more,
+            fix="file and model are of different sizes: take the file made for this model, or change the YAML's sizes",
         )
 
 

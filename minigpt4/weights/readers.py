@@ -65,7 +65,9 @@ def read_torch_file(path: str | Path) -> Any:
     except pickle.UnpicklingError as error:
         if "GLOBAL" in str(error) or _first_bytes(path, 1) == b"\x80":  # a pickle, and one that asks for more
             raise UserError(
-                "weights.unsafe", where=str(path), what=f"holds more than weights and is not opened ({_culprit(error)})",
+                "weights.unsafe",
+                where=str(path),
+                what=f"holds more than weights and is not opened ({_culprit(error)})",
                 fix="save only its state dict, or take a safetensors file",
             ) from error
         raise _damaged(path, "it is no file of torch.save") from error
@@ -108,7 +110,9 @@ def _open_folder(folder: Path) -> TensorFile:
         if (folder / name).exists():
             return open_weights(folder / name)
     raise UserError(
-        "weights.missing_file", where=str(folder), what="holds no model.safetensors, pytorch_model.bin or index of shards",
+        "weights.missing_file",
+        where=str(folder),
+        what="holds no model.safetensors, pytorch_model.bin or index of shards",
         fix=f"it holds: {', '.join(sorted(p.name for p in folder.iterdir())[:8]) or 'nothing'}",
     )
 
@@ -160,7 +164,9 @@ def _culprit(error: Exception) -> str:
 
 
 def _damaged(path: Path, reason: str) -> UserError:
-    return UserError("weights.damaged", where=str(path), what=f"cannot be read ({reason})", fix="download or copy it again")
+    return UserError(
+        "weights.damaged", where=str(path), what=f"cannot be read ({reason})", fix="download or copy it again"
+    )
 
 
 def some_names(names: Iterable[str], limit: int = 5) -> str:

@@ -22,8 +22,14 @@ WORDS = st.text(alphabet="abc #</s>你好", max_size=30)
 
 def renderer(name: str, *, limit: int = 64, prompts: tuple[str, ...] = (), end_survives: bool = True) -> Renderer:
     template = templates.get(name)
-    return Renderer(training=template, chat=template, tokenizer=open_tokenizer(tiny.tokenizer_folder()),
-                    rule=LabelRule(max_answer_tokens=limit, end_survives=end_survives), tokens_per_image=3, prompts=prompts)
+    return Renderer(
+        training=template,
+        chat=template,
+        tokenizer=open_tokenizer(tiny.tokenizer_folder()),
+        rule=LabelRule(max_answer_tokens=limit, end_survives=end_survives),
+        tokens_per_image=3,
+        prompts=prompts,
+    )
 
 
 def conversation(*texts: str) -> Conversation:

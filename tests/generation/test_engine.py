@@ -1,4 +1,5 @@
-"""A batch gives the tokens of singles; the cache gives the tokens of a fresh run; a swapped image meets no old cache."""
+"""A batch gives the tokens of singles; the cache gives the tokens of a fresh run; a swapped image meets no old
+cache."""
 
 from __future__ import annotations
 

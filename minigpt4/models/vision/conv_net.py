@@ -1,8 +1,8 @@
 """A small residual convolutional network for training from nothing on a laptop.
 
-pixel_values [N, 3, S, S] -> tokens [N, (S / 2^stages)^2, width], row by row, no class token. Every stage halves the side.
-Batch norm learns about twice as fast on small images; group norm keeps an image's tokens independent of its neighbours
-in the micro-batch, so that accumulation and several ranks cannot change the result.
+pixel_values [N, 3, S, S] -> tokens [N, (S / 2^stages)^2, width], row by row, no class token. Every stage halves the
+side. Batch norm learns about twice as fast on small images; group norm keeps an image's tokens independent of its
+neighbours in the micro-batch, so that accumulation and several ranks cannot change the result.
 """
 
 from __future__ import annotations
