@@ -15,23 +15,20 @@ import torch
 from torch import nn
 
 from minigpt4.common.errors import UserError
-from minigpt4.common.registry import connectors, resamplers, vision_encoders
+from minigpt4.common.registry import recipes
 from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.models.freezing import DTYPES, freeze, halve_linear_layers
 from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig, transformers_config
 from minigpt4.models.part import PartConfig
 from minigpt4.models.vision_language_model import VisionLanguageModel
-from minigpt4.models.visual_path import VisualPath
-from minigpt4.recipes import minigpt4_plans as plans
 from minigpt4.recipes.loaded import LoadedModel
-from minigpt4.recipes.minigpt4_config import MiniGPT4Config
+from minigpt4.recipes.minigpt4_plans import llama_plan
+from minigpt4.recipes.recipe import Recipe
 from minigpt4.recipes.rendering import behaviour_of, build_tokenizer
-from minigpt4.recipes.rendering import build_renderer as _build_renderer
 from minigpt4.records.images import ImageSpec
 from minigpt4.weights.bundle import Bundle, load_bundle, newest_bundle, open_bundle
 from minigpt4.weights.loading import PartOrigin, load_file
-from minigpt4.weights.plan import ConversionPlan
 from minigpt4.weights.readers import open_weights, read_json
 
 logger = logging.getLogger(__name__)
@@ -72,34 +69,36 @@ def build(config: Any, *, device: str | None = None) -> LoadedModel:
     return build_model(config.model, device=chosen, seed=getattr(run, "seed", 42))
 
 
-def build_renderer(config: MiniGPT4Config) -> Renderer:
-    """The renderer alone, without a single weight (data show, dry runs)."""
+def build_renderer(config: Any) -> Renderer:
+    """The renderer of a `model:` section alone, without a single weight (data show, dry runs)."""
+    recipe = _recipe_of(config)
     with torch.device("meta"):
-        path = _visual_path(config, llm_width=8)
-    return _build_renderer(config, tokens_per_image=path.tokens_per_image)
+        path = recipe.visual_path(config, llm_width=8)
+    return recipe.renderer(config, tokens_per_image=path.tokens_per_image)
 
 
-def build_model(config: MiniGPT4Config, *, device: torch.device, seed: int = 42) -> LoadedModel:
+def build_model(config: Any, *, device: torch.device, seed: int = 42) -> LoadedModel:
     """Build and load the model of a `model:` section."""
-    _refuse_unbuilt(config)
+    recipe = _recipe_of(config)
+    recipe.check(config)
     tokenizer = build_tokenizer(config)
     bundle = open_bundle(newest_bundle(config.ckpt)) if config.ckpt and Path(config.ckpt).is_dir() else None
     ledger = _Ledger()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         llm = _language_model(config.llm, tokenizer, ledger, bundle, dtype=dtype_of(config.llm, device)[0])
-        path = _visual_path(config, llm.width)
+        path = recipe.visual_path(config, llm.width)
     model = VisionLanguageModel(path, llm)
-    _load_visual_files(config, model, bundle, ledger)
-    _load_checkpoint(config, model, bundle, ledger)
+    _load_visual_files(recipe, config, model, bundle, ledger)
+    _load_checkpoint(recipe, config, model, bundle, ledger)
     origins = {name: tuple(ledger.origins.get(name, [_fresh(part)])) for name, part in model.parts().items()}
     for name, part in model.parts().items():
         ledger.lines += [f"{name}: {origin}" for origin in origins[name] if origin.source == "random"]
         ledger.lines += _settle(getattr(config, name), name, part, device)
     model.to(device).train(False)
-    renderer = _build_renderer(config, tokens_per_image=path.tokens_per_image, tokenizer=tokenizer)
+    renderer = recipe.renderer(config, tokens_per_image=path.tokens_per_image, tokenizer=tokenizer)
     behaviour = behaviour_of(config)
-    spec = ImageSpec(size=config.vision.image_size, opening=behaviour.opening,  # type: ignore[attr-defined]
+    spec = ImageSpec(size=config.vision.image_size, opening=behaviour.opening,
                      tokens_per_image=path.tokens_per_image)
     stage = str(bundle.manifest.get("stage", "")) if bundle else ""
     return LoadedModel(model, renderer, spec, behaviour, config, origins, ledger.lines, stage)
@@ -116,24 +115,9 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _refuse_unbuilt(config: MiniGPT4Config) -> None:
-    """Keys of the original that this version does not carry out yet are refused, never ignored (facts §7.29)."""
-    wishes = {"model.low_resource": config.low_resource, "model.lora_r": config.lora_r > 0}
-    for key, wanted in wishes.items():
-        if wanted:
-            raise UserError(
-                "config.unbuilt", where=key, what="8-bit language models and LoRA are not built yet",
-                fix=f"set {key}=False" if key.endswith("resource") else f"set {key}=0",
-            )
-
-
-def _visual_path(config: MiniGPT4Config, llm_width: int) -> VisualPath:
-    vision = vision_encoders.get(config.vision.name)(config.vision)
-    resampler = resamplers.get(config.resampler.name)(config.resampler, vision.out_width, vision.out_tokens)
-    connector = connectors.get(config.connector.name)(
-        config.connector, resampler.out_width, resampler.out_tokens, llm_width
-    )
-    return VisualPath({"vision": vision, "resampler": resampler, "connector": connector})
+def _recipe_of(config: Any) -> Recipe:
+    recipe: Recipe = recipes.get(config.arch, where="model.arch")
+    return recipe
 
 
 def _language_model(config: CausalLMConfig, tokenizer: Tokenizer, ledger: _Ledger, bundle: Bundle | None, *,
@@ -161,54 +145,34 @@ def _language_model(config: CausalLMConfig, tokenizer: Tokenizer, ledger: _Ledge
             what=f"the tokenizer gives ids up to {tokenizer.vocab_size - 1}, the embedding has {llm.vocab_size} rows",
             fix="tokenizer and weights are of different models",
         )
-    ledger.add(load_file(plans.llama_plan(ties_embeddings=llm.ties_embeddings), file, {"llm": llm}, {"llm": dtype}))
+    ledger.add(load_file(llama_plan(ties_embeddings=llm.ties_embeddings), file, {"llm": llm}, {"llm": dtype}))
     llm.model.tie_weights()
     return llm
 
 
-def _load_visual_files(config: MiniGPT4Config, model: VisionLanguageModel, bundle: Bundle | None,
+def _load_visual_files(recipe: Recipe, config: Any, model: VisionLanguageModel, bundle: Bundle | None,
                        ledger: _Ledger) -> None:
+    """The parts' own files. One may fill several parts (the BLIP-2 file: vision's last norm, too); what the bundle
+    holds of them is loaded later and wins."""
     parts = model.parts()
     stored = bundle.stored_parts if bundle else []
-    for name, plan in _visual_plans(config).items():
+    for name, plan in recipe.file_plans(config).items():
         part_config: PartConfig = getattr(config, name)
         if part_config.weights is None or name in stored:
             continue
-        targets = ("vision", "resampler") if name == "resampler" and "vision" not in stored else (name,)
-        wanted = {part: parts[part] for part in targets}
+        wanted = {part: parts[part] for part in {rule.target.partition(".")[0]: None for rule in plan.rules}}
         ledger.add(load_file(plan, open_weights(part_config.weights), wanted))
 
 
-def _visual_plans(config: MiniGPT4Config) -> dict[str, ConversionPlan]:
-    """The plan of each part's own file, where the part is one of the originals'."""
-    found: dict[str, ConversionPlan] = {"connector": ConversionPlan("projection", plans.PROJECTION_RULES,
-                                                                    plans.CHECKPOINT_PLAN.ignorable)}
-    if config.vision.name == "eva_vit":
-        found["vision"] = plans.eva_vit_plan(config.vision.num_hidden_layers)  # type: ignore[attr-defined]
-    if config.resampler.name == "q_former":
-        found["resampler"] = plans.BLIP2_PLAN
-    for name in ("vision", "resampler"):
-        part_config: PartConfig = getattr(config, name)
-        if part_config.weights is not None and name not in found:
-            raise UserError(
-                "config.value",
-                where=f"model.{name}.weights",
-                what=f"'{part_config.name}' has no file format",
-                fix="leave it null, or give a bundle as model.ckpt",
-            )
-    return found
-
-
-def _load_checkpoint(
-    config: MiniGPT4Config, model: VisionLanguageModel, bundle: Bundle | None, ledger: _Ledger
-) -> None:
+def _load_checkpoint(recipe: Recipe, config: Any, model: VisionLanguageModel, bundle: Bundle | None,
+                     ledger: _Ledger) -> None:
     if bundle is not None:
         ledger.replace(load_bundle(bundle, model.parts()))
         for part in model.parts():
             if part not in bundle.stored_parts:
                 bundle.check_identity(part, tuple(ledger.origins.get(part, [])))
     elif config.ckpt:
-        ledger.replace(load_file(plans.CHECKPOINT_PLAN, open_weights(config.ckpt), model.parts()))
+        ledger.replace(load_file(recipe.checkpoint_plan, open_weights(config.ckpt), model.parts()))
 
 
 def _fresh(part: nn.Module) -> PartOrigin:

@@ -135,6 +135,9 @@ CHECKPOINT_PLAN = ConversionPlan(
 )
 """`*minigpt4*.pth` and checkpoints of the original runner: the projection, and other parts where they were trained"""
 
+PROJECTION_PLAN = ConversionPlan("projection", PROJECTION_RULES, CHECKPOINT_PLAN.ignorable)
+"""a checkpoint read for its projection alone"""
+
 
 def llama_plan(*, ties_embeddings: bool) -> ConversionPlan:
     """A Hugging Face folder of a causal LM: the same names; rotary buffers of old files are computed again."""
