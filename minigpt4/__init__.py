@@ -20,5 +20,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         import importlib
 
+        from minigpt4.common.versions import check_versions
+
+        check_versions()
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'minigpt4' has no attribute '{name}'")

@@ -11,21 +11,27 @@ if TYPE_CHECKING:
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Which model, where."""
-    parser.add_argument("--model", metavar="PATH", help="a bundle or run folder that training wrote, or a YAML")
-    parser.add_argument("--cfg-path", metavar="YAML", help="the same for a YAML (the original's spelling)")
+    parser.add_argument("--model", metavar="PATH",
+                        help="what training wrote (a run folder or one of its checkpoints), or a YAML")
+    parser.add_argument("--cfg-path", metavar="YAML", help="the original's spelling of --model, for a YAML")
     parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help="keys changed, e.g. model.llm.dtype=fp32")
+                        help="keys of the config that are changed, e.g. model.llm.dtype=fp32")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps (default: as the config says)")
 
 
 def add_decoding_arguments(parser: argparse.ArgumentParser) -> None:
     """How tokens are chosen."""
-    parser.add_argument("--max-new-tokens", type=int, default=300, help="tokens of an answer at most")
-    parser.add_argument("--num-beams", type=int, default=1, help="beams of a beam search; 1 = none")
-    parser.add_argument("--sample", action="store_true", help="draw tokens instead of taking the likeliest")
-    parser.add_argument("--temperature", type=float, default=1.0, help="sharpness when drawing; below 1 = sharper")
-    parser.add_argument("--top-p", type=float, default=0.9, help="share of the distribution that is drawn from")
-    parser.add_argument("--seed", type=int, help="seed of drawing")
+    parser.add_argument("--max-new-tokens", type=int, default=300, metavar="N",
+                        help="longest answer in tokens (default: 300)")
+    parser.add_argument("--num-beams", type=int, default=1, metavar="N",
+                        help="beam search over N beams (default: 1, none)")
+    parser.add_argument("--sample", action="store_true",
+                        help="draw each token by chance instead of taking the likeliest")
+    parser.add_argument("--temperature", type=float, default=1.0, metavar="X",
+                        help="with --sample: below 1 likely tokens come more often, above 1 less (default: 1)")
+    parser.add_argument("--top-p", type=float, default=0.9, metavar="X",
+                        help="with --sample: only the likeliest tokens that together make up this share (default: 0.9)")
+    parser.add_argument("--seed", type=int, metavar="N", help="with --sample: the same seed draws the same answer")
 
 
 def settings_of(arguments: argparse.Namespace) -> DecodingSettings:

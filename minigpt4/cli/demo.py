@@ -7,7 +7,7 @@ import argparse
 from minigpt4.cli._config_arguments import add_config_arguments
 from minigpt4.common.errors import UserError
 
-HELP = "Chat about images in a page of the browser."
+HELP = "Chat about images in a page of the browser (not in this version; `chat` does it in the terminal)."
 EXAMPLES = (
     "minigpt4 demo --cfg-path eval_configs/minigpt4_eval.yaml",
     "minigpt4 demo --cfg-path eval_configs/minigpt4_llama2_eval.yaml --gpu-id 0",
@@ -16,7 +16,7 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
-    parser.add_argument("--gpu-id", type=int, default=0, help="CUDA device")
+    parser.add_argument("--gpu-id", type=int, default=0, metavar="N", help="number of the CUDA device")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from types import ModuleType
 
 from minigpt4 import __version__
 from minigpt4.common.errors import UserError, nearest
+from minigpt4.common.versions import check_versions
 
 FOLDER = Path(__file__).parent
 USER_MISTAKE = 2
@@ -58,7 +59,9 @@ def _run(words: list[str]) -> int:
         print(f"minigpt4 {__version__}")
         return 0
     command = _command(words[0])
-    return int(command.run(parser_of(words[0], command).parse_args(words[1:])))
+    arguments = parser_of(words[0], command).parse_args(words[1:])
+    check_versions()
+    return int(command.run(arguments))
 
 
 def commands() -> list[str]:

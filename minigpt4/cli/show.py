@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-
 HELP = "Show what a model is made of: shapes, dtype, what is frozen, parameters, tokens per image."
 EXAMPLES = (
     "minigpt4 show output/minigpt4_photos_stage2",

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 VALIDATION_TOKENS = 60
 """a caption during validation is for a look, not for a score"""
 
-HELP = "Train a model by a config; under torchrun on several GPUs or CPUs."
+HELP = "Train a model as a YAML says; under torchrun on several GPUs."
 EXAMPLES = (
-    "minigpt4 train --cfg-path train_configs/minigpt4_stage2_finetune.yaml --dry-run",
-    "torchrun --nproc-per-node 4 train.py --cfg-path train_configs/minigpt4_stage1_pretrain.yaml",
+    "minigpt4 train --cfg-path train_configs/minigpt4_photos_stage1.yaml --dry-run",
+    "torchrun --nproc-per-node 2 train.py --cfg-path train_configs/minigpt4_photos_stage1.yaml",
 )
 
 
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true",
                         help="go on from the newest complete checkpoint of run.output_dir")
     parser.add_argument("--dry-run", action="store_true",
-                        help="check every path, key, name and data set, say what would be trained; load nothing")
+                        help="check every key, path and data set and say what would be trained; load no weight")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,74 @@
+"""The examples that end each help run as printed, on a CPU, with a tiny model and a few images where they expect any.
+
+Only sizes are added behind them: fewer tokens, fewer steps, a smaller data set.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from minigpt4.cli import main as door
+from tests import tiny
+from tests.cli.pages import run_command, write_bundle, write_images
+
+ONE_STEP = "run.max_epoch=1 run.iters_per_epoch=1 run.batch_size_train=2 run.warmup_steps=0 run.valid_samples=2"
+SMALLER = {
+    "caption": " --max-new-tokens 5 --device cpu",
+    "chat": " --max-new-tokens 5 --device cpu",
+    "train": f" --options {ONE_STEP} run.valid_captions=1",
+}
+NOT_BUILT = {"demo": 2}
+"""exit status of what says that it is not there yet"""
+
+ALL = [(name, example) for name in door.commands() for example in door._command(name).EXAMPLES]
+
+
+@pytest.fixture
+def in_checkout(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that looks like a checkout in use: YAMLs, prompts, trained bundles, photographs, own data."""
+    for name in ("train_configs", "eval_configs", "prompts"):
+        shutil.copytree(project / name, tmp_path / name)
+    write_bundle(tmp_path / "output" / "minigpt4_photos_stage1", template="plain")
+    write_bundle(tmp_path / "output" / "minigpt4_photos_stage2", template="vicuna_v0")
+    write_images(tmp_path, "rose.jpg", "tulip.jpg", "images/a.png", "images/b.png", "mine/a.png", "mine/b.png")
+    lines = [{"image": f"{name}.png", "caption": "a red rose"} for name in "ab"]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for split, number in (("train", 10), ("val", 1)):
+        for shard in range(number):
+            _write_shard(tmp_path / "data" / "photos" / split / f"{shard:05d}.tar")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATA", str(tmp_path / "data"))
+    return tmp_path
+
+
+def _write_shard(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = io.BytesIO()
+    tiny.image(1).save(image, "PNG")
+    with tarfile.open(path, "w") as tar:
+        for name, content in (("0.jpg", image.getvalue()), ("0.json", b'{"caption": "a red rose"}')):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+@pytest.mark.parametrize(("name", "example"), ALL, ids=[f"{name}-{number % 2}" for number, (name, _) in enumerate(ALL)])
+def test_u14_every_example_runs_on_a_cpu(name: str, example: str, in_checkout: Path,
+                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    """users.md U14: no command needs a GPU, and the terminal is enough for every one."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("what is this\n/image tulip.jpg\nand this\n/clear\n/quit\n"))
+    if name == "finetune" and "--resume" in example:
+        assert run_command(f"{door._command(name).EXAMPLES[0]} --write-only --epochs 1") == 0
+    if name == "train":  # its output folder must be new
+        shutil.rmtree(in_checkout / "output" / "minigpt4_photos_stage1")
+    program, *words = shlex.split(example)
+    if program == "torchrun":  # its processes are tested in tests/runners; the command inside is `minigpt4 train`
+        example = "minigpt4 train " + shlex.join(words[words.index("train.py") + 1 :])
+    assert run_command(example + SMALLER.get(name, "")) == NOT_BUILT.get(name, 0)
