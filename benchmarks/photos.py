@@ -95,7 +95,9 @@ def main() -> int:
         said[stage] = caption(stage, output, wanted)
         figures[stage] = figures_of(said[stage], words, output / f"stage{stage}")
     results = {
+        "configs": [config_of(stage).name for stage in STAGES],
         "seed": arguments.seed, "options": arguments.options, "machine": machine(), "versions": versions(),
+        "decoding": {"greedy": True, "max_new_tokens": LONGEST_CAPTION, "prompt": "the first one of training"},
         "held_out": len(wanted), "bars": [{**asdict(bar), "met": bar.met} for bar in bars(figures)],
         "stages": {f"stage{stage}": asdict(each) for stage, each in figures.items()},
     }
@@ -130,12 +132,16 @@ def train(stage: int, output: Path, seed: int, options: Sequence[str]) -> None:
     changed = [f"run.seed={seed}", f"run.output_dir={output / f'stage{stage}'}"]
     if stage == 2:
         changed.append(f"model.ckpt={output / 'stage1'}")
-    config = PROJECT / "train_configs" / f"minigpt4_photos_stage{stage}.yaml"
     before, begin = cpu_seconds_of_children(), time.perf_counter()
-    run("train.py", "--cfg-path", str(config), "--options", *changed, *options)
+    run("train.py", "--cfg-path", str(config_of(stage)), "--options", *changed, *options)
     spent, passed = cpu_seconds_of_children() - before, time.perf_counter() - begin
     cost = {"cpu_minutes": round(spent / 60, 2), "wall_minutes": round(passed / 60, 2)}
     write_json(output / f"stage{stage}_cost.json", cost)
+
+
+def config_of(stage: int) -> Path:
+    """The run YAML of a stage."""
+    return PROJECT / "train_configs" / f"minigpt4_photos_stage{stage}.yaml"
 
 
 def caption(stage: int, output: Path, wanted: Mapping[str, str]) -> list[Said]:

@@ -137,7 +137,7 @@ def test_u20_the_result_loads_in_one_line(tmp_path: Path, loaded: LoadedModel) -
 
 
 def test_u22_what_trains_has_weights_of_full_precision() -> None:
-    """Two parts are asked for in bf16: the frozen one becomes it, the one that trains stays fp32, and a line says so."""
+    """Two parts are asked for in bf16: the frozen one becomes it, the one that trains stays fp32, a line says so."""
     config = tiny.config()
     vision, llm = replace(config.vision, freeze=False, dtype="bf16"), replace(config.llm, freeze=True, dtype="bf16")
     built = tiny.model(vision=vision, llm=llm)

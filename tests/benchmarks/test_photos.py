@@ -39,7 +39,7 @@ def test_images_are_taken_in_turn_from_every_class() -> None:
     assert [each.image for each in spread(SAID, 3)] == ["0.jpg", "2.jpg", "1.jpg"]
 
 
-def test_the_curve_keeps_means_of_stretches() -> None:
+def test_u25_the_recorded_curve_keeps_means_of_stretches() -> None:
     assert thinned([(step, float(step)) for step in range(1, 6)], 2) == [
         {"step": 3, "loss": 2.0}, {"step": 5, "loss": 4.5}]
 
@@ -95,3 +95,19 @@ def test_the_page_says_what_the_results_say(tmp_path: Path) -> None:
 
 def test_a_bar_may_be_a_ceiling() -> None:
     assert Bar("x", 1.0, 1.0, at_most=True).met and not Bar("x", 1.1, 1.0, at_most=True).met
+
+
+def test_u25_results_tell_config_seed_commit_and_curve_of_a_run(tmp_path: Path) -> None:
+    """"Is my loss normal?": what a recorded run must say to be compared with."""
+    from benchmarks.photos import figures_of, machine, versions
+
+    run = tmp_path / "stage1"
+    run.mkdir()
+    (tmp_path / "stage1_cost.json").write_text('{"cpu_minutes": 1.5, "wall_minutes": 2.0}')
+    steps = [{"kind": "step", "step": step, "loss": 3.0 / step} for step in range(1, 101)]
+    lines = [*steps, {"kind": "valid", "step": 100, "split": "val", "loss": 0.5, "image_gap": 0.1}]
+    (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = figures_of(SAID, WORDS, run)
+    assert found.curve[0]["loss"] > found.curve[-1]["loss"] and found.curve[-1]["step"] == 100
+    assert found.validation == {"loss": 0.5, "image_gap": 0.1} and found.cpu_minutes == 1.5
+    assert {"python", "torch", "transformers", "commit"} <= set(versions()) and machine()["cores"] >= 1
