@@ -8,11 +8,13 @@ none skips.
 from __future__ import annotations
 
 import atexit
+import importlib.util
 import os
 import shutil
 import tarfile
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -79,6 +81,16 @@ def data() -> Path:
 def project() -> Path:
     """The root of the checkout."""
     return PROJECT
+
+
+@pytest.fixture(scope="session")
+def one_page(project: Path) -> ModuleType:
+    """docs/one_page.py, imported: MiniGPT-4 without a line of ours."""
+    spec = importlib.util.spec_from_file_location("one_page", project / "docs" / "one_page.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session", autouse=True)
