@@ -267,7 +267,7 @@ def machine() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     packages = ("torch", "transformers", "numpy", "pillow")
-    command = ["git", "rev-parse", "--short", "HEAD"]
+    command = ["git", "describe", "--always", "--dirty"]
     commit = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     return {"python": platform.python_version(), **{name: version(name) for name in packages},
             "commit": commit.stdout.strip() or "unknown"}

@@ -34,9 +34,10 @@ def write_page(results: Mapping[str, Any], said: Mapping[int, Sequence[Said]], i
         words = sorted({each.wanted for each in captions})
         right, wrong = apart(captions, words)
         for kind, chosen in (("right", spread(right, SHOWN)), ("wrong", spread(wrong, SHOWN))):
+            path = docs / "images" / f"photos_stage{stage}_{kind}.jpg"
+            path.unlink(missing_ok=True)  # a sheet of an earlier run is not one of this
             if chosen:
-                _save(sheet([(images / each.image, f"[{each.wanted}] {each.caption}") for each in chosen]),
-                      docs / "images" / f"photos_stage{stage}_{kind}.jpg")
+                _save(sheet([(images / each.image, f"[{each.wanted}] {each.caption}") for each in chosen]), path)
             shown += chosen
     _write(docs / "images" / "photos_credits.tsv", credits_of(credits, {Path(each.image).stem for each in shown}))
     _write(docs / "photos.md", page(results))
