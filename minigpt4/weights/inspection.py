@@ -1,0 +1,113 @@
+"""What a file or folder of weights is, and whether it is whole: `minigpt4 weights info` and `verify`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import torch
+
+from minigpt4.common.blank_tensors import find_blank_tensors
+from minigpt4.common.errors import UserError
+from minigpt4.weights.bundle import TENSORS, is_bundle, open_bundle
+from minigpt4.weights.checksums import CHECKLISTS, nothing, verify_checksums
+from minigpt4.weights.llama_folder import VOCABULARY_TENSOR, open_llama
+from minigpt4.weights.llama_raw import open_raw_llama, raw_llama_plan, target_shapes
+from minigpt4.weights.model_folder import PROVENANCE, as_gigabytes
+from minigpt4.weights.plan import match
+from minigpt4.weights.readers import TensorFile, open_weights, read_json, some_names
+from minigpt4.weights.shard_writer import Progress
+
+
+def describe_weights(path: Path) -> list[str]:
+    """A few lines about a file or folder, read from its headers.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    if is_bundle(path):
+        return _describe_bundle(path)
+    if _is_raw(path):
+        raw = open_raw_llama(path)
+        return [f"raw LLaMA: width {raw.params.dim}, {raw.params.n_layers} layers, {len(raw.shards)} shards",
+                *_counts(raw.file), "convert it: minigpt4 weights convert-llama"]
+    file = open_weights(path)
+    lines = _counts(file)
+    if path.is_dir() and any(VOCABULARY_TENSOR.fullmatch(name) for name in file.names):
+        lines = [*_describe_llama(path), *lines]
+    return lines
+
+
+def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
+    """Read everything: checksums where there are any, the promised names and shapes, and every value.
+
+    Args:
+        path: file or folder.
+        on_bytes: told of every byte that was hashed.
+
+    Returns:
+        a line per check that was passed.
+
+    Raises:
+        UserError: the first check that was not.
+    """
+    lines = []
+    for name in CHECKLISTS if path.is_dir() else ():
+        if (path / name).exists():
+            lines.append(f"{name}: {verify_checksums(path / name, on_bytes)} files have their checksum")
+    if not lines:
+        lines.append("no checksums to compare")
+    if is_bundle(path):
+        open_bundle(path)
+        file = open_weights(path / TENSORS)
+    elif _is_raw(path):
+        raw = open_raw_llama(path)
+        file = raw.file
+        matched = match(raw_llama_plan(raw.params), file.shapes, target_shapes(raw), where=str(path))
+        lines.append(f"{len(matched.assignments)} tensors, as params.json promises")
+    else:
+        file = open_weights(path)
+        if path.is_dir() and any(VOCABULARY_TENSOR.fullmatch(name) for name in file.names):
+            lines.append(f"a language model of {open_llama(path, 'model')}")
+    faults = find_blank_tensors((name, file.load(name)) for name in file.names)
+    if faults:
+        raise UserError("weights.blank", where=str(path), fix="the file is damaged or a placeholder; take another copy",
+                        what=some_names((str(fault) for fault in faults), 3).replace("'", ""))
+    return [*lines, f"{len(file.names)} of {len(file.names)} tensors can be read; none is blank or not finite"]
+
+
+def _is_raw(path: Path) -> bool:
+    return path.is_dir() and any(path.glob("consolidated.*.pth"))
+
+
+def _counts(file: TensorFile) -> list[str]:
+    sizes = {name: torch.Size(shape).numel() for name, shape in file.shapes.items()}
+    dtypes = Counter(str(file.load(name).dtype).removeprefix("torch.") for name in file.names)
+    kinds = ", ".join(f"{number} {dtype}" for dtype, number in dtypes.most_common())
+    return [f"{len(sizes)} tensors ({kinds}), {sum(sizes.values()):,} parameters: {some_names(file.names, 3)}"]
+
+
+def _describe_llama(path: Path) -> list[str]:
+    folder = open_llama(path, "model")
+    lines = [f"language model: {folder}", f"identity {folder.identity}"]
+    if folder.vocabulary:
+        behind = ", ".join(folder.vocabulary.names_behind)
+        lines.append(f"tokenizer: {len(folder.vocabulary.pieces)} pieces" + (f", and {behind}" if behind else ""))
+    else:
+        lines.append("no tokenizer beside the weights")
+    if (path / PROVENANCE).exists():
+        made = read_json(path / PROVENANCE)
+        sources = [f"{key} {made[key]['path']}" for key in ("base", "delta", "model") if key in made]
+        lines.append(f"made by {made['made_by']} of {' and '.join(sources) or made['path']}")
+    return lines
+
+
+def _describe_bundle(path: Path) -> list[str]:
+    manifest = open_bundle(path).manifest
+    size = as_gigabytes((path / TENSORS).stat().st_size)
+    lines = [f"bundle of {manifest['stage'] or 'no stage'}, step {manifest['step']}: {size} of its own tensors"]
+    for name, part in manifest["parts"].items():
+        places = " + ".join(f"{origin['place']} ({origin['identity'][:12]})" for origin in part["origins"])
+        stored = f"stored here ({part['identity'][:12]})"
+        lines.append(f"  {name}: {stored if part['stored'] else places or 'nothing'}")
+    return lines
