@@ -27,11 +27,12 @@ class BlankTensor:
 
 def find_blank_tensors(named: Iterable[tuple[str, Tensor]]) -> list[BlankTensor]:
     """Tensors with a fault, in order. Vectors may be constant (fresh norms and biases are), but never non-finite."""
-    found = ((name, tensor, _fault(tensor)) for name, tensor in named)
+    found = ((name, tensor, fault_of(tensor)) for name, tensor in named)
     return [BlankTensor(name, tuple(tensor.shape), fault) for name, tensor, fault in found if fault]
 
 
-def _fault(tensor: Tensor) -> str:
+def fault_of(tensor: Tensor) -> str:
+    """What is wrong with one tensor, as words that follow its name; empty where nothing is."""
     if not tensor.is_floating_point() or tensor.numel() == 0:
         return ""
     smallest, largest = (float(value) for value in torch.aminmax(tensor.detach()))

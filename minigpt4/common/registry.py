@@ -73,11 +73,15 @@ class Registry(Generic[T]):
     def _find_built_ins(self) -> None:
         if self._found:
             return
-        self._found = True
-        home = importlib.import_module(self.home)
-        for module in pkgutil.iter_modules(getattr(home, "__path__", [])):
-            importlib.import_module(f"{self.home}.{module.name}")
-        load_outside_packages()
+        self._found = True  # first: a module that is being imported may ask again
+        try:
+            home = importlib.import_module(self.home)
+            for module in pkgutil.iter_modules(getattr(home, "__path__", [])):
+                importlib.import_module(f"{self.home}.{module.name}")
+            load_outside_packages()
+        except BaseException:
+            self._found = False
+            raise
 
 
 def _same_definition(one: object, other: object) -> bool:

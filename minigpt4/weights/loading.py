@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from minigpt4.common.blank_tensors import fault_of
 from minigpt4.common.errors import UserError
 from minigpt4.weights.identity import IdentityHash
 from minigpt4.weights.plan import ConversionPlan, convert, match
@@ -88,11 +89,9 @@ def _assign(module: nn.Module, key: str, tensor: Tensor, dtype: torch.dtype | No
 
 
 def _refuse_blank(target: str, tensor: Tensor, file: TensorFile) -> None:
-    """A matrix of one value was never trained: the file is a placeholder (U4)."""
-    if tensor.ndim >= 2 and tensor.numel() > 1 and tensor.is_floating_point():
-        first = tensor.reshape(-1)[0]
-        if bool((tensor == first).all()):
-            raise UserError(
-                "weights.blank", where=str(file.path), what=f"'{target}' holds nothing but {first.item():g}",
-                fix="these are blank weights; download the file again",
-            )
+    """Weights that were never trained or came out broken: the file is a placeholder or damaged (U4)."""
+    if fault := fault_of(tensor):
+        raise UserError(
+            "weights.blank", where=str(file.path), what=f"'{target}' {fault}",
+            fix="these are not trained weights; download the file again",
+        )
