@@ -1,0 +1,15 @@
+"""The languages that scenes are spoken of in."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from minigpt4.datasets.scenes.chinese import CHINESE
+from minigpt4.datasets.scenes.english import ENGLISH
+from minigpt4.datasets.scenes.wording import Wording
+
+Language = Literal["en", "zh"]
+
+WORDINGS: dict[Language, Wording] = {"en": ENGLISH, "zh": CHINESE}
+
+LANGUAGES: tuple[Language, ...] = tuple(WORDINGS)
