@@ -63,12 +63,17 @@ class VisionLanguageModel(nn.Module):
         embeddings = text.masked_scatter((slots >= 0).unsqueeze(-1), rows[slots[slots >= 0]])
         return embeddings
 
-    def forward(self, batch: Batch) -> Output:
-        """Summed cross-entropy of the supervised tokens; logits are made only at positions that predict one."""
+    def forward(self, batch: Batch, image_tokens: Tensor | None = None) -> Output:
+        """Summed cross-entropy of the supervised tokens; logits are made only at positions that predict one.
+
+        Args:
+            image_tokens: [N, tokens, D] of the batch's images, where they are at hand; None = made from its pixels.
+        """
         num_tokens = batch.num_supervised
         if num_tokens == 0:
             return Output(torch.zeros((), device=self.device), 0)
-        image_tokens = self._image_tokens(batch)
+        if image_tokens is None:
+            image_tokens = self._image_tokens(batch)
         embeddings = self.embed(batch.input_ids, batch.slots, image_tokens)
         targets = batch.labels[:, 1:]
         positions = (targets != IGNORED_LABEL).any(dim=0).nonzero().squeeze(1)

@@ -40,12 +40,13 @@ class VisualPath(nn.Module):
             head.append(name)
         return tuple(head)
 
-    def forward(self, values: dict[str, Tensor], *, first: str | None = None) -> Tensor:
+    def forward(self, values: dict[str, Tensor], *, first: str | None = None, last: str | None = None) -> Tensor:
         """Image tokens [N, tokens, width].
 
         Args:
             values: `pixel_values`, or what the stage before `first` wrote.
             first: stage to begin with, where the output of those before it was stored.
+            last: stage to end with, where its own tokens are wanted; None = the whole chain.
         """
         head = self.frozen_head()
         begun = first is None
@@ -53,6 +54,8 @@ class VisualPath(nn.Module):
             begun = begun or name == first
             if begun:
                 values = self._run(stage, values, frozen=name in head)
+            if name == last:
+                break
         return values["tokens"]
 
     @staticmethod
