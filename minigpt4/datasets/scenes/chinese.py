@@ -40,6 +40,7 @@ CHINESE = Wording(
         QuestionType.KINDS: (same("图中有几种东西？"), same("有多少种东西？")),
         QuestionType.ABOUT: (same("说说{thing}。"), same("请描述{thing}。")),
         QuestionType.DESCRIPTION: (same("请详细描述这张图片。"), same("请看这张图片，说说你看到了什么。")),
+        QuestionType.CAPTION: (same("请给这张图片写一个标题。"), same("图片的标题是什么？")),
     },
     answers={
         QuestionType.COLOUR: same("{thing}是{colour}的。"),

@@ -66,6 +66,7 @@ ENGLISH = Wording(
             same("Please provide a detailed description of the picture."),
             same("Could you describe the contents of this image for me?"),
         ),
+        QuestionType.CAPTION: (same("Give this image a short caption."), same("Caption this image.")),
     },
     answers={
         QuestionType.COLOUR: Form("The {thing} is {colour}.", "The {things} are {colour}."),

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from minigpt4.datasets.scenes.captions import describe
+from minigpt4.datasets.scenes.captions import caption, describe
 from minigpt4.datasets.scenes.languages import WORDINGS, Language
 from minigpt4.datasets.scenes.scene import QUADRANTS, RELATIONS, Group, Pair, Scene, neighbour
 from minigpt4.datasets.scenes.wording import QuestionType, Wording
 
-QUESTION_TYPES = tuple(kind for kind in QuestionType if kind not in (QuestionType.ABOUT, QuestionType.DESCRIPTION))
+LONG_TYPES = (QuestionType.ABOUT, QuestionType.DESCRIPTION, QuestionType.CAPTION)
+"""their answers tell several things"""
+QUESTION_TYPES = tuple(type for type in QuestionType if type not in LONG_TYPES)
 """the nine that are measured one by one"""
 
 ANY_QUADRANT_SHARE = 0.25
@@ -155,6 +157,10 @@ def _description(asking: _Asking) -> _Words:
     return _question(asking, QuestionType.DESCRIPTION), describe(asking.scene, asking.language)
 
 
+def _caption(asking: _Asking) -> _Words:
+    return _question(asking, QuestionType.CAPTION), caption(asking.scene, asking.language, asking.random)
+
+
 _ASKERS: dict[QuestionType, Callable[[_Asking], _Words]] = {
     QuestionType.COLOUR: _about_any(QuestionType.COLOUR),
     QuestionType.COUNT: _about_any(QuestionType.COUNT),
@@ -167,4 +173,5 @@ _ASKERS: dict[QuestionType, Callable[[_Asking], _Words]] = {
     QuestionType.KINDS: _kinds,
     QuestionType.ABOUT: _about_any(QuestionType.ABOUT),
     QuestionType.DESCRIPTION: _description,
+    QuestionType.CAPTION: _caption,
 }

@@ -27,6 +27,7 @@ class QuestionType(StrEnum):
     KINDS = "kinds"
     ABOUT = "about"
     DESCRIPTION = "description"
+    CAPTION = "caption"
 
 
 class Form(NamedTuple):
