@@ -20,6 +20,7 @@ from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.models.freezing import DTYPES, freeze, halve_linear_layers
 from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig, transformers_config
+from minigpt4.models.language_models.copying_start import start_copying
 from minigpt4.models.part import PartConfig
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.recipes.loaded import LoadedModel
@@ -134,7 +135,10 @@ def _language_model(config: CausalLMConfig, tokenizer: Tokenizer, ledger: _Ledge
                 fix="set model.llm.weights to a folder, or model.llm.random to config.json values",
             )
         ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-        return CausalLM(transformers_config({"vocab_size": tokenizer.vocab_size, **ids, **config.random}))
+        llm = CausalLM(transformers_config({"vocab_size": tokenizer.vocab_size, **ids, **config.random}))
+        if config.start == "copying":
+            start_copying(llm.model)
+        return llm
     file = open_weights(config.weights)
     values = read_json(Path(config.weights) / "config.json")
     rows = next((shape[0] for name, shape in file.shapes.items() if name.endswith("embed_tokens.weight")), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from minigpt4.common.errors import UserError, nearest
 from minigpt4.common.registry import Registry, schedules, tasks
@@ -30,8 +30,10 @@ class RunConfig:
     """optimizer steps of warm-up (the original schedules count micro-steps)"""
     lr_decay_rate: float | None = None
     """factor per epoch of the step schedules"""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """adamw, the original's; muon = Muon for the matrices of linear layers (torch 2.9), AdamW for the rest"""
     weight_decay: float = 0.05
-    """AdamW decay of parameters with two or more dimensions"""
+    """decay of parameters with two or more dimensions"""
     beta2: float = 0.999
     """second AdamW beta; the first is 0.9"""
     clip_grad_norm: float | None = None

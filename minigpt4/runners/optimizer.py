@@ -1,4 +1,4 @@
-"""AdamW with the right parameters decayed.
+"""AdamW, or Muon with AdamW, with the right parameters decayed.
 
 A decay rule is a function of a parameter's name and number of dimensions; which rule holds follows from
 `model.behaviour` and is handed in. Betas (0.9, beta2) and eps 1e-8 are the original's (facts/minigpt4.md §5.5).
@@ -14,6 +14,7 @@ from torch import nn
 
 from minigpt4.common.errors import UserError
 from minigpt4.runners.config import RunConfig
+from minigpt4.runners.muon import MuonWithAdamW, hidden_matrices
 
 DecayRule = Callable[[str, int], bool]
 """(parameter name, number of dimensions) -> whether it decays"""
@@ -66,8 +67,8 @@ def decay_groups(model: nn.Module, rule: DecayRule) -> DecayGroups:
     return split_by_decay(((name, parameter.ndim) for name, parameter in trainable(model).items()), rule)
 
 
-def build_optimizer(model: nn.Module, run: RunConfig, rule: DecayRule) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters, decayed group first as in the original.
+def build_optimizer(model: nn.Module, run: RunConfig, rule: DecayRule) -> torch.optim.Optimizer:
+    """What `run.optimizer` names over the trainable parameters, decayed group first as in the original.
 
     Raises `UserError` where everything is frozen.
     """
@@ -75,10 +76,14 @@ def build_optimizer(model: nn.Module, run: RunConfig, rule: DecayRule) -> torch.
     if not parameters:
         raise UserError("train.all_frozen", where="model", what="every part is frozen, nothing would be trained",
                         fix="unfreeze a part, e.g. model.connector.freeze=False")
-    return torch.optim.AdamW(
-        [
-            {"params": [parameters[name] for name in groups.decayed], "weight_decay": run.weight_decay},
-            {"params": [parameters[name] for name in groups.spared], "weight_decay": 0.0},
-        ],
-        lr=run.init_lr, betas=(BETA1, run.beta2), eps=EPS,
-    )
+    betas = (BETA1, run.beta2)
+    matrices = sorted(hidden_matrices(model) & parameters.keys()) if run.optimizer == "muon" else []
+    rest = [
+        {"params": [parameters[name] for name in groups.decayed if name not in matrices],
+         "weight_decay": run.weight_decay},
+        {"params": [parameters[name] for name in groups.spared], "weight_decay": 0.0},
+    ]
+    if matrices:
+        return MuonWithAdamW([parameters[name] for name in matrices], rest, lr=run.init_lr,
+                             weight_decay=run.weight_decay, betas=betas, eps=EPS)
+    return torch.optim.AdamW(rest, lr=run.init_lr, betas=betas, eps=EPS)

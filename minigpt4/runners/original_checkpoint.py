@@ -47,6 +47,9 @@ def moments_for(optimizer: torch.optim.Optimizer, taken: TakenOver) -> dict[str,
 
     Raises `UserError` where the file's parameters are not those that train here.
     """
+    if not isinstance(optimizer, torch.optim.AdamW):
+        raise UserError("config.value", where="run.optimizer", what="the moments of the original are AdamW's",
+                        fix="use run.optimizer=adamw, or take the weights alone with model.ckpt")
     own = optimizer.state_dict()
     shapes = [tuple(parameter.shape) for group in optimizer.param_groups for parameter in group["params"]]
     state: Mapping[int, Mapping[str, Any]] = taken.optimizer["state"]

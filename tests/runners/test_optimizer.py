@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
+import torch
 from torch import nn
 
 from minigpt4.common.errors import UserError
 from minigpt4.recipes.behaviours import BEHAVIOURS
 from minigpt4.runners.config import RunConfig
+from minigpt4.runners.muon import hidden_matrices
 from minigpt4.runners.optimizer import DECAY_RULES, build_optimizer, decay_groups, decays_by_dimension, decays_by_name
 
 
@@ -40,3 +44,56 @@ def test_decayed_parameters_come_first() -> None:
 def test_nothing_to_train_is_said() -> None:
     with pytest.raises(UserError, match="every part is frozen"):
         build_optimizer(nn.Linear(2, 2).requires_grad_(False), RunConfig(), decays_by_dimension)
+
+
+class _Words(nn.Module):
+    """A model with everything that makes a difference to Muon."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(6, 4)
+        self.hidden = nn.Linear(4, 4)
+        self.norm = nn.LayerNorm(4)
+        self.lm_head = nn.Linear(4, 6, bias=False)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.lm_head(self.norm(self.hidden(self.embed(ids))))
+        return scores
+
+
+def _muon_step(model: nn.Module, optimizer: torch.optim.Optimizer, lr: float = 0.1) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    model(torch.arange(6)).square().sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def test_muon_is_for_the_maps_between_features_only() -> None:
+    assert hidden_matrices(_Words()) == {"hidden.weight"}
+
+
+def test_muon_updates_are_orthogonal_and_follow_the_rate_that_is_set() -> None:
+    torch.manual_seed(0)
+    model = _Words()
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    optimizer = build_optimizer(model, RunConfig(optimizer="muon", weight_decay=0.0), decays_by_dimension)
+    _muon_step(model, optimizer)
+    stretches = torch.linalg.svdvals((before["hidden.weight"] - model.hidden.weight).detach())
+    assert stretches[0] / stretches[2] < 2  # the norm behind it takes one of the four directions away
+    assert all(not torch.equal(before[name], parameter) for name, parameter in model.named_parameters())
+
+
+def test_muon_goes_on_from_its_state_bit_by_bit() -> None:
+    torch.manual_seed(0)
+    straight, resumed = _Words(), _Words()
+    run = RunConfig(optimizer="muon")
+    optimizer = build_optimizer(straight, run, decays_by_dimension)
+    _muon_step(straight, optimizer)
+    resumed.load_state_dict(straight.state_dict())
+    other = build_optimizer(resumed, run, decays_by_dimension)
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    _muon_step(straight, optimizer)
+    _muon_step(resumed, other)
+    assert all(torch.equal(a, b) for a, b in zip(straight.parameters(), resumed.parameters(), strict=True))
+    assert [group["lr"] for group in other.param_groups] == [0.1] * 3

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -31,6 +31,8 @@ class CausalLMConfig(PartConfig):
     """folder with config.json, weights and tokenizer; null = random, by `random`"""
     random: dict[str, Any] = field(default_factory=dict)
     """config.json values (model_type, hidden_size, …) of a language model that starts from random weights"""
+    start: Literal["usual", "copying"] = "usual"
+    """random weights as transformers draws them, or such that attention finds equal words from the first step"""
     tokenizer: str | None = field(default=None, metadata={"path": "folder"})
     """folder of the tokenizer; null = the folder of the weights"""
     activation_checkpointing: bool = False
