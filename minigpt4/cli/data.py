@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minigpt4.cli._config_arguments import add_config_arguments
+from minigpt4.cli._scenes import add_scenes_verb, draw_scenes
 from minigpt4.common.config import load_config
 from minigpt4.common.errors import UserError
 
 if TYPE_CHECKING:
     from minigpt4.datasets.mixture import Mixture
 
-HELP = "Show samples as the model sees them, check that all can be read, or train a tokenizer from them."
+HELP = "Show samples as the model sees them, check that all can be read, train a tokenizer, or draw the embedded data."
 EXAMPLES = (
     "minigpt4 data show --cfg-path train_configs/minigpt4_photos_stage1.yaml --number 8 --output contact.png",
     "minigpt4 data validate --cfg-path train_configs/minigpt4_photos_stage1.yaml",
+    "minigpt4 data scenes --output output/scenes",
 )
 
 LISTED = 20
@@ -25,7 +27,7 @@ LISTED = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="{show,validate,tokenizer}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="{show,validate,tokenizer,scenes}")
     show = verbs.add_parser("show", help="print samples as the model gets them; what is learned is green or in [[ ]]")
     add_config_arguments(show)
     show.add_argument("--number", type=int, default=8, metavar="N", help="how many samples (default: 8)")
@@ -38,10 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tokenizer.add_argument("--vocab-size", type=int, required=True, metavar="N", help="number of pieces")
     tokenizer.add_argument("--output", type=Path, required=True, metavar="DIR", help="new folder for the tokenizer")
     tokenizer.add_argument("--extra", nargs="*", default=[], metavar="TOKEN", help="further special tokens")
+    add_scenes_verb(verbs)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    verbs = {"show": _show, "validate": _validate, "tokenizer": _tokenizer}
+    verbs = {"show": _show, "validate": _validate, "tokenizer": _tokenizer, "scenes": draw_scenes}
     return verbs[arguments.verb](arguments)
 
 

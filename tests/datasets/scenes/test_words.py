@@ -11,6 +11,7 @@ from minigpt4.datasets.scenes.questions import QUESTION_TYPES, about, ask
 from minigpt4.datasets.scenes.sampling import random_for, sample_scene
 from minigpt4.datasets.scenes.scene import COLOURS, KINDS, Group, Scene
 from minigpt4.datasets.scenes.wording import QuestionType
+from tests.datasets.scenes.namings import namings
 
 SCENE = Scene((Group("umbrella", "orange", 1, "big", 0), Group("fish", "black", 3, "small", 1)), "meadow", 0)
 
@@ -64,7 +65,7 @@ def test_about_half_of_the_things_asked_for_are_there() -> None:
 @pytest.mark.parametrize("variant", [0, 1])
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_training_words_name_no_held_out_combination(language: Language, variant: int) -> None:
-    forbidden = _namings(variant, language)
+    forbidden = namings(variant, language)
     for text in _training_texts(language, variant):
         assert not [naming for naming in forbidden if naming in text], text
 
@@ -81,24 +82,11 @@ def _training_texts(language: Language, variant: int) -> list[str]:
     return texts
 
 
-def _namings(variant: int, language: Language) -> list[str]:
-    """Ways in which a text names a held-out combination."""
-    words, found = WORDINGS[language].words, []
-    for kind, colour in sorted(held_out(variant)):
-        forms, hue = set(words.kinds[kind]), words.colours[colour]
-        found += [f"{hue} {form}" for form in forms] + [f"{hue}的{form}" for form in forms]
-        found += [f"{form} {verb} {hue}" for form in forms for verb in ("is", "are")]
-        found += [f"{form} {verb} {size} and {hue}" for form in forms for verb in ("is", "are")
-                  for size in ("big", "small")]
-        found += [f"{form}是{hue}" for form in forms]
-    return found
-
-
 def test_a_held_out_combination_would_be_seen() -> None:
     kind, colour = sorted(held_out())[0]
     scene = Scene((Group(kind, colour, 1, "big", 0),), "white", 0)
-    assert any(naming in describe(scene, "en") for naming in _namings(0, "en"))
-    assert any(naming in describe(scene, "zh") for naming in _namings(0, "zh"))
+    assert any(naming in describe(scene, "en") for naming in namings(0, "en"))
+    assert any(naming in describe(scene, "zh") for naming in namings(0, "zh"))
 
 
 def test_the_lexicon_knows_every_word() -> None:

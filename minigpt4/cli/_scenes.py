@@ -1,0 +1,40 @@
+"""`minigpt4 data scenes`: the embedded data set, drawn into a folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_scenes_verb(verbs: Any) -> None:
+    """Add `scenes` to the verbs of `minigpt4 data`."""
+    scenes = verbs.add_parser("scenes", help="draw the embedded data set: captions, descriptions, dialogues, questions")
+    scenes.add_argument("--output", type=Path, required=True, metavar="DIR", help="new folder for everything")
+    scenes.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other scenes (default: 0)")
+    amounts = {
+        "stage1": ("captioned images of stage 1, in tars", 4000),
+        "stage2": ("described images of stage 2, in the layout of cc_sbu_align", 500),
+        "dialogues": ("dialogues of stage 2, in LLaVA's form", 3000),
+        "eval": ("scenes of each evaluation split, seen and held_out", 200),
+    }
+    for name, (what, number) in amounts.items():
+        scenes.add_argument(f"--{name}", type=int, default=number, metavar="N", help=f"{what} (default: {number})")
+    scenes.add_argument("--held-out-variant", type=int, default=0, metavar="N",
+                        help="which combinations of kind and colour are for evaluation only: 0 or 1 (default: 0)")
+
+
+def draw_scenes(arguments: argparse.Namespace) -> int:
+    """Write the data set and say what lies where."""
+    from tqdm import tqdm
+
+    from minigpt4.datasets.scenes.files import ScenesPlan, write_scenes
+
+    plan = ScenesPlan(
+        seed=arguments.seed, stage1=arguments.stage1, stage2=arguments.stage2, dialogues=arguments.dialogues,
+        eval=arguments.eval, held_out_variant=arguments.held_out_variant,
+    )
+    with tqdm(total=plan.total, unit="image") as bar:
+        write_scenes(arguments.output, plan, bar.update)
+    print(f"wrote {arguments.output}: {plan.total} images; see docs/data.md#scenes")
+    return 0
