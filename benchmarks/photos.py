@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import shutil
 import subprocess
@@ -22,13 +21,13 @@ import tarfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT))  # runs from a checkout without installation
 
+from benchmarks.machine import machine, versions  # noqa: E402
 from minigpt4.common.files import write_json  # noqa: E402
 from minigpt4.metrics.class_words import class_word_score, class_words_in  # noqa: E402
 from minigpt4.metrics.tally import Tally  # noqa: E402
@@ -96,7 +95,8 @@ def main() -> int:
         figures[stage] = figures_of(said[stage], words, output / f"stage{stage}")
     results = {
         "configs": [config_of(stage).name for stage in STAGES],
-        "seed": arguments.seed, "options": arguments.options, "machine": machine(), "versions": versions(),
+        "seed": arguments.seed, "options": arguments.options, "machine": machine(threads=1),
+        "versions": versions("torch", "transformers", "numpy", "pillow"),
         "decoding": {"greedy": True, "max_new_tokens": LONGEST_CAPTION, "prompt": "the first one of training"},
         "held_out": len(wanted), "bars": [{**asdict(bar), "met": bar.met} for bar in bars(figures)],
         "stages": {f"stage{stage}": asdict(each) for stage, each in figures.items()},
@@ -251,26 +251,6 @@ def bars(figures: Mapping[int, StageFigures]) -> list[Bar]:
         Bar("score lost by stage 2", first.score - second.score, 0.03, at_most=True),
         Bar("captions that end properly after stage 2", second.ends_properly, 0.95),
     ]
-
-
-# --- what it ran on ---
-
-
-def machine() -> dict[str, Any]:
-    """The processor by its own name where the system tells it, and the number of its cores."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {"processor": names[0] if names else platform.processor(), "cores": os.cpu_count(), "threads_used": 1,
-            "system": f"{platform.system()} {platform.machine()}"}
-
-
-def versions() -> dict[str, str]:
-    packages = ("torch", "transformers", "numpy", "pillow")
-    command = ["git", "describe", "--always", "--dirty"]
-    commit = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-    return {"python": platform.python_version(), **{name: version(name) for name in packages},
-            "commit": commit.stdout.strip() or "unknown"}
 
 
 if __name__ == "__main__":

@@ -55,6 +55,6 @@ class Unreadable:
     code: str = "data.unreadable"
 
 
-def caption_conversation(image: ImageRef, caption: str) -> Conversation:
-    """An image and its caption: the user shows the image and asks nothing."""
-    return Conversation((Turn("user", IMAGE_MARK), Turn("assistant", caption)), (image,))
+def caption_conversation(image: ImageRef, caption: str, question: str = IMAGE_MARK) -> Conversation:
+    """An image and its caption: the user shows the image and asks nothing, or the given question with an image mark."""
+    return Conversation((Turn("user", question), Turn("assistant", caption)), (image,))

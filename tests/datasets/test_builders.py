@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ import pytest
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import builders
 from minigpt4.datasets.assembly import build_dataset, build_image_processors, build_indexed, build_source
+from minigpt4.datasets.captioned_shards import CaptionedShardsConfig
 from minigpt4.datasets.config import (
     TRAIN_SPLIT,
     BuildInfo,
-    DatasetConfig,
     ImageProcessorPair,
     SplitInfo,
     TextProcessorPair,
@@ -30,9 +31,9 @@ from minigpt4.records.conversations import IMAGE_MARK, Sample, Unreadable
 from tests.datasets.data_fakes import FakeProcessor, FakeRenderer, image_bytes, pair, write_tar
 
 
-def config(storage: Path | str, **changed: Any) -> DatasetConfig:
+def config(storage: Path | str, **changed: Any) -> CaptionedShardsConfig:
     info = {key: changed.pop(key) for key in ("annotations", "splits", "samples_per_shard") if key in changed}
-    return DatasetConfig(build_info=BuildInfo(storage=str(storage), **info), **changed)
+    return CaptionedShardsConfig(build_info=BuildInfo(storage=str(storage), **info), **changed)
 
 
 def turns(sample: Sample | Unreadable) -> list[tuple[str, str]]:
@@ -47,7 +48,7 @@ def test_every_builder_has_a_config_and_packaged_yaml_that_exist() -> None:
     assert {"laion", "cc_sbu", "cc_sbu_align", "llava_instruct", "image_jsonl", "plain_text"} <= set(own)
     for name in own:
         builder = builders.get(name)
-        assert builder.Config is DatasetConfig
+        assert is_dataclass(builder.Config)
         for relative in builder.default_yaml.values():
             assert f"  {name}:" in beside(builder, relative).read_text()
 
@@ -62,6 +63,17 @@ def test_shards_by_brace_pattern_glob_and_folder(tmp_path: Path) -> None:
             [("user", IMAGE_MARK), ("assistant", f"a rose no {number}")] for number in range(3)
         ]
     assert dataset[1].id == "00001/000010000"
+
+
+def test_captions_of_shards_may_answer_a_question(tmp_path: Path) -> None:
+    write_tar(tmp_path / "00000.tar", pair("000000000", "a rose"))
+    asked = f"{IMAGE_MARK} Give a short caption."
+    for storage in (tmp_path, f"pipe:cat {tmp_path}/00000.tar"):
+        source = builders.get("cc_sbu").build(config(storage, question=asked), "train", "cc_sbu")
+        sample = next(source.once()) if isinstance(source, ShardStream) else source[0]
+        assert turns(sample) == [("user", asked), ("assistant", "a rose")]
+    with pytest.raises(UserError, match="question: is 'What.*write <ImageHere> once"):
+        config(tmp_path, question="What is this?")
 
 
 def test_align_captions_are_not_cleaned(tmp_path: Path) -> None:

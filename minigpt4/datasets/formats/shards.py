@@ -15,7 +15,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.datasets.dataset import checked_caption
 from minigpt4.datasets.formats.tar_index import ShardIndex, index_shards, shard_name
 from minigpt4.processors.captions import TextProcessor
-from minigpt4.records.conversations import Sample, Unreadable, caption_conversation
+from minigpt4.records.conversations import IMAGE_MARK, Sample, Unreadable, caption_conversation
 from minigpt4.records.images import ImageRef
 
 
@@ -26,6 +26,8 @@ class ShardDataset:
     name: str
     index: ShardIndex
     text_processor: TextProcessor
+    question: str = IMAGE_MARK
+    """what the user asks of every image"""
 
     @property
     def damaged(self) -> Sequence[Unreadable]:
@@ -40,7 +42,7 @@ class ShardDataset:
         try:
             caption = caption_of(self._read(number, "json"), self._read(number, "txt"))
             image = self._image(number, shard, source)
-            return Sample(identity, source, caption_conversation(image, self.text_processor(caption)))
+            return Sample(identity, source, caption_conversation(image, self.text_processor(caption), self.question))
         except UserError as error:
             return Unreadable(identity, source, error.what, error.code)
 
@@ -62,14 +64,15 @@ class ShardDataset:
             raise UserError("data.shard", what=f"cannot be read ({error.strerror})") from error
 
 
-def open_shards(name: str, storage: str, text_processor: TextProcessor, keep_in: str | None = None) -> ShardDataset:
+def open_shards(name: str, storage: str, text_processor: TextProcessor, keep_in: str | None = None,
+                question: str = IMAGE_MARK) -> ShardDataset:
     """The data set of a pattern of local tars or of a folder full of them. Raises `UserError` where there is none."""
     paths = [Path(path) for path in expand_shards(storage)]
     if len(paths) == 1 and paths[0].is_dir():
         paths = sorted(paths[0].glob("*.tar"))
     if not paths:
         raise UserError("data.shards", where=storage, what="holds no .tar", fix="see docs/data.md#shards")
-    return ShardDataset(name, index_shards(paths, Path(keep_in) if keep_in else None), text_processor)
+    return ShardDataset(name, index_shards(paths, Path(keep_in) if keep_in else None), text_processor, question)
 
 
 def caption_of(json_bytes: bytes | None, txt_bytes: bytes | None) -> str:

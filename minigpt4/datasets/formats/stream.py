@@ -20,7 +20,7 @@ from minigpt4.common.seeds import seed_for
 from minigpt4.datasets.formats.shards import caption_of
 from minigpt4.datasets.formats.tar_index import IMAGE_ENDINGS
 from minigpt4.processors.captions import TextProcessor
-from minigpt4.records.conversations import Sample, Unreadable, caption_conversation
+from minigpt4.records.conversations import IMAGE_MARK, Sample, Unreadable, caption_conversation
 from minigpt4.records.images import ImageRef
 
 SHUFFLE_BUFFER = 1000
@@ -41,11 +41,14 @@ class ShardStream:
     urls: tuple[str, ...]
     text_processor: TextProcessor
     samples_per_shard: int | None = None
+    question: str = IMAGE_MARK
+    """what the user asks of every image"""
     damaged: Sequence[Unreadable] = ()
 
     @classmethod
-    def open(cls, name: str, pattern: str, text_processor: TextProcessor, samples_per_shard: int | None) -> ShardStream:
-        return cls(name, tuple(expand_shards(pattern)), text_processor, samples_per_shard)
+    def open(cls, name: str, pattern: str, text_processor: TextProcessor, samples_per_shard: int | None,
+             question: str = IMAGE_MARK) -> ShardStream:
+        return cls(name, tuple(expand_shards(pattern)), text_processor, samples_per_shard, question)
 
     def endless(self, *, seed: int, rank: int = 0, world_size: int = 1, skip: int = 0) -> Iterator[Sample | Unreadable]:
         """Samples of this rank's shards, shuffled anew each time round; the first `skip` are read and thrown away.
@@ -109,7 +112,8 @@ class ShardStream:
             encoded = next((value for ending, value in raw.items() if ending in IMAGE_ENDINGS), None)
             if encoded is None:
                 raise UserError("data.no_image", what="no image beside its caption")
-            return Sample(key, source, caption_conversation(ImageRef(data=encoded, name=source), caption))
+            image = ImageRef(data=encoded, name=source)
+            return Sample(key, source, caption_conversation(image, caption, self.question))
         except UserError as error:
             return Unreadable(key, source, error.what, error.code)
 
