@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from minigpt4.weights.model_folder import ModelFolder
     from minigpt4.weights.shard_writer import Progress
 
-HELP = "Make Vicuna from LLaMA and a delta, convert raw LLaMA, check files of weights."
+HELP = "Make Vicuna from LLaMA and a delta, convert raw LLaMA, cut out parts, check files of weights."
 EXAMPLES = (
     "minigpt4 weights apply-delta --base llama-7b --delta vicuna-7b-delta-v0 --target vicuna-7b-v0",
     "minigpt4 weights convert-llama --input-dir LLaMA/7B --output-dir llama-7b",
@@ -33,6 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     convert.add_argument("--tokenizer", type=Path, metavar="FILE",
                          help="tokenizer.model (default: beside the shards, or one folder above)")
     _add_shard_size(convert)
+    parts = verbs.add_parser("parts", help="the parts that a run trained, as small files for other models")
+    _add_folder(parts, "--from", "run folder or bundle")
+    _add_folder(parts, "--target", "new folder")
+    parts.add_argument("--dtype", choices=("fp16", "bf16", "fp32"), default="fp16", help="of the numbers written")
     for name, words in (("verify", "checksums, names, shapes and every value of a file or folder"),
                         ("info", "what a file or folder of weights is")):
         verb = verbs.add_parser(name, help=words)
@@ -52,7 +56,7 @@ def add_apply_delta_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     verbs = {"apply-delta": run_apply_delta, "make-delta": _make_delta, "convert-llama": _convert_llama,
-             "verify": _verify, "info": _info}
+             "parts": _parts, "verify": _verify, "info": _info}
     return verbs[arguments.verb](arguments)
 
 
@@ -80,6 +84,15 @@ def _convert_llama(arguments: argparse.Namespace) -> int:
             with _progress("checking", None) as on_bytes:
                 print(f"{checklist}: {verify_checksums(checklist, on_bytes)} files have their checksum")
     return _write(work, arguments.output_dir, arguments.shard_gb)
+
+
+def _parts(arguments: argparse.Namespace) -> int:
+    from minigpt4.weights.bundle import newest_bundle, open_bundle
+    from minigpt4.weights.parts import write_parts
+
+    bundle = open_bundle(newest_bundle(getattr(arguments, "from")))
+    print("\n".join(write_parts(bundle, arguments.target, dtype=arguments.dtype)))
+    return 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:

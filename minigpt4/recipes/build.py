@@ -30,6 +30,7 @@ from minigpt4.recipes.rendering import behaviour_of, build_tokenizer
 from minigpt4.records.images import ImageSpec
 from minigpt4.weights.bundle import Bundle, load_bundle, newest_bundle, open_bundle
 from minigpt4.weights.loading import PartOrigin, load_file
+from minigpt4.weights.parts import own_plan
 from minigpt4.weights.readers import open_weights, read_json
 
 logger = logging.getLogger(__name__)
@@ -156,16 +157,18 @@ def _language_model(config: CausalLMConfig, tokenizer: Tokenizer, ledger: _Ledge
 
 def _load_visual_files(recipe: Recipe, config: Any, model: VisionLanguageModel, bundle: Bundle | None,
                        ledger: _Ledger) -> None:
-    """The parts' own files. One may fill several parts (the BLIP-2 file: vision's last norm, too); what the bundle
-    holds of them is loaded later and wins."""
+    """The parts' own files: an original's, which may fill several parts (the BLIP-2 file: vision's last norm, too), or
+    one in our names. What the bundle holds of them is loaded later and wins."""
     parts = model.parts()
     stored = bundle.stored_parts if bundle else []
     for name, plan in recipe.file_plans(config).items():
         part_config: PartConfig = getattr(config, name)
         if part_config.weights is None or name in stored:
             continue
+        file = open_weights(part_config.weights)
+        plan = own_plan(name, file) or plan
         wanted = {part: parts[part] for part in {rule.target.partition(".")[0]: None for rule in plan.rules}}
-        ledger.add(load_file(plan, open_weights(part_config.weights), wanted))
+        ledger.add(load_file(plan, file, wanted))
 
 
 def _load_checkpoint(recipe: Recipe, config: Any, model: VisionLanguageModel, bundle: Bundle | None,

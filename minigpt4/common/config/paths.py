@@ -1,7 +1,8 @@
 """Paths in a config: placeholders are named, absent files found before anything is loaded (U1, U33).
 
-A path is looked for relative to the working directory, then relative to the YAML it is written in. Anything with a
-separator is a path and never a name of the hub.
+A path is looked for relative to the working directory, then relative to the YAML it is written in; one that begins with
+`parts/` also inside the package, which ships small trained parts. Anything with a separator is a path and never a name
+of the hub.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pathlib import Path
 
 PLACEHOLDERS = ("path/to", "please set this value", "???")
 SCHEMES = ("pipe:", "http://", "https://", "s3://", "gs://", "hdfs://")
+PACKAGE = Path(__file__).parents[2]
+SHIPPED_PARTS = "parts"
 BRACES = re.compile(r"\{([^{}]*(?:\.\.|,)[^{}]*)\}")
 
 
@@ -65,12 +68,14 @@ def find_path(text: str, kind: str, folder: Path | None) -> tuple[str, str]:
     Args:
         text: as written.
         kind: file, folder, any, or shards (brace patterns and globs).
-        folder: folder of the YAML it is written in, the second place to look.
+        folder: folder of the YAML it is written in, the second place to look; the package is the third for its parts.
     Returns:
         (the path to use, "") or (text, a clause that says what is wrong).
     """
     plain = Path(text).expanduser()
     candidates = [plain] if folder is None or plain.is_absolute() else [plain, folder / plain]
+    if plain.parts[:1] == (SHIPPED_PARTS,):
+        candidates.append(PACKAGE / plain)
     complaints = []
     for candidate in candidates:
         complaint = _shards_complaint(str(candidate)) if kind == "shards" else _complaint(candidate, kind)

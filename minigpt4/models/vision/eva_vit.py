@@ -41,6 +41,8 @@ class EvaVitConfig(PartConfig):
     """width of each MLP: int(1408 * 4.3637)"""
     drop_path_rate: float = 0.0
     """original key; stochastic depth was never active in the frozen ViT"""
+    initializer_range: float = 0.02
+    """deviation of random initial weights; narrow encoders that start from nothing want more (1 / sqrt(width))"""
     activation_checkpointing: bool = False
     """compute activations again in the backward pass instead of keeping them"""
 
@@ -77,7 +79,7 @@ class EvaVit(nn.Module):
                 patch_size=config.patch_size,
                 layer_norm_eps=1e-6,
                 hidden_act="gelu",
-                initializer_range=0.02,  # the class's own default of 1e-10 makes a blank model
+                initializer_range=config.initializer_range,  # the class's own default of 1e-10 makes a blank model
             )
         )
         self.model.post_layernorm.eps = LN_VISION_EPS

@@ -1,0 +1,96 @@
+"""Files of single parts in our own names (`vision.model.…`), as a bundle holds them: written small, read by any model.
+
+`model.vision.weights` and `model.resampler.weights` may be such a file, or a bundle: each takes the tensors that bear
+its name. The parts shipped in the package are such files.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from minigpt4.common.errors import UserError
+from minigpt4.common.files import atomic_folder, write_json
+from minigpt4.models.freezing import DTYPES
+from minigpt4.weights.bundle import TENSORS, TOKENIZER, Bundle
+from minigpt4.weights.plan import ConversionPlan, Ignorable, Rule
+from minigpt4.weights.readers import TensorFile, open_weights, read_json
+
+CONNECTOR = "connector"
+"""stays behind: it belongs to the language model it was trained with"""
+LANGUAGE_MODEL = "llm"
+LANGUAGE_MODEL_PREFIX = "llm.model."
+
+
+def own_plan(part: str, file: TensorFile) -> ConversionPlan | None:
+    """How a part takes its tensors from a file in our names; None where the file is of another form."""
+    owners = {name.partition(".")[0] for name in file.names}
+    if part not in owners:
+        return None
+    others = tuple(Ignorable(f"{owner}.*", "other parts") for owner in sorted(owners - {part}))
+    return ConversionPlan(f"{part} file", (Rule(f"{part}.*", (f"{part}.*",)),), others)
+
+
+def write_parts(bundle: Bundle, target: Path, *, dtype: str = "fp16") -> list[str]:
+    """Write the parts of a bundle that were trained, but for the connector, for use in other models.
+
+    Args:
+        bundle: what training wrote.
+        target: new folder. A language model becomes a Hugging Face folder with its tokenizer, other parts one
+            `model.safetensors` in our names.
+        dtype: of the floating-point tensors: fp16, bf16 or fp32.
+
+    Returns:
+        lines that say what was written.
+
+    Raises:
+        UserError: nothing was trained, or a language model together with other parts; `target` cannot be written.
+    """
+    trained = [name for name, part in bundle.manifest["parts"].items()
+               if part["stored"] and not part["frozen"] and name != CONNECTOR]
+    _refuse_mixed(bundle, trained)
+    tensors = {name: _as(dtype, tensor) for name, tensor in _tensors_of(bundle, trained).items()}
+    with atomic_folder(target) as folder:
+        if trained == [LANGUAGE_MODEL]:
+            tensors = _untied({name.removeprefix(LANGUAGE_MODEL_PREFIX): value for name, value in tensors.items()},
+                              read_json(bundle.llm_config_path))
+            _write_companions(bundle, folder, dtype)
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    count = sum(tensor.numel() for tensor in tensors.values())
+    return [f"{target}: {', '.join(trained)}, {len(tensors)} tensors, {count:,} numbers in {dtype}"]
+
+
+def _refuse_mixed(bundle: Bundle, trained: list[str]) -> None:
+    if not trained:
+        raise UserError("weights.parts", where=str(bundle.folder), what="holds no part that was trained",
+                        fix="give the run that trained it")
+    if LANGUAGE_MODEL in trained and len(trained) > 1:
+        raise UserError("weights.parts", where=str(bundle.folder), what=f"trained {', '.join(trained)} together",
+                        fix="it is a whole model: use the bundle itself")
+
+
+def _tensors_of(bundle: Bundle, parts: list[str]) -> dict[str, Tensor]:
+    file = open_weights(bundle.folder / TENSORS)
+    return {name: file.load(name) for name in file.names if name.partition(".")[0] in parts}
+
+
+def _as(dtype: str, tensor: Tensor) -> Tensor:
+    return tensor.to(DTYPES[dtype]).contiguous() if tensor.is_floating_point() else tensor.contiguous()
+
+
+def _untied(tensors: Mapping[str, Tensor], config: Mapping[str, object]) -> dict[str, Tensor]:
+    """Without the output layer where it is the input embedding."""
+    tied = bool(config.get("tie_word_embeddings"))
+    return {name: value for name, value in tensors.items() if not (tied and name == "lm_head.weight")}
+
+
+def _write_companions(bundle: Bundle, folder: Path, dtype: str) -> None:
+    names = {torch.float16: "float16", torch.bfloat16: "bfloat16", torch.float32: "float32"}
+    write_json(folder / "config.json", {**read_json(bundle.llm_config_path), "dtype": names[DTYPES[dtype]]})
+    for file in sorted((bundle.folder / TOKENIZER).iterdir()):
+        shutil.copyfile(file, folder / file.name)
