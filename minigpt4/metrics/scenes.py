@@ -74,19 +74,19 @@ def is_right(answer: str, reference: str, type: str, reader: Reader) -> bool:
     return reader.mentions(answer, categories) == reader.mentions(reference, categories)
 
 
-def attribute_score(text: str, reference: str, reader: Reader) -> Tally:
+def attribute_score(text: str, reference: str, reader: Reader, *, background: bool = True) -> Tally:
     """How many attributes of a caption or description are right.
 
-    For every place that either text tells of: kind, colour, number and size. The background counts where the reference
-    names it. Things invented at an empty place are wrong attributes.
+    For every place that either text tells of: kind, colour, number and size. Things invented at an empty place are
+    wrong attributes. `background` counts too, unless a text may leave it out.
     """
     said, true = _by_place(text, reader), _by_place(reference, reader)
     marks = [
         place in said and place in true and _of(said[place], category) == _of(true[place], category)
         for place in {*said, *true} for category in GROUP_CATEGORIES
     ]
-    if background := reader.mentions(reference, ("background",)):
-        marks.append(reader.mentions(text, ("background",)) == background)
+    if background:
+        marks.append(reader.mentions(text, ("background",)) == reader.mentions(reference, ("background",)))
     return Tally(sum(marks), len(marks))
 
 

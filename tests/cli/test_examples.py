@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from minigpt4.cli import main as door
+from minigpt4.datasets.scenes.files import ScenesPlan, write_scenes
 from tests import tiny
 from tests.cli.pages import run_command, write_bundle, write_images
 
@@ -40,7 +41,9 @@ def in_checkout(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) 
     for name in ("train_configs", "eval_configs", "prompts"):
         shutil.copytree(project / name, tmp_path / name)
     write_bundle(tmp_path / "output" / "minigpt4_photos_stage1", template="plain")
-    write_bundle(tmp_path / "output" / "minigpt4_photos_stage2", template="vicuna_v0")
+    for system in ("photos", "scenes"):
+        write_bundle(tmp_path / "output" / f"minigpt4_{system}_stage2", template="vicuna_v0")
+    write_scenes(tmp_path / "output" / "scenes", ScenesPlan(stage1=1, stage2=1, dialogues=1, eval=1))
     write_images(tmp_path, "rose.jpg", "tulip.jpg", "images/a.png", "images/b.png", "mine/a.png", "mine/b.png")
     lines = [{"image": f"{name}.png", "caption": "a red rose"} for name in "ab"]
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -13,3 +13,8 @@ Language = Literal["en", "zh"]
 WORDINGS: dict[Language, Wording] = {"en": ENGLISH, "zh": CHINESE}
 
 LANGUAGES: tuple[Language, ...] = tuple(WORDINGS)
+
+
+def written_in(text: str) -> Language:
+    """The language of a text: Chinese as soon as it holds a Chinese character."""
+    return "zh" if any("\u4e00" <= letter <= "\u9fff" for letter in text) else "en"

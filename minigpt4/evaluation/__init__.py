@@ -1,0 +1,1 @@
+"""Trained models measured: benchmarks read, questions asked, answers kept and scored."""
