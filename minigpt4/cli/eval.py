@@ -27,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N scenes of each split")
     parser.add_argument("--output", type=Path, default=Path("output/eval"), metavar="DIR",
                         help="folder for predictions.jsonl, results.json and wrong.html (default: output/eval)")
+    parser.add_argument("--in-words", action="store_true",
+                        help="give the language model each scene in words instead of the image: its ceiling")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N",
                         help="questions answered at once; fewer need less memory (default: 64)")
 
@@ -36,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from minigpt4.datasets.scenes.splits import read_split
+    from minigpt4.evaluation.ceiling import in_words
     from minigpt4.evaluation.report import write_report
     from minigpt4.evaluation.scenes import figures, number_of_answers, predict
     from minigpt4.inference.load import load_model
@@ -45,7 +48,9 @@ def run(arguments: argparse.Namespace) -> int:
     predictions, found = [], {}
     with tqdm(total=sum(map(number_of_answers, splits.values())), unit="answer") as bar:
         for name, scenes in splits.items():
-            said = predict(loaded, name, scenes, batch_size=arguments.batch_size, advance=bar.update)
+            galleries = in_words(loaded, scenes) if arguments.in_words else None
+            said = predict(loaded, name, scenes, galleries=galleries, batch_size=arguments.batch_size,
+                           advance=bar.update)
             predictions += said
             found[name] = figures(said)
     write_report(arguments.output, source, predictions, found)

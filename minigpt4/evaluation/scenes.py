@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from minigpt4.datasets.scenes.captions import describe
-from minigpt4.datasets.scenes.languages import LANGUAGES, WORDINGS, written_in
+from minigpt4.datasets.scenes.languages import LANGUAGES, WORDINGS, Language, written_in
 from minigpt4.datasets.scenes.questions import QUESTION_TYPES, Exchange
 from minigpt4.datasets.scenes.splits import AskedScene
 from minigpt4.datasets.scenes.wording import QuestionType
@@ -74,27 +74,28 @@ class Figures:
     form_faults: Mapping[str, float] = field(default_factory=dict)
 
 
-def predict(loaded: LoadedModel, split: str, scenes: Sequence[AskedScene], *, gallery: Gallery | None = None,
-            batch_size: int = 64, advance: Advance = lambda number: None) -> list[Prediction]:
+def predict(loaded: LoadedModel, split: str, scenes: Sequence[AskedScene], *,
+            galleries: Mapping[Language, Gallery] | None = None, batch_size: int = 64,
+            advance: Advance = lambda number: None) -> list[Prediction]:
     """Ask everything about every scene.
 
     Args:
         loaded: the model.
         split: name of the split, for the predictions.
         scenes: images, facts, questions.
-        gallery: image tokens that take the place of the model's own (the ceiling: words instead of images).
+        galleries: what the model is shown instead of the images when a language is spoken (for the ceiling).
         batch_size: questions answered at once.
         advance: told how many answers are new; `number_of_answers` in all.
     """
-    gallery = gallery or Gallery.encode(loaded, [scene.image for scene in scenes])
+    galleries = galleries or dict.fromkeys(LANGUAGES, Gallery.encode(loaded, [scene.image for scene in scenes]))
     found: list[Prediction] = []
     for type, language in _rounds(scenes):
         model = in_template(loaded, CAPTION_TEMPLATE if type == BARE else question_template(loaded))
         chosen = [_exchange(scene, type, language) for scene in scenes]
         asked = [Asked(number, exchange.question) for number, exchange in enumerate(chosen)]
         longest = LONGEST_TEXT if type in (BARE, QuestionType.DESCRIPTION) else LONGEST_SHORT_ANSWER
-        given = answers(model, gallery, asked, DecodingSettings(max_new_tokens=longest), batch_size=batch_size,
-                        advance=advance)
+        given = answers(model, galleries[language], asked, DecodingSettings(max_new_tokens=longest),
+                        batch_size=batch_size, advance=advance)
         found += [
             _scored(split, scene, type, exchange, answer)
             for scene, exchange, answer in zip(scenes, chosen, given, strict=True)
@@ -113,7 +114,7 @@ def number_of_answers(scenes: Sequence[AskedScene]) -> int:
     return len(scenes) * len(_rounds(scenes))
 
 
-def _rounds(scenes: Sequence[AskedScene]) -> list[tuple[str, str]]:
+def _rounds(scenes: Sequence[AskedScene]) -> list[tuple[str, Language]]:
     """(type, language) of every batch of equal questions."""
     asked = [(str(exchange.type), exchange.language) for exchange in scenes[0].exchanges] if scenes else []
     return [*((type, language) for type, language in asked), (BARE, LANGUAGES[0])] if asked else []

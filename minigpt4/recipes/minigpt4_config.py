@@ -110,5 +110,6 @@ DEFAULT_YAML: Mapping[str, str] = {
     "pretrain_vicuna0": "models/minigpt4_vicuna0.yaml",
     "pretrain_llama2": "models/minigpt4_llama2.yaml",
     "custom": "models/minigpt4_custom.yaml",
+    "scenes": "models/minigpt4_scenes.yaml",
 }
 """model_type -> packaged YAML below minigpt4/configs; `custom` sets no path and no size"""

@@ -8,18 +8,22 @@ from pathlib import Path
 import pytest
 
 from minigpt4.cli.main import main
+from minigpt4.common.errors import UserError
 from minigpt4.datasets.scenes.captions import describe
 from minigpt4.datasets.scenes.files import ScenesPlan, write_scenes
 from minigpt4.datasets.scenes.languages import LANGUAGES
 from minigpt4.datasets.scenes.questions import QUESTION_TYPES
 from minigpt4.datasets.scenes.splits import AskedScene, read_split
+from minigpt4.datasets.scenes.word_vectors import SLOTS
 from minigpt4.evaluation import scenes as evaluation
 from minigpt4.evaluation.asking import Asked, Gallery, answers, in_template
+from minigpt4.evaluation.ceiling import in_words
 from minigpt4.evaluation.report import write_report
 from minigpt4.evaluation.scenes import BARE, PAIR_TYPES, figures, number_of_answers, predict
 from minigpt4.generation.engine import Answer
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.chat import Chat
+from minigpt4.tasks.scene_words_pretrain import WordImages
 from tests import tiny
 from tests.cli.pages import write_bundle
 
@@ -126,3 +130,17 @@ def test_missing_scenes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[s
     words = ["eval", "--model", str(tmp_path / "bundle"), "--scenes", str(tmp_path / "none")]
     assert main(words) == 2
     assert "minigpt4 data scenes --output" in capsys.readouterr().err
+
+
+def test_a_tokenizer_that_cuts_the_words_has_no_ceiling(seen: list[AskedScene]) -> None:
+    with pytest.raises(UserError, match="into . pieces"):
+        in_words(tiny.model(), seen)
+
+
+def test_the_ceiling_shows_a_scene_in_each_language(seen: list[AskedScene], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WordImages, "_id", lambda self, word: len(word))
+    loaded = tiny.model()
+    galleries = in_words(loaded, seen)
+    assert set(galleries) == set(LANGUAGES)
+    assert galleries["en"].tokens.shape == (len(seen), SLOTS, loaded.model.llm.width)
+    assert not galleries["en"].tokens.equal(galleries["zh"].tokens)
