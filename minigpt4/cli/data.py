@@ -39,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     tokenizer.add_argument("--vocab-size", type=int, required=True, metavar="N", help="number of pieces")
     tokenizer.add_argument("--output", type=Path, required=True, metavar="DIR", help="new folder for the tokenizer")
     tokenizer.add_argument("--extra", nargs="*", default=[], metavar="TOKEN", help="further special tokens")
+    tokenizer.add_argument("--scene-words", action="store_true",
+                           help="keep the words of drawn scenes whole, for recipes of embedded language models")
     add_scenes_verb(verbs)
 
 
@@ -139,11 +141,15 @@ def _tokenizer(arguments: argparse.Namespace) -> int:
     from minigpt4.datasets.assembly import build_indexed
     from minigpt4.datasets.config import TRAIN_SPLIT
     from minigpt4.datasets.inspection import texts_of
+    from minigpt4.datasets.scenes.languages import LANGUAGES
+    from minigpt4.datasets.scenes.vocabulary import REGISTERS, whole_words
     from minigpt4.datasets.tokenizer_training import train_tokenizer
 
     config = load_config(arguments.cfg_path, arguments.options, sections=("datasets",))
     datasets = [build_indexed(name, each, TRAIN_SPLIT) for name, each in config.datasets.items()]
     texts = chain.from_iterable(texts_of(dataset) for dataset in datasets)
-    size = train_tokenizer(texts, arguments.vocab_size, arguments.output, arguments.extra)
+    marks, whole = (REGISTERS, whole_words(LANGUAGES)) if arguments.scene_words else ((), ())
+    extra = [*arguments.extra, *marks]
+    size = train_tokenizer(texts, arguments.vocab_size, arguments.output, extra, whole)
     print(f"wrote {arguments.output}: {size} pieces; name it as model.llm.tokenizer")
     return 0
