@@ -31,7 +31,7 @@ class RunConfig:
     lr_decay_rate: float | None = None
     """factor per epoch of the step schedules"""
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """adamw, the original's; muon = Muon for the matrices of linear layers (torch 2.9), AdamW for the rest"""
+    """adamw, the original's; muon = Muon for the matrices of linear layers, AdamW for the rest"""
     weight_decay: float = 0.05
     """decay of parameters with two or more dimensions"""
     beta2: float = 0.999

@@ -11,7 +11,7 @@ from torch import nn
 from minigpt4.common.errors import UserError
 from minigpt4.recipes.behaviours import BEHAVIOURS
 from minigpt4.runners.config import RunConfig
-from minigpt4.runners.muon import hidden_matrices
+from minigpt4.runners.muon import Muon, hidden_matrices
 from minigpt4.runners.optimizer import DECAY_RULES, build_optimizer, decay_groups, decays_by_dimension, decays_by_name
 
 
@@ -97,3 +97,22 @@ def test_muon_goes_on_from_its_state_bit_by_bit() -> None:
     _muon_step(resumed, other)
     assert all(torch.equal(a, b) for a, b in zip(straight.parameters(), resumed.parameters(), strict=True))
     assert [group["lr"] for group in other.param_groups] == [0.1] * 3
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch before 2.9 has no Muon to compare with")
+def test_muon_is_torchs_up_to_its_lower_precision() -> None:
+    torch.manual_seed(0)
+    ours = [nn.Parameter(torch.randn(shape)) for shape in ((8, 8), (8, 8), (12, 8), (8, 20))]
+    theirs = [nn.Parameter(each.detach().clone()) for each in ours]
+    start = [each.detach().clone() for each in ours]
+    optimizers = (Muon(ours, lr=0.1, weight_decay=0.1),
+                  torch.optim.Muon(theirs, lr=0.1, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"))
+    for _ in range(3):
+        for index, pair in enumerate(zip(ours, theirs, strict=True)):
+            gradient = torch.randn(pair[0].shape)
+            for parameter in pair:
+                parameter.grad = gradient * (index + 1)
+        for optimizer in optimizers:
+            optimizer.step()
+    for one, other, before in zip(ours, theirs, start, strict=True):
+        assert (one - other).norm() < 0.03 * (one - before).norm()
