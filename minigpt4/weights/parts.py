@@ -6,6 +6,7 @@ its name. The parts shipped in the package are such files.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,10 @@ from minigpt4.weights.readers import TensorFile, open_weights, read_json
 CONNECTOR = "connector"
 """stays behind: it belongs to the language model it was trained with"""
 LANGUAGE_MODEL = "llm"
+LOG = "log.jsonl"
+LOG_KEYS = ("kind", "step", "loss", "lr", "grad_norm", "samples_per_second")
+LOG_EVERY = 50
+"""steps of the run's log that are kept; measurements are kept whole"""
 LANGUAGE_MODEL_PREFIX = "llm.model."
 
 
@@ -42,7 +47,7 @@ def write_parts(bundle: Bundle, target: Path, *, dtype: str = "fp16") -> list[st
     Args:
         bundle: what training wrote.
         target: new folder. A language model becomes a Hugging Face folder with its tokenizer, other parts one
-            `model.safetensors` in our names.
+            `model.safetensors` in our names. The run's log, where there is one, comes along, thinned.
         dtype: of the floating-point tensors: fp16, bf16 or fp32.
 
     Returns:
@@ -61,6 +66,9 @@ def write_parts(bundle: Bundle, target: Path, *, dtype: str = "fp16") -> list[st
                               read_json(bundle.llm_config_path))
             _write_companions(bundle, folder, dtype)
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+        (folder / "model.safetensors").chmod(0o644)  # it is made for its owner alone
+        if (log := bundle.folder.parent / LOG).exists():
+            (folder / LOG).write_text(_thinned(log), encoding="utf-8")
     count = sum(tensor.numel() for tensor in tensors.values())
     return [f"{target}: {', '.join(trained)}, {len(tensors)} tensors, {count:,} numbers in {dtype}"]
 
@@ -87,6 +95,13 @@ def _untied(tensors: Mapping[str, Tensor], config: Mapping[str, object]) -> dict
     """Without the output layer where it is the input embedding."""
     tied = bool(config.get("tie_word_embeddings"))
     return {name: value for name, value in tensors.items() if not (tied and name == "lm_head.weight")}
+
+
+def _thinned(log: Path) -> str:
+    records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    kept = [{key: record[key] for key in LOG_KEYS if key in record} if record["kind"] == "step" else record
+            for record in records if record["kind"] != "step" or record["step"] % LOG_EVERY == 0]
+    return "".join(json.dumps(record) + "\n" for record in kept)
 
 
 def _write_companions(bundle: Bundle, folder: Path, dtype: str) -> None:

@@ -13,10 +13,14 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import Place
 from minigpt4.datasets.builders.drawn_scenes import DrawnScene
 from minigpt4.datasets.scenes.scene import Group, Scene
+from minigpt4.models.vision.eva_vit import EvaVitConfig
 from minigpt4.recipes.build import build
 from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.records.batches import IGNORED_LABEL
 from minigpt4.tasks.scene_labels_pretrain import ATTRIBUTES, SceneLabelsPretrain, directions, labels_of, quarter_means
+from minigpt4.weights.bundle import open_bundle
+from minigpt4.weights.parts import write_parts
+from tests import tiny
 
 SMALL = ("model.vision.num_hidden_layers=1", "model.resampler.num_hidden_layers=1", "run.batch_size_train=4",
          "run.valid_samples=4")
@@ -103,6 +107,38 @@ def test_measures_count_groups_and_tokens(task: SceneLabelsPretrain, loaded: Loa
     groups = int((task._labels(batch)[:, :, 0] < len(ATTRIBUTES["kind"]) - 1).sum())
     assert {tally.count for name, tally in counted.items() if name != "loss"} == {groups}
     assert counted["loss"].count == batch.num_supervised
+
+
+@pytest.fixture(scope="module")
+def with_words(project: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[SceneLabelsPretrain, LoadedModel]:
+    """The second recipe with a language model from files: the tiny one of the tests."""
+    folder = tmp_path_factory.mktemp("words")
+    vision = EvaVitConfig(image_size=28, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
+    trained = tiny.model(vision=vision, resampler=dataclasses.replace(tiny.config().resampler, freeze=True))
+    trained.save_bundle(folder, resolved_config=tiny.as_yaml(trained.config), stage="a test", step=1)
+    write_parts(open_bundle(folder), folder / "llm")
+    places = [f"model.{part}.weights=null" for part in ("vision", "resampler")]
+    path = project / "train_configs" / "parts_vision_q_former_words.yaml"
+    config = load_config(path, [*SMALL, *places, f"model.llm.weights={folder / 'llm'}"])
+    loaded = build(config)
+    return SceneLabelsPretrain(config, loaded, Place()), loaded
+
+
+def test_with_a_language_model_from_files_words_and_labels_are_learned(
+    with_words: tuple[SceneLabelsPretrain, LoadedModel]
+) -> None:
+    task, loaded = with_words
+    batch = next(task.training_batches(0))
+    with torch.no_grad():
+        words = loaded.model(batch)
+        read = task._tokens(loaded.model, batch).values()
+        labels = sum(task._label_loss(tokens, task._labels(batch)) for tokens in read)
+        output = task.output(loaded.model, batch)
+    torch.testing.assert_close(output.loss_sum, words.loss_sum + labels * batch.num_supervised)
+    task.output(loaded.model, batch).loss_sum.backward()
+    moved = {name: any(p.grad is not None and bool(p.grad.any()) for p in part.parameters())
+             for name, part in loaded.model.parts().items()}
+    assert moved == {"vision": True, "resampler": True, "connector": True, "llm": False}
 
 
 def test_what_does_not_fit_is_told(project: Any, config: Config, loaded: LoadedModel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from minigpt4.weights.bundle import Bundle, open_bundle
 from minigpt4.weights.parts import own_plan, write_parts
 from minigpt4.weights.readers import open_weights
 from tests import tiny
+
+FROZEN = CausalLMConfig(random=tiny.config().llm.random, tokenizer=str(tiny.tokenizer_folder()))
 
 
 def _eva_vit(**values: object) -> EvaVitConfig:
@@ -39,8 +42,7 @@ def _bundle(loaded: LoadedModel, folder: Path) -> Bundle:
 @pytest.fixture
 def visual(tmp_path: Path) -> tuple[LoadedModel, Path]:
     """A model whose visual parts train, and their file."""
-    frozen_llm = CausalLMConfig(random=tiny.config().llm.random, tokenizer=str(tiny.tokenizer_folder()))
-    loaded = tiny.model(vision=_eva_vit(freeze=False), resampler=_q_former(freeze=False), llm=frozen_llm)
+    loaded = tiny.model(vision=_eva_vit(freeze=False), resampler=_q_former(freeze=False), llm=FROZEN)
     write_parts(_bundle(loaded, tmp_path / "bundle"), tmp_path / "parts")
     return loaded, tmp_path / "parts"
 
@@ -71,6 +73,16 @@ def test_a_language_model_becomes_a_folder_that_loads(tmp_path: Path) -> None:
     for key, value in trained.model.llm.state_dict().items():
         torch.testing.assert_close(again.model.llm.state_dict()[key], value, rtol=0, atol=0)
     assert again.tokenizer.vocab_size == trained.tokenizer.vocab_size
+
+
+def test_the_log_comes_along_thinned(tmp_path: Path) -> None:
+    steps = [{"kind": "step", "step": step, "loss": 1 / step, "memory_gib": 0.5} for step in range(1, 121)]
+    lines = [json.dumps(record) for record in [*steps, {"kind": "valid", "step": 120, "split": "seen", "loss": 0.1}]]
+    (tmp_path / "log.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    write_parts(_bundle(tiny.model(resampler=_q_former(freeze=False), llm=FROZEN), tmp_path / "bundle"), tmp_path / "p")
+    kept = [json.loads(line) for line in (tmp_path / "p" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(record["kind"], record["step"]) for record in kept] == [("step", 50), ("step", 100), ("valid", 120)]
+    assert set(kept[0]) == {"kind", "step", "loss"}
 
 
 def test_a_whole_model_is_not_cut(tmp_path: Path) -> None:
