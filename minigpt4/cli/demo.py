@@ -1,24 +1,77 @@
-"""`minigpt4 demo`: the page. It is not built yet and says so."""
+"""`minigpt4 demo`: chat about images in a page of the browser."""
 
 from __future__ import annotations
 
 import argparse
+import tempfile
+from pathlib import Path
 
-from minigpt4.cli._config_arguments import add_config_arguments
 from minigpt4.common.errors import UserError
 
-HELP = "Chat about images in a page of the browser (not in this version; `chat` does it in the terminal)."
+HELP = "Chat about images in a page of the browser; without a YAML it serves the embedded default."
 EXAMPLES = (
-    "minigpt4 demo --cfg-path eval_configs/minigpt4_eval.yaml",
-    "minigpt4 demo --cfg-path eval_configs/minigpt4_llama2_eval.yaml --gpu-id 0",
+    "minigpt4 demo --cfg-path eval_configs/minigpt4_eval.yaml --gpu-id 0",
+    "minigpt4 demo --model output/minigpt4_photos_stage2 --host 0.0.0.0 --port 7861",
 )
+EMBEDDED_DEFAULT = Path("eval_configs/minigpt4_scenes.yaml")
+TRAINED = Path("output/minigpt4_scenes_stage2")
+"""where the embedded default's second stage writes"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_config_arguments(parser)
-    parser.add_argument("--gpu-id", type=int, default=0, metavar="N", help="number of the CUDA device")
+    parser.add_argument("--cfg-path", metavar="YAML", help="a YAML with a `model:` section, in the original's form")
+    parser.add_argument("--model", metavar="PATH", help="instead of a YAML: what training wrote")
+    parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                        help="keys of the config that are changed, e.g. model.llm.dtype=fp32")
+    parser.add_argument("--gpu-id", type=int, metavar="N", help="number of the CUDA device (as in the original)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps (default: as the config says)")
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in (default: this one only)")
+    parser.add_argument("--port", type=int, metavar="N", help="default: the first free one from 7860")
+    parser.add_argument("--share", action="store_true", help="a public address through gradio's servers; never unasked")
+    parser.add_argument("--max-new-tokens", type=int, default=300, metavar="N",
+                        help="longest answer in tokens, changed in the page (default: 300)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    raise UserError("demo.absent", where="minigpt4 demo", what="there is no page in this version",
-                    fix=f"chat in the terminal: minigpt4 chat --cfg-path {arguments.cfg_path} --image IMAGE")
+    source, device = model_source(arguments), device_of(arguments)
+    from minigpt4.cli._demo_examples import scene_examples
+    from minigpt4.inference.load import load_model
+    from minigpt4.serve.page import build_page, import_gradio, launch
+    from minigpt4.serve.visitor import Knobs
+
+    import_gradio()  # a missing extra is told before gigabytes are loaded
+    loaded = load_model(source, device=device, options=arguments.options)
+    with tempfile.TemporaryDirectory(prefix="minigpt4_examples_") as folder:
+        page = build_page(loaded, examples=scene_examples(Path(folder)),
+                          knobs=Knobs(max_new_tokens=arguments.max_new_tokens))
+        launch(page, host=arguments.host, port=arguments.port, share=arguments.share)
+    return 0
+
+
+def model_source(arguments: argparse.Namespace) -> str:
+    """The YAML or bundle asked for, else the embedded default.
+
+    Raises:
+        UserError: both were given, or the embedded default has not been trained here.
+    """
+    if arguments.model and arguments.cfg_path:
+        raise UserError("cli.model", where="minigpt4 demo", what="--model and --cfg-path were both given",
+                        fix="give one of them")
+    if given := arguments.model or arguments.cfg_path:
+        return str(given)
+    if not TRAINED.exists():
+        raise UserError("demo.untrained", where=str(TRAINED), what="the embedded default has not been trained here",
+                        fix="run `make demo` (a few minutes), or give --model or --cfg-path")
+    return str(EMBEDDED_DEFAULT if EMBEDDED_DEFAULT.exists() else TRAINED)
+
+
+def device_of(arguments: argparse.Namespace) -> str | None:
+    """`--device`, or the CUDA device of `--gpu-id`; None = as the config says (CUDA, else MPS, else CPU)."""
+    if arguments.device and arguments.gpu_id is not None:
+        raise UserError("cli.device", where="minigpt4 demo", what="--device and --gpu-id were both given",
+                        fix="give one of them")
+    if arguments.gpu_id is None:
+        return str(arguments.device) if arguments.device else None
+    import torch
+
+    return f"cuda:{arguments.gpu_id}" if torch.cuda.is_available() else None

@@ -17,11 +17,8 @@ def test_an_unknown_command_is_answered_with_the_nearest(capsys: pytest.CaptureF
 
 
 def test_a_mistake_is_one_sentence_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    assert door.main(["demo", "--cfg-path", "x.yaml"]) == 2
-    assert capsys.readouterr().err == (
-        "minigpt4 demo: there is no page in this version; "
-        "chat in the terminal: minigpt4 chat --cfg-path x.yaml --image IMAGE\n"
-    )
+    assert door.main(["demo", "--cfg-path", "x.yaml", "--model", "output/mine"]) == 2
+    assert capsys.readouterr().err == "minigpt4 demo: --model and --cfg-path were both given; give one of them\n"
 
 
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""What other programs and browsers talk to: the page."""

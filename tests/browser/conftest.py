@@ -1,0 +1,77 @@
+"""A real browser on a real page: headless Chromium of the system, no other host is ever asked.
+
+Without Chromium these tests are skipped with a reason; where CI=true they fail instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FLAGS = [
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-quic",
+]
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium."""
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if found is None:
+        reason = f"no browser of {', '.join(NAMES)} is installed (Debian: apt-get install chromium)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The page of a tiny random model, served for the whole session."""
+    from minigpt4.cli._demo_examples import scene_examples
+    from minigpt4.serve.page import build_page, launch
+    from minigpt4.serve.visitor import Knobs
+    from tests import tiny
+
+    page = build_page(tiny.model(), examples=scene_examples(tmp_path_factory.mktemp("examples")),
+                      knobs=Knobs(max_new_tokens=40))
+    yield launch(page, host="127.0.0.1", port=None, share=False, wait=False)
+    page.close()
+
+
+@pytest.fixture
+def tab(browser: Any, address: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    """A fresh tab on the page; its language is the test's `locale` marker, else English. Other hosts are refused."""
+    locale = getattr(request, "param", "en-GB")
+    context = browser.new_context(locale=locale, viewport={"width": 1000, "height": 900})
+    asked: list[str] = []
+
+    def only_here(route: Any) -> None:
+        if route.request.url.startswith((address, "data:", "blob:")):
+            route.continue_()
+        else:
+            asked.append(route.request.url)
+            route.abort()
+
+    context.route("**/*", only_here)
+    tab = context.new_page()
+    tab.set_default_timeout(30_000)
+    tab.goto(address)
+    tab.wait_for_selector("#question textarea")
+    yield tab
+    folder = os.environ.get("SCREENSHOTS")
+    tab.screenshot(path=str(Path(folder or tmp_path) / f"{request.node.name}.png"), full_page=True)
+    context.close()
+    assert not asked, f"the page asked other hosts: {asked[:3]}"

@@ -1,0 +1,127 @@
+"""The page in headless Chromium: upload, streamed answer, second question, stop, clear, Chinese, bad input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from minigpt4.serve.wording import CHINESE, ENGLISH
+from tests import tiny
+
+
+def upload(tab: Any, *files: Path) -> None:
+    """Choose files and wait until they lie in the box."""
+    tab.set_input_files("#question input[type=file]", [str(file) for file in files])
+
+
+def ask(tab: Any, text: str) -> None:
+    tab.fill("#question textarea", text)
+    tab.press("#question textarea", "Enter")
+
+
+def wait_for_answers(tab: Any, number: int) -> None:
+    """Until so many answers stand and the last one has reached its end (a tiny random model never stops by itself)."""
+    tab.wait_for_function(
+        "n => { const all = [...document.querySelectorAll('#conversation .bot.message')];"
+        " return all.length >= n && all[n - 1].innerText.includes('[…]'); }", arg=number)
+
+
+def notice(tab: Any, part: str) -> str:
+    tab.wait_for_function("part => document.querySelector('#notice').innerText.includes(part)", arg=part)
+    return str(tab.inner_text("#notice"))
+
+
+@pytest.fixture
+def rose(tmp_path: Path) -> Path:
+    tiny.image(1, size=200).save(tmp_path / "rose.png")
+    return tmp_path / "rose.png"
+
+
+def test_upload_streamed_answer_second_question_retry_and_clear(tab: Any, rose: Path) -> None:
+    upload(tab, rose)
+    tab.wait_for_selector("#question img, #question .thumbnail-item")
+    ask(tab, "what is this")
+    wait_for_answers(tab, 1)
+    assert tab.query_selector("#conversation img") and notice(tab, ENGLISH.cut_off)
+    ask(tab, "what is red")
+    wait_for_answers(tab, 2)
+    before = tab.inner_text("#conversation")
+    tab.click("#retry")
+    tab.wait_for_timeout(300)
+    wait_for_answers(tab, 2)
+    assert tab.inner_text("#conversation") == before
+    tab.click("#clear")
+    tab.wait_for_selector("#conversation .bot.message", state="detached")
+    assert ENGLISH.empty in tab.inner_text("#conversation")
+
+
+def test_stop_ends_a_long_answer(tab: Any, rose: Path) -> None:
+    tab.click("text=" + ENGLISH.settings)
+    tab.fill("input[type=number] >> nth=2", "2000")
+    tab.press("input[type=number] >> nth=2", "Tab")
+    tab.fill("input[type=number] >> nth=2", "400")
+    tab.press("input[type=number] >> nth=2", "Tab")
+    ask(tab, "what is this")
+    tab.wait_for_selector("#conversation .bot.message")
+    tab.click("#stop")
+    assert ENGLISH.stopped in notice(tab, ENGLISH.stopped)
+
+
+@pytest.mark.parametrize("tab", ["zh-CN"], indirect=True)
+def test_chinese_by_the_browsers_own_language(tab: Any, rose: Path) -> None:
+    tab.wait_for_selector(f"text={CHINESE.title}")
+    assert tab.get_attribute("#question textarea", "placeholder") == CHINESE.placeholder
+    upload(tab, rose)
+    ask(tab, "你好,世界")
+    wait_for_answers(tab, 1)
+    assert "你好,世界" in tab.inner_text("#conversation") and notice(tab, CHINESE.cut_off)
+    tab.click("text=English")
+    tab.wait_for_selector(f"text={ENGLISH.title}")
+
+
+def test_an_example_fills_the_box_and_is_answered(tab: Any) -> None:
+    tab.click("#examples .gallery-item >> nth=0")
+    tab.wait_for_function("document.querySelector('#question textarea').value.length > 3")
+    tab.press("#question textarea", "Enter")
+    tab.wait_for_selector("#conversation .bot.message")
+    assert tab.query_selector("#conversation img")
+
+
+def test_u16_bad_input_is_a_sentence_and_the_server_lives(tab: Any, tmp_path: Path, rose: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no image at all")
+    Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
+    ask(tab, " ")
+    assert "nothing was asked" in notice(tab, "nothing was asked")
+    for name, part in (("text.jpg", "not an image"), ("dot.png", "1x1")):
+        upload(tab, tmp_path / name)
+        tab.wait_for_timeout(400)
+        ask(tab, "what is this")
+        assert name in notice(tab, part)
+        tab.click("#clear")
+        tab.wait_for_timeout(400)
+    upload(tab, rose)
+    ask(tab, "what is this")
+    wait_for_answers(tab, 1)
+
+
+def test_u16_a_file_of_300_megabytes_is_refused(tab: Any, tmp_path: Path, rose: Path) -> None:
+    with open(tmp_path / "huge.png", "wb") as file:
+        file.truncate(300_000_000)
+    upload(tab, tmp_path / "huge.png")
+    tab.wait_for_function("document.body.innerText.toLowerCase().includes('size')")
+    tab.reload()
+    tab.wait_for_selector("#question textarea")
+    upload(tab, rose)
+    ask(tab, "what is this")
+    wait_for_answers(tab, 1)
+    assert tab.query_selector("#conversation img")
+
+
+def test_dark_is_switched(tab: Any) -> None:
+    colour = "getComputedStyle(document.querySelector('#conversation')).backgroundColor"
+    before = tab.evaluate(colour)
+    tab.click("#dark")
+    tab.wait_for_function(f"old => {colour} != old", arg=before)
