@@ -87,7 +87,8 @@ class Bundle:
         Raises:
             UserError: naming both identities, the wanted one's last known place, and the key to set.
         """
-        wanted = self.manifest["parts"].get(part, {}).get("origins", [])
+        origins_then = self.manifest["parts"].get(part, {}).get("origins", [])
+        wanted = [origin for origin in origins_then if origin["identity"]]  # a part without weights has none
         wanted_ids = sorted(origin["identity"] for origin in wanted)
         found_ids = sorted(origin.identity for origin in origins)
         if wanted_ids and wanted_ids != found_ids:

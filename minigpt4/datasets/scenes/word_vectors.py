@@ -1,8 +1,8 @@
 """A scene as a language model could be given it without an image: sixteen sums of words.
 
 Each slot holds a few words with weights. The slots of a group name its number, size, colour, kind and place, those of
-an empty quadrant its place and "nothing"; any slot may name the background, and all carry the same mark of where image
-and text are from. So an image path with a linear end can take their place: sums and a constant are what it can make.
+an empty quadrant its place and "nothing"; any slot may name the background, and say that it is one, as nothing else
+in the slot leads there. All carry the same mark of where image and text are from. So an image path with a linear end can take their place: sums and a constant are what it can make.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ WeightedWords = tuple[tuple[str, float], ...]
 """(word, weight) …; English words with the blank before them"""
 
 Range = tuple[float, float]
+
+BACKGROUND: dict[Language, str] = {"en": "background", "zh": "景"}
+"""the word, in one piece, by which a question asks for it"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,15 +86,21 @@ def _meanings(group: Group | None, quadrant: int, background: str | None, style:
             (("kinds", group.kind), style.kind), (("colours", group.colour), style.other),
             (("sizes", group.size), style.other), (("numbers", group.count - 1), style.other),
         ]
-    return meanings + ([(("backgrounds", background), style.other)] if background else [])
+    if background:
+        meanings += [(("backgrounds", background), style.other), (("background", ""), style.other)]
+    return meanings
 
 
 def _word(meaning: _Meaning, language: Language) -> str:
     category, which = meaning
-    words = WORDINGS[language].words
-    known = getattr(words, category)
-    word = known if category == "nothing" else known[which]
-    text: str = word.one if category == "kinds" else word
+    text: str
+    if category == "background":
+        text = BACKGROUND[language]
+    elif category == "nothing":
+        text = WORDINGS[language].words.nothing
+    else:
+        word = getattr(WORDINGS[language].words, category)[which]
+        text = word.one if category == "kinds" else word
     return f" {text}" if language == "en" else text
 
 
