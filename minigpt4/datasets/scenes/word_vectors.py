@@ -2,7 +2,8 @@
 
 Each slot holds a few words with weights. The slots of a group name its number, size, colour, kind and place, those of
 an empty quadrant its place and "nothing"; any slot may name the background, and say that it is one, as nothing else
-in the slot leads there. All carry the same mark of where image and text are from. So an image path with a linear end can take their place: sums and a constant are what it can make.
+in the slot leads there. All carry the same mark of where image and text are from. So an image path with a linear end
+can take their place: sums and a constant are what it can make.
 """
 
 from __future__ import annotations
