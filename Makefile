@@ -1,3 +1,4 @@
+# make demo       the embedded default: draws scenes, trains both stages (a few minutes), opens the chat in the browser
 # make test       unit and parity tests on CPU; sets .venv up first (again whenever the lists of packages change)
 # make test-all   the slow ones too
 # make lint       ruff and mypy
@@ -12,7 +13,7 @@ export HF_HUB_OFFLINE = 1
 
 READY = $(VENV)/.ready
 
-.PHONY: setup test test-all lint parts docs
+.PHONY: setup demo stages test test-all lint parts docs
 
 setup: $(READY)
 
@@ -20,6 +21,15 @@ $(READY): pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
+
+demo: stages
+	$(VENV)/bin/python demo.py $(DEMO)
+
+# both stages of the embedded default; interrupted, they go on where they were
+stages: setup
+	test -e output/scenes || $(VENV)/bin/minigpt4 data scenes --output output/scenes
+	$(VENV)/bin/python train.py --resume --cfg-path train_configs/minigpt4_scenes_stage1.yaml
+	$(VENV)/bin/python train.py --resume --cfg-path train_configs/minigpt4_scenes_stage2.yaml
 
 test: setup
 	$(VENV)/bin/python -m pytest

@@ -6,18 +6,14 @@ Only sizes are added behind them: fewer tokens, fewer steps, a smaller data set.
 from __future__ import annotations
 
 import io
-import json
 import shlex
 import shutil
-import tarfile
 from pathlib import Path
 
 import pytest
 
 from minigpt4.cli import main as door
-from minigpt4.datasets.scenes.files import ScenesPlan, write_scenes
-from tests import tiny
-from tests.cli.pages import run_command, write_bundle, write_images
+from tests.cli.pages import run_command, write_checkout
 
 ONE_STEP = "run.max_epoch=1 run.iters_per_epoch=1 run.batch_size_train=2 run.warmup_steps=0 run.valid_samples=2"
 SMALLER = {
@@ -36,33 +32,10 @@ ALL = [(name, example) for name in door.commands() for example in door._command(
 
 @pytest.fixture
 def in_checkout(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that looks like a checkout in use: YAMLs, prompts, trained bundles, photographs, own data."""
-    for name in ("train_configs", "eval_configs", "prompts"):
-        shutil.copytree(project / name, tmp_path / name)
-    write_bundle(tmp_path / "output" / "minigpt4_photos_stage1", template="plain")
-    for system in ("photos", "scenes"):
-        write_bundle(tmp_path / "output" / f"minigpt4_{system}_stage2", template="vicuna_v0")
-    write_scenes(tmp_path / "output" / "scenes", ScenesPlan(stage1=1, stage2=1, dialogues=1, eval=1))
-    write_images(tmp_path, "rose.jpg", "tulip.jpg", "images/a.png", "images/b.png", "mine/a.png", "mine/b.png")
-    lines = [{"image": f"{name}.png", "caption": "a red rose"} for name in "ab"]
-    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    for split, number in (("train", 10), ("val", 1)):
-        for shard in range(number):
-            _write_shard(tmp_path / "data" / "photos" / split / f"{shard:05d}.tar")
+    write_checkout(tmp_path, project)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATA", str(tmp_path / "data"))
     return tmp_path
-
-
-def _write_shard(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = io.BytesIO()
-    tiny.image(1).save(image, "PNG")
-    with tarfile.open(path, "w") as tar:
-        for name, content in (("0.jpg", image.getvalue()), ("0.json", b'{"caption": "a red rose"}')):
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
 
 
 @pytest.mark.parametrize(("name", "example"), ALL, ids=[f"{name}-{number % 2}" for number, (name, _) in enumerate(ALL)])
