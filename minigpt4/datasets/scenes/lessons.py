@@ -24,13 +24,13 @@ from minigpt4.datasets.scenes.wording import QuestionType
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 
 TYPE_WEIGHTS: Mapping[QuestionType, float] = {
-    QuestionType.COLOUR: 1.5, QuestionType.COUNT: 1.0, QuestionType.EXISTS: 1.5, QuestionType.WHERE: 1.0,
-    QuestionType.WHAT_IS_AT: 1.5, QuestionType.RELATION: 2.5, QuestionType.SIZE: 0.8, QuestionType.BACKGROUND: 0.5,
-    QuestionType.KINDS: 0.8, QuestionType.ABOUT: 0.6, QuestionType.CAPTION: 0.7,
+    QuestionType.COLOUR: 1.5, QuestionType.COUNT: 1.0, QuestionType.EXISTS: 2.0, QuestionType.WHERE: 1.3,
+    QuestionType.WHAT_IS_AT: 1.5, QuestionType.RELATION: 2.5, QuestionType.SIZE: 0.7, QuestionType.BACKGROUND: 0.7,
+    QuestionType.KINDS: 0.6, QuestionType.ABOUT: 0.6, QuestionType.CAPTION: 0.5,
 }
 """how often each is asked; those that must look up two things are the hardest"""
 
-LESSON_WEIGHTS: Mapping[str, float] = {"album": 55, "description": 10, "caption": 15, "web": 12, "read": 8}
+LESSON_WEIGHTS: Mapping[str, float] = {"album": 60, "description": 10, "caption": 14, "web": 10, "read": 6}
 """questions about a scene, its description, its caption, a question on a web page, one about a scene told in words"""
 
 ENOUGH_BYTES = 170
