@@ -15,7 +15,6 @@ import torch
 
 import minigpt4
 from minigpt4.cli.main import main
-from minigpt4.common.errors import UserError
 from minigpt4.conversation.tokenizer import StreamDecoder
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.chat import Chat
@@ -107,11 +106,6 @@ def test_u13_optional_packages_are_imported_only_if_asked_for() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=project)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
-
-
-def test_u13_eight_bits_say_how_to_go_on_without() -> None:
-    with pytest.raises(UserError, match="set model.low_resource=False"):
-        tiny.model(low_resource=True)
 
 
 @pytest.mark.parametrize("template", ["vicuna_v0", "vicuna_v1", "llama2", "plain"])

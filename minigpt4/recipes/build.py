@@ -21,6 +21,7 @@ from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.models.freezing import DTYPES, freeze, halve_linear_layers
 from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig, transformers_config
 from minigpt4.models.language_models.copying_start import start_copying
+from minigpt4.models.language_models.quantized import is_quantized, quantize_linear_layers
 from minigpt4.models.part import PartConfig
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.recipes.loaded import LoadedModel
@@ -150,6 +151,9 @@ def _language_model(config: CausalLMConfig, tokenizer: Tokenizer, ledger: _Ledge
             what=f"the tokenizer gives ids up to {tokenizer.vocab_size - 1}, the embedding has {llm.vocab_size} rows",
             fix="tokenizer and weights are of different models",
         )
+    if config.quantize:
+        number = quantize_linear_layers(llm.model, config.quantize, dtype)
+        ledger.lines.append(f"llm: {number} linear layers in {config.quantize} by bitsandbytes")
     ledger.add(load_file(llama_plan(ties_embeddings=llm.ties_embeddings), file, {"llm": llm}, {"llm": dtype}))
     llm.model.tie_weights()
     return llm
@@ -206,8 +210,19 @@ def _settle(config: PartConfig, name: str, part: nn.Module, device: torch.device
     else:
         part.requires_grad_(True)
     dtype, note = dtype_of(config, device)
-    if name == "llm":
+    if getattr(config, "quantize", None):
+        _settle_quantized(config, part, dtype)
+    elif name == "llm":
         part.to(dtype)
     elif dtype is not torch.float32:
         halve_linear_layers(part, dtype)
     return [f"{name}: {note}"] if note else []
+
+
+def _settle_quantized(config: Any, part: Any, dtype: torch.dtype) -> None:
+    """What is not quantised gets the dtype; a language model that came whole from a bundle is quantised now."""
+    quantize_linear_layers(part.model, config.quantize, dtype)
+    for layer in part.modules():
+        if not is_quantized(layer):
+            for parameter in layer.parameters(recurse=False):
+                parameter.data = parameter.data.to(dtype)

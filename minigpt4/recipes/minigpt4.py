@@ -39,13 +39,9 @@ class MiniGPT4:
     @staticmethod
     def check(config: MiniGPT4Config) -> None:
         """Keys of the original that this version does not carry out yet are refused, never ignored (facts §7.29)."""
-        wishes = {"model.low_resource": config.low_resource, "model.lora_r": config.lora_r > 0}
-        for key, wanted in wishes.items():
-            if wanted:
-                raise UserError(
-                    "config.unbuilt", where=key, what="8-bit language models and LoRA are not built yet",
-                    fix=f"set {key}=False" if key.endswith("resource") else f"set {key}=0",
-                )
+        if config.lora_r > 0:
+            raise UserError("config.unbuilt", where="model.lora_r", what="LoRA is not built yet",
+                            fix="set model.lora_r=0")
 
     @staticmethod
     def visual_path(config: MiniGPT4Config, llm_width: int) -> VisualPath:

@@ -50,10 +50,6 @@ class MiniGPT4Config:
     end_sym: str = "\n"
     """original key: text that ends an answer; a named template brings its own"""
 
-    low_resource: bool = False
-    """language model in 8 bit (extra 'quantized')"""
-    device_8bit: int = 0
-    """CUDA device of the 8-bit language model"""
     lora_r: int = 0
     """rank of LoRA on the language model; 0 = none"""
     lora_alpha: int = 32
@@ -88,11 +84,13 @@ ORIGINAL_KEYS: Mapping[str, tuple[str, Mapping[Any, Any] | None]] = {
     "num_query_token": ("resampler.num_query_tokens", None),
     "freeze_qformer": ("resampler.freeze", None),
     "llama_model": ("llm.weights", None),
+    "low_resource": ("llm.quantize", {True: "int8", False: None}),
 }
 """original flat key -> (key today, translation of its values or None)"""
 
 RETIRED_MODEL_KEYS: Mapping[str, str] = {
     "prompt": "it was never read by the original",
+    "device_8bit": "the whole model goes to run.device, --device or --gpu-id",
 }
 """original keys that are accepted with one sentence and have no effect"""
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from minigpt4.common.blank_tensors import fault_of
 from minigpt4.common.errors import UserError
+from minigpt4.models.language_models.quantized import is_quantized, quantized_weight
 from minigpt4.weights.identity import IdentityHash
 from minigpt4.weights.plan import ConversionPlan, convert, match
 from minigpt4.weights.readers import TensorFile
@@ -82,6 +83,9 @@ def _assign(module: nn.Module, key: str, tensor: Tensor, dtype: torch.dtype | No
     old = getattr(owner, leaf)
     if old.is_meta:
         value = tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+        if leaf == "weight" and is_quantized(owner):
+            owner.weight = quantized_weight(owner, value)
+            return
         setattr(owner, leaf, nn.Parameter(value.clone(), requires_grad=False))
         return
     with torch.no_grad():

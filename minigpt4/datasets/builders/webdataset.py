@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from minigpt4.common.registry import builders
-from minigpt4.datasets.captioned_shards import CaptionSource, captioned_shards
-from minigpt4.datasets.config import DatasetConfig
+from minigpt4.datasets.captioned_shards import CaptionedShardsConfig, CaptionSource, captioned_shards
 
 
 @builders.register("webdataset")
 class CaptionedTars:
     """Tars of pairs; captions cleaned by the text processor."""
 
-    Config = DatasetConfig
+    Config = CaptionedShardsConfig
     default_yaml: dict[str, str] = {}
 
     @staticmethod
-    def build(config: DatasetConfig, split: str, name: str = "webdataset") -> CaptionSource:
+    def build(config: CaptionedShardsConfig, split: str, name: str = "webdataset") -> CaptionSource:
         return captioned_shards(name, config, split)

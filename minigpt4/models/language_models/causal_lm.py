@@ -14,7 +14,9 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 
+from minigpt4.common.errors import UserError
 from minigpt4.common.registry import language_models
+from minigpt4.models.language_models.quantized import Quantization
 from minigpt4.models.part import PartConfig
 
 OLD_CONFIG_VALUES = {"LLaMAForCausalLM": "LlamaForCausalLM", "LLaMATokenizer": "LlamaTokenizer"}
@@ -35,8 +37,18 @@ class CausalLMConfig(PartConfig):
     """random weights as transformers draws them, or such that attention finds equal words from the first step"""
     tokenizer: str | None = field(default=None, metadata={"path": "folder"})
     """folder of the tokenizer; null = the folder of the weights"""
+    quantize: Quantization | None = None
+    """int8 or nf4 (4 bit): the linear layers of a frozen language model by bitsandbytes (extra 'quantized')"""
     activation_checkpointing: bool = False
     """compute activations again in the backward pass instead of keeping them"""
+
+    def __post_init__(self) -> None:
+        if self.quantize and not self.freeze:
+            raise UserError(
+                "config.value", where="model.llm.quantize",
+                what=f"is {self.quantize}, but the language model trains, and quantised weights cannot",
+                fix="set model.llm.freeze=True, or model.llm.quantize=null",
+            )
 
 
 def transformers_config(values: Mapping[str, Any], *, num_rows: int | None = None) -> PreTrainedConfig:
