@@ -34,9 +34,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                          help="tokenizer.model (default: beside the shards, or one folder above)")
     _add_shard_size(convert)
     parts = verbs.add_parser("parts", help="the parts that a run trained, as small files for other models")
-    _add_folder(parts, "--from", "run folder or bundle")
+    parts.add_argument("--from", dest="runs", type=Path, nargs="+", required=True, metavar="DIR",
+                       help="run folders or bundles; the last wins where several trained a part")
     _add_folder(parts, "--target", "new folder")
     parts.add_argument("--dtype", choices=("fp16", "bf16", "fp32"), default="fp16", help="of the numbers written")
+    export = verbs.add_parser("export", help="a model for other code: the original's .pth, or a Blip2 folder")
+    export.add_argument("--from", required=True, metavar="PATH", help="run folder, bundle or YAML")
+    _add_folder(export, "--target", "new file (original) or folder (blip2)")
+    export.add_argument("--form", choices=("original", "blip2"), default="original",
+                        help="original = trained parts as the original's runner saved them; "
+                             "blip2 = the whole model as transformers' Blip2ForConditionalGeneration")
+    export.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                        help="keys of the config that are changed")
     for name, words in (("verify", "checksums, names, shapes and every value of a file or folder"),
                         ("info", "what a file or folder of weights is")):
         verb = verbs.add_parser(name, help=words)
@@ -56,7 +65,7 @@ def add_apply_delta_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     verbs = {"apply-delta": run_apply_delta, "make-delta": _make_delta, "convert-llama": _convert_llama,
-             "parts": _parts, "verify": _verify, "info": _info}
+             "parts": _parts, "export": _export, "verify": _verify, "info": _info}
     return verbs[arguments.verb](arguments)
 
 
@@ -90,8 +99,18 @@ def _parts(arguments: argparse.Namespace) -> int:
     from minigpt4.weights.bundle import newest_bundle, open_bundle
     from minigpt4.weights.parts import write_parts
 
-    bundle = open_bundle(newest_bundle(getattr(arguments, "from")))
-    print("\n".join(write_parts(bundle, arguments.target, dtype=arguments.dtype)))
+    bundles = [open_bundle(newest_bundle(run)) for run in arguments.runs]
+    print("\n".join(write_parts(bundles, arguments.target, dtype=arguments.dtype)))
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from minigpt4.inference.load import load_model
+    from minigpt4.recipes.export import export_blip2, export_original
+
+    loaded = load_model(getattr(arguments, "from"), device="cpu", options=arguments.options)
+    write = export_original if arguments.form == "original" else export_blip2
+    print("\n".join(write(loaded, arguments.target)))
     return 0
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -25,7 +25,6 @@ from minigpt4.weights.readers import TensorFile, open_weights, read_json
 CONNECTOR = "connector"
 """stays behind: it belongs to the language model it was trained with"""
 LANGUAGE_MODEL = "llm"
-LOG = "log.jsonl"
 LOG_KEYS = ("kind", "step", "loss", "lr", "grad_norm", "samples_per_second")
 LOG_EVERY = 50
 """steps of the run's log that are kept; measurements are kept whole"""
@@ -41,13 +40,13 @@ def own_plan(part: str, file: TensorFile) -> ConversionPlan | None:
     return ConversionPlan(f"{part} file", (Rule(f"{part}.*", (f"{part}.*",)),), others)
 
 
-def write_parts(bundle: Bundle, target: Path, *, dtype: str = "fp16") -> list[str]:
-    """Write the parts of a bundle that were trained, but for the connector, for use in other models.
+def write_parts(bundles: Sequence[Bundle], target: Path, *, dtype: str = "fp16") -> list[str]:
+    """Write the parts that were trained, but for the connector, for use in other models.
 
     Args:
-        bundle: what training wrote.
+        bundles: what training wrote. A part that several of them trained is taken from the last.
         target: new folder. A language model becomes a Hugging Face folder with its tokenizer, other parts one
-            `model.safetensors` in our names. The run's log, where there is one, comes along, thinned.
+            `model.safetensors` in our names. The runs' logs, where there are any, come along, thinned.
         dtype: of the floating-point tensors: fp16, bf16 or fp32.
 
     Returns:
@@ -56,35 +55,48 @@ def write_parts(bundle: Bundle, target: Path, *, dtype: str = "fp16") -> list[st
     Raises:
         UserError: nothing was trained, or a language model together with other parts; `target` cannot be written.
     """
-    trained = [name for name, part in bundle.manifest["parts"].items()
-               if part["stored"] and not part["frozen"] and name != CONNECTOR]
-    _refuse_mixed(bundle, trained)
-    tensors = {name: _as(dtype, tensor) for name, tensor in _tensors_of(bundle, trained).items()}
+    homes = {part: bundle for bundle in bundles for part in _trained(bundle)}
+    _refuse_mixed(bundles, list(homes))
+    tensors = {name: _as(dtype, value) for part, home in homes.items() for name, value in _tensors_of(home, part)}
     with atomic_folder(target) as folder:
-        if trained == [LANGUAGE_MODEL]:
+        if LANGUAGE_MODEL in homes:
+            home = homes[LANGUAGE_MODEL]
             tensors = _untied({name.removeprefix(LANGUAGE_MODEL_PREFIX): value for name, value in tensors.items()},
-                              read_json(bundle.llm_config_path))
-            _write_companions(bundle, folder, dtype)
+                              read_json(home.llm_config_path))
+            _write_companions(home, folder, dtype)
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
         (folder / "model.safetensors").chmod(0o644)  # it is made for its owner alone
-        if (log := bundle.folder.parent / LOG).exists():
-            (folder / LOG).write_text(_thinned(log), encoding="utf-8")
+        for log, place in _logs(bundles).items():
+            (folder / log).write_text(_thinned(place), encoding="utf-8")
     count = sum(tensor.numel() for tensor in tensors.values())
-    return [f"{target}: {', '.join(trained)}, {len(tensors)} tensors, {count:,} numbers in {dtype}"]
+    return [f"{target}: {', '.join(homes)}, {len(tensors)} tensors, {count:,} numbers in {dtype}"]
 
 
-def _refuse_mixed(bundle: Bundle, trained: list[str]) -> None:
+def _trained(bundle: Bundle) -> list[str]:
+    return [name for name, part in bundle.manifest["parts"].items()
+            if part["stored"] and not part["frozen"] and name != CONNECTOR]
+
+
+def _refuse_mixed(bundles: Sequence[Bundle], trained: list[str]) -> None:
+    where = ", ".join(str(bundle.folder) for bundle in bundles)
     if not trained:
-        raise UserError("weights.parts", where=str(bundle.folder), what="holds no part that was trained",
+        raise UserError("weights.parts", where=where, what="holds no part that was trained",
                         fix="give the run that trained it")
     if LANGUAGE_MODEL in trained and len(trained) > 1:
-        raise UserError("weights.parts", where=str(bundle.folder), what=f"trained {', '.join(trained)} together",
+        raise UserError("weights.parts", where=where, what=f"trained {', '.join(trained)} together",
                         fix="it is a whole model: use the bundle itself")
 
 
-def _tensors_of(bundle: Bundle, parts: list[str]) -> dict[str, Tensor]:
+def _tensors_of(bundle: Bundle, part: str) -> Iterator[tuple[str, Tensor]]:
     file = open_weights(bundle.folder / TENSORS)
-    return {name: file.load(name) for name in file.names if name.partition(".")[0] in parts}
+    yield from ((name, file.load(name)) for name in file.names if name.partition(".")[0] == part)
+
+
+def _logs(bundles: Sequence[Bundle]) -> dict[str, Path]:
+    """Name in the new folder -> the log of a run: log.jsonl, or log_1.jsonl, log_2.jsonl, … of several."""
+    found = [place for bundle in bundles if (place := bundle.folder.parent / "log.jsonl").exists()]
+    names = ["log.jsonl"] if len(bundles) == 1 else [f"log_{number}.jsonl" for number in range(1, len(found) + 1)]
+    return dict(zip(names, found, strict=False))
 
 
 def _as(dtype: str, tensor: Tensor) -> Tensor:

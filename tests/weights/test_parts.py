@@ -43,7 +43,7 @@ def _bundle(loaded: LoadedModel, folder: Path) -> Bundle:
 def visual(tmp_path: Path) -> tuple[LoadedModel, Path]:
     """A model whose visual parts train, and their file."""
     loaded = tiny.model(vision=_eva_vit(freeze=False), resampler=_q_former(freeze=False), llm=FROZEN)
-    write_parts(_bundle(loaded, tmp_path / "bundle"), tmp_path / "parts")
+    write_parts([_bundle(loaded, tmp_path / "bundle")], tmp_path / "parts")
     return loaded, tmp_path / "parts"
 
 
@@ -68,7 +68,7 @@ def test_a_language_model_becomes_a_folder_that_loads(tmp_path: Path) -> None:
     vision, resampler = _eva_vit(), _q_former()
     trains = CausalLMConfig(random=sizes, tokenizer=str(tiny.tokenizer_folder()), freeze=False)
     trained = tiny.model(vision=vision, resampler=resampler, llm=trains)
-    write_parts(_bundle(trained, tmp_path / "bundle"), tmp_path / "llm", dtype="fp32")
+    write_parts([_bundle(trained, tmp_path / "bundle")], tmp_path / "llm", dtype="fp32")
     again = tiny.model(seed=1, vision=vision, resampler=resampler, llm=CausalLMConfig(weights=str(tmp_path / "llm")))
     for key, value in trained.model.llm.state_dict().items():
         torch.testing.assert_close(again.model.llm.state_dict()[key], value, rtol=0, atol=0)
@@ -79,16 +79,26 @@ def test_the_log_comes_along_thinned(tmp_path: Path) -> None:
     steps = [{"kind": "step", "step": step, "loss": 1 / step, "memory_gib": 0.5} for step in range(1, 121)]
     lines = [json.dumps(record) for record in [*steps, {"kind": "valid", "step": 120, "split": "seen", "loss": 0.1}]]
     (tmp_path / "log.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    write_parts(_bundle(tiny.model(resampler=_q_former(freeze=False), llm=FROZEN), tmp_path / "bundle"), tmp_path / "p")
+    write_parts([_bundle(tiny.model(resampler=_q_former(freeze=False), llm=FROZEN), tmp_path / "bundle")], tmp_path / "p")
     kept = [json.loads(line) for line in (tmp_path / "p" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [(record["kind"], record["step"]) for record in kept] == [("step", 50), ("step", 100), ("valid", 120)]
     assert set(kept[0]) == {"kind", "step", "loss"}
 
 
+def test_several_runs_give_one_file_in_which_the_last_wins(tmp_path: Path) -> None:
+    both = tiny.model(vision=_eva_vit(freeze=False), resampler=_q_former(freeze=False), llm=FROZEN)
+    later = tiny.model(seed=5, resampler=_q_former(freeze=False), llm=FROZEN)
+    write_parts([_bundle(both, tmp_path / "one"), _bundle(later, tmp_path / "two")], tmp_path / "p", dtype="fp32")
+    tensors = load_file(tmp_path / "p" / "model.safetensors")
+    for name, loaded in {"vision": both, "resampler": later}.items():
+        for key, value in loaded.model.parts()[name].state_dict().items():
+            torch.testing.assert_close(tensors[f"{name}.{key}"], value, rtol=0, atol=0)
+
+
 def test_a_whole_model_is_not_cut(tmp_path: Path) -> None:
     bundle = _bundle(tiny.model(vision=_eva_vit(freeze=False)), tmp_path / "bundle")
     with pytest.raises(UserError, match="together"):
-        write_parts(bundle, tmp_path / "parts")
+        write_parts([bundle], tmp_path / "parts")
 
 
 def test_files_of_other_forms_have_no_own_plan(visual: tuple[LoadedModel, Path]) -> None:

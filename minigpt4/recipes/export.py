@@ -1,0 +1,50 @@
+"""A loaded model in the forms of other projects: what `weights.export` needs to know of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from minigpt4.common.errors import UserError
+from minigpt4.common.registry import recipes
+from minigpt4.recipes.loaded import LoadedModel
+from minigpt4.weights.bundle import TOKENIZER_FILES
+from minigpt4.weights.export import write_blip2, write_original
+
+
+def export_original(loaded: LoadedModel, target: Path) -> list[str]:
+    """The trained parts as a checkpoint of the original (`ckpt:` of its YAMLs).
+
+    Raises:
+        UserError: nothing was trained, or a part that the original never saved.
+    """
+    trained = [name for name, origins in loaded.origins.items()
+               if name != "llm" and any(origin.source in ("bundle", "random") for origin in origins)]
+    trained += ["connector"] if "connector" not in trained else []
+    plan = recipes.get(loaded.config.arch).checkpoint_plan
+    return write_original(plan, loaded.model.parts(), trained, target)
+
+
+def export_blip2(loaded: LoadedModel, target: Path) -> list[str]:
+    """The whole model as a folder of transformers' Blip2.
+
+    Raises:
+        UserError: parts that BLIP-2 does not have, or no id is left for its place holder.
+    """
+    spec, tokenizer = loaded.image_spec, loaded.tokenizer
+    files = [loaded.tokenizer_folder / name for name in TOKENIZER_FILES if (loaded.tokenizer_folder / name).exists()]
+    return write_blip2(
+        loaded.model.parts(), image_token_id=_unused_id(loaded), template=loaded.renderer.chat.name,
+        tokenizer_files=files, image_size=spec.size, mean=spec.mean, std=spec.std, target=target,
+    ) + [f"image place holder: id {_unused_id(loaded)}; prompts begin with BOS {tokenizer.bos_token_id}"]
+
+
+def _unused_id(loaded: LoadedModel) -> int:
+    """An id of the embedding that no text has: a row beyond the tokenizer's, [PAD] of Vicuna v0, else `<unk>`."""
+    tokenizer = loaded.tokenizer
+    if loaded.vocab_size > tokenizer.vocab_size:
+        return loaded.vocab_size - 1
+    for name in ("[PAD]", "<pad>", "<unk>"):
+        if name in tokenizer.special_tokens:
+            return tokenizer.special_tokens[name]
+    raise UserError("export.no_id", where="tokenizer", what="every id may stand in a text, none is left for images",
+                    fix="add a row to the language model's vocabulary")
