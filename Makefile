@@ -69,7 +69,7 @@ $(PARTS)/vision_q_former: | $(PARTS)/vision_q_former_labels $(PARTS)/language_mo
 	$(TRAIN)/parts_vision_q_former_words.yaml --options run.output_dir=$(RUNS)/vision_q_former $(DRAWN) \
 		model.vision.weights=$(PARTS)/vision_q_former_labels model.resampler.weights=$(PARTS)/vision_q_former_labels \
 		model.llm.weights=$(PARTS)/language_model_a
-	$(CUT) --from $(RUNS)/vision_q_former --target $@
+	$(CUT) --from $(RUNS)/vision_q_former_labels $(RUNS)/vision_q_former --target $@
 
 docs: setup
 	$(VENV)/bin/minigpt4 configs docs

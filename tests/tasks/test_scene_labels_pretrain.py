@@ -116,8 +116,8 @@ def with_words(project: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     vision = EvaVitConfig(image_size=28, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
     trained = tiny.model(vision=vision, resampler=dataclasses.replace(tiny.config().resampler, freeze=True))
     trained.save_bundle(folder, resolved_config=tiny.as_yaml(trained.config), stage="a test", step=1)
-    write_parts(open_bundle(folder), folder / "llm")
-    places = [f"model.{part}.weights=null" for part in ("vision", "resampler")]
+    write_parts([open_bundle(folder)], folder / "llm")
+    places = ["model.vision.weights=null", "model.resampler.weights=null", "model.vision.freeze=False"]
     path = project / "train_configs" / "parts_vision_q_former_words.yaml"
     config = load_config(path, [*SMALL, *places, f"model.llm.weights={folder / 'llm'}"])
     loaded = build(config)

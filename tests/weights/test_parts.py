@@ -79,7 +79,8 @@ def test_the_log_comes_along_thinned(tmp_path: Path) -> None:
     steps = [{"kind": "step", "step": step, "loss": 1 / step, "memory_gib": 0.5} for step in range(1, 121)]
     lines = [json.dumps(record) for record in [*steps, {"kind": "valid", "step": 120, "split": "seen", "loss": 0.1}]]
     (tmp_path / "log.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    write_parts([_bundle(tiny.model(resampler=_q_former(freeze=False), llm=FROZEN), tmp_path / "bundle")], tmp_path / "p")
+    trained = tiny.model(resampler=_q_former(freeze=False), llm=FROZEN)
+    write_parts([_bundle(trained, tmp_path / "bundle")], tmp_path / "p")
     kept = [json.loads(line) for line in (tmp_path / "p" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [(record["kind"], record["step"]) for record in kept] == [("step", 50), ("step", 100), ("valid", 120)]
     assert set(kept[0]) == {"kind", "step", "loss"}
@@ -87,7 +88,7 @@ def test_the_log_comes_along_thinned(tmp_path: Path) -> None:
 
 def test_several_runs_give_one_file_in_which_the_last_wins(tmp_path: Path) -> None:
     both = tiny.model(vision=_eva_vit(freeze=False), resampler=_q_former(freeze=False), llm=FROZEN)
-    later = tiny.model(seed=5, resampler=_q_former(freeze=False), llm=FROZEN)
+    later = tiny.model(seed=5, vision=_eva_vit(), resampler=_q_former(freeze=False), llm=FROZEN)
     write_parts([_bundle(both, tmp_path / "one"), _bundle(later, tmp_path / "two")], tmp_path / "p", dtype="fp32")
     tensors = load_file(tmp_path / "p" / "model.safetensors")
     for name, loaded in {"vision": both, "resampler": later}.items():
