@@ -1,0 +1,1 @@
+"""What a config will need, computed from its sizes alone: no weight is read."""
