@@ -6,7 +6,6 @@ the import plans run backwards, so a key that comes in goes out under the same n
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_file, atomic_folder, write_json
 from minigpt4.models.language_models.quantized import is_quantized
-from minigpt4.weights.plan import ConversionPlan
+from minigpt4.weights.plan import ConversionPlan, fill_key, key_pattern
 
 BLIP2_PREFIXES: Mapping[str, str] = {
     "vision.model.": "vision_model.",
@@ -44,8 +43,8 @@ def in_original_names(plan: ConversionPlan, state: Mapping[str, Tensor]) -> dict
     homeless = []
     for target, tensor in state.items():
         for rule in plan.rules:
-            if found := re.fullmatch(re.escape(rule.target).replace(r"\{i\}", r"(?P<i>\d+)"), target):
-                sources = [source.replace("{i}", found.groupdict().get("i") or "") for source in rule.sources]
+            if found := key_pattern(rule.target).fullmatch(target):
+                sources = [fill_key(source, found) for source in rule.sources]
                 made.update(zip(sources, (value.clone() for value in rule.backward(tensor)), strict=True))
                 break
         else:

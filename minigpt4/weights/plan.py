@@ -125,12 +125,12 @@ def _assign(plan: ConversionPlan, sources: Mapping[str, Shape], targets: Mapping
     assignments: list[Assignment] = []
     used: set[str] = set()
     for rule in plan.rules:
-        pattern = _pattern(rule.target)
+        pattern = key_pattern(rule.target)
         for target in targets:
             found = pattern.fullmatch(target)
             if found is None:
                 continue
-            wanted = tuple(_fill(source, found) for source in rule.sources)
+            wanted = tuple(fill_key(source, found) for source in rule.sources)
             if all(name in sources for name in wanted):
                 assignments.append(Assignment(target, wanted, rule))
                 used.update(wanted)
@@ -150,14 +150,14 @@ def _sort_leftovers(plan: ConversionPlan, keys: list[str]) -> tuple[dict[str, li
 
 
 def _is_ignorable(entry: Ignorable, key: str) -> bool:
-    found = _pattern(entry.pattern).fullmatch(key)
+    found = key_pattern(entry.pattern).fullmatch(key)
     return found is not None and int(found.groupdict().get("i") or 0) >= entry.at_least
 
 
 def _claimed(plan: ConversionPlan, targets: Mapping[str, Shape]) -> list[str]:
     """Targets that the plan has to make."""
-    patterns = [_pattern(rule.target) for rule in plan.rules]
-    optional = [_pattern(entry) for entry in plan.optional]
+    patterns = [key_pattern(rule.target) for rule in plan.rules]
+    optional = [key_pattern(entry) for entry in plan.optional]
     return [
         target for target in targets
         if any(p.fullmatch(target) for p in patterns) and not any(p.fullmatch(target) for p in optional)
@@ -189,12 +189,13 @@ def _check_finite(tensor: Tensor, assignment: Assignment, file: TensorFile) -> N
         )
 
 
-def _pattern(key: str) -> re.Pattern[str]:
+def key_pattern(key: str) -> re.Pattern[str]:
     """'blocks.{i}.*' -> a regular expression; {i} is a number, * (once) is anything."""
     escaped = re.escape(key).replace(r"\{i\}", r"(?P<i>\d+)").replace(r"\*", "(?P<rest>.*)")
     return re.compile(escaped)
 
 
-def _fill(key: str, found: re.Match[str]) -> str:
+def fill_key(key: str, found: re.Match[str]) -> str:
+    """The key with the number and rest that a pattern found."""
     groups = found.groupdict()
     return key.replace("{i}", groups.get("i") or "").replace("*", groups.get("rest") or "")
