@@ -1,0 +1,35 @@
+"""`minigpt4 doctor`: what this machine has, what is missing, what to do."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "Look at this machine: device, libraries, extras, weights; say what is missing and what to do."
+EXAMPLES = (
+    "minigpt4 doctor",
+    "minigpt4 doctor --cfg-path train_configs/minigpt4_photos_stage1.yaml",
+)
+
+CHECKS_VERSIONS = False
+"""it tells wrong versions itself, together with all the rest"""
+MARKS = {"good": "ok  ", "note": "note", "bad": "BAD "}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--cfg-path", type=Path, nargs="+", default=[], metavar="YAML",
+                        help="also look for every file that these configs name")
+    parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                        help="keys of the configs that are changed")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from minigpt4.common.doctor import examine
+
+    bad = 0
+    for finding in examine(arguments.cfg_path, arguments.options):
+        fix = f"; {finding.fix}" if finding.fix else ""
+        print(f"{MARKS[finding.state]}  {finding.topic:<18}{finding.what}{fix}", flush=True)
+        bad += finding.state == "bad"
+    print("everything that is needed is here" if not bad else f"{bad} to mend")
+    return 1 if bad else 0
