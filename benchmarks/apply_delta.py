@@ -1,0 +1,135 @@
+"""Memory of `weights apply-delta` on a pair of real width: peak anonymous memory, and the sum checked bit for bit.
+
+    python benchmarks/apply_delta.py --folder /some/disk     # 12 GB there; writes benchmarks/results/apply_delta.json
+
+The pair is generated (seeded float16, 4096 wide, 32,000 rows, as many layers as fill `--gigabytes`); the status is 1
+where the peak passes the bar or a tensor differs. Linux only: RssAnon is read from /proc.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT))  # runs from a checkout without installation
+
+import torch  # noqa: E402
+
+from benchmarks.machine import machine, versions  # noqa: E402
+from minigpt4.common.files import write_json  # noqa: E402
+from minigpt4.weights.model_folder import ModelFolder, write_model_folder  # noqa: E402
+from minigpt4.weights.readers import open_weights  # noqa: E402
+from minigpt4.weights.shard_writer import LazyTensor  # noqa: E402
+
+WIDTH, INNER, ROWS, HEADS = 4096, 11008, 32000, 32
+BAR_GIB = 1.2
+SAMPLED_EVERY = 0.02
+
+
+def shapes(num_layers: int, rows: int) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a LLaMA."""
+    found: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (rows, WIDTH), "lm_head.weight": (rows, WIDTH),
+                                         "model.norm.weight": (WIDTH,)}
+    for layer in range(num_layers):
+        prefix = f"model.layers.{layer}"
+        found |= {f"{prefix}.self_attn.{name}_proj.weight": (WIDTH, WIDTH) for name in "qkvo"}
+        found |= {f"{prefix}.mlp.{name}_proj.weight": (INNER, WIDTH) for name in ("gate", "up")}
+        found |= {f"{prefix}.mlp.down_proj.weight": (WIDTH, INNER)}
+        found |= {f"{prefix}.{name}.weight": (WIDTH,) for name in ("input_layernorm", "post_attention_layernorm")}
+    return found
+
+
+def base_tensor(name: str, shape: tuple[int, ...]) -> torch.Tensor:
+    """Seeded by its name, so that base and delta can be made apart from each other."""
+    generator = torch.Generator().manual_seed(sum(name.encode()) * 7919 + len(name))
+    noise = torch.randn(shape, generator=generator, dtype=torch.float32)
+    return (1 + 0.1 * noise).half() if len(shape) == 1 else (0.02 * noise).half()
+
+
+def delta_tensor(name: str, shape: tuple[int, ...]) -> torch.Tensor:
+    """A fine-tuned model minus the base, in float16; one row more than the base in the vocabulary."""
+    generator = torch.Generator().manual_seed(sum(name.encode()) * 104729 + len(name))
+    moved = (0.001 * torch.randn(shape, generator=generator, dtype=torch.float32)).half()
+    rows = ROWS if shape[0] == ROWS + 1 else shape[0]
+    base = base_tensor(name, (rows, *shape[1:]))
+    moved[:rows] = (base + moved[:rows]) - base
+    return moved
+
+
+def write_folder(folder: Path, num_layers: int, rows: int, make: Callable[[str, tuple[int, ...]], torch.Tensor]
+                 ) -> None:
+    """A Hugging Face folder without a tokenizer."""
+    tensors = [LazyTensor(name, shape, torch.float16, lambda name=name, shape=shape: make(name, shape))
+               for name, shape in shapes(num_layers, rows).items()]
+    config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": WIDTH, "vocab_size": rows,
+              "intermediate_size": INNER, "num_hidden_layers": num_layers, "num_attention_heads": HEADS,
+              "rms_norm_eps": 1e-6, "torch_dtype": "float16"}
+    write_model_folder(ModelFolder(tensors, {"config.json": json.dumps(config).encode()}, {}, []), folder)
+
+
+def peak_of(command: list[str]) -> tuple[float, float]:
+    """Largest RssAnon of a process in GiB, and its seconds."""
+    begin, peak = time.perf_counter(), 0
+    process = subprocess.Popen(command, cwd=PROJECT)
+    while process.poll() is None:
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+        except (FileNotFoundError, ProcessLookupError):
+            break
+        found = [int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")]
+        peak = max(peak, *found, 0)
+        time.sleep(SAMPLED_EVERY)
+    if process.wait():
+        sys.exit(f"apply_delta: {' '.join(command[:6])} … ended with status {process.returncode}")
+    return peak / 1024**2, time.perf_counter() - begin
+
+
+def differing(folder: Path, num_layers: int) -> list[str]:
+    """Names of tensors of the result that are not the sum in memory, bit for bit."""
+    made, base, delta = (open_weights(folder / name) for name in ("vicuna", "llama", "delta"))
+    wrong = []
+    for name in shapes(num_layers, ROWS + 1):
+        total = delta.load(name).clone()
+        start = base.load(name)
+        total[: len(start)] += start
+        if not torch.equal(made.load(name), total):
+            wrong.append(name)
+    return wrong
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Peak memory of weights apply-delta.")
+    parser.add_argument("--folder", type=Path, required=True, help="an empty folder on a disk with room for the pair")
+    parser.add_argument("--gigabytes", type=float, default=4.0, help="size of base and delta each (default: 4)")
+    parser.add_argument("--output", type=Path, default=PROJECT / "benchmarks" / "results" / "apply_delta.json")
+    arguments = parser.parse_args()
+    folder: Path = arguments.folder
+    per_layer = 2e-9 * (4 * WIDTH * WIDTH + 3 * WIDTH * INNER)
+    num_layers = max(1, round((arguments.gigabytes - 4e-9 * ROWS * WIDTH) / per_layer))
+    write_folder(folder / "llama", num_layers, ROWS, base_tensor)
+    write_folder(folder / "delta", num_layers, ROWS + 1, delta_tensor)
+    size = sum(file.stat().st_size for file in (folder / "llama").iterdir()) / 1e9
+    peak, seconds = peak_of([sys.executable, "-m", "minigpt4.cli.main", "weights", "apply-delta", "--base",
+                             str(folder / "llama"), "--delta", str(folder / "delta"), "--target",
+                             str(folder / "vicuna")])
+    wrong = differing(folder, num_layers)
+    results: dict[str, Any] = {
+        "base_gb": round(size, 2), "layers": num_layers, "peak_rss_anon_gib": round(peak, 3), "bar_gib": BAR_GIB,
+        "seconds": round(seconds, 1), "differing_tensors": wrong, "machine": machine(),
+        "versions": versions("torch", "safetensors"),
+    }
+    write_json(arguments.output, results)
+    print(f"{size:.1f} GB base and delta: peak RssAnon {peak:.2f} GiB in {seconds:.0f} s, "
+          f"{len(wrong)} tensors differ from the sum in memory")
+    return 0 if peak < BAR_GIB and not wrong else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
