@@ -38,14 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help="run folders or bundles; the last wins where several trained a part")
     _add_folder(parts, "--target", "new folder")
     parts.add_argument("--dtype", choices=("fp16", "bf16", "fp32"), default="fp16", help="of the numbers written")
+    merge = verbs.add_parser("merge", help="a bundle with LoRA adapters becomes one without, with equal logits")
+    merge.add_argument("--from", dest="run", type=Path, required=True, metavar="DIR", help="run folder or bundle")
+    _add_folder(merge, "--target", "new folder")
+    _add_options(merge)
     export = verbs.add_parser("export", help="a model for other code: the original's .pth, or a Blip2 folder")
     export.add_argument("--from", required=True, metavar="PATH", help="run folder, bundle or YAML")
     _add_folder(export, "--target", "new file (original) or folder (blip2)")
     export.add_argument("--form", choices=("original", "blip2"), default="original",
                         help="original = trained parts as the original's runner saved them; "
                              "blip2 = the whole model as transformers' Blip2ForConditionalGeneration")
-    export.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help="keys of the config that are changed")
+    _add_options(export)
     for name, words in (("verify", "checksums, names, shapes and every value of a file or folder"),
                         ("info", "what a file or folder of weights is")):
         verb = verbs.add_parser(name, help=words)
@@ -65,7 +68,7 @@ def add_apply_delta_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     verbs = {"apply-delta": run_apply_delta, "make-delta": _make_delta, "convert-llama": _convert_llama,
-             "parts": _parts, "export": _export, "verify": _verify, "info": _info}
+             "parts": _parts, "merge": _merge, "export": _export, "verify": _verify, "info": _info}
     return verbs[arguments.verb](arguments)
 
 
@@ -101,6 +104,16 @@ def _parts(arguments: argparse.Namespace) -> int:
 
     bundles = [open_bundle(newest_bundle(run)) for run in arguments.runs]
     print("\n".join(write_parts(bundles, arguments.target, dtype=arguments.dtype)))
+    return 0
+
+
+def _merge(arguments: argparse.Namespace) -> int:
+    from minigpt4.inference.load import load_model
+    from minigpt4.recipes.merging import merge_bundle
+
+    lines = merge_bundle(arguments.run, arguments.target,
+                         lambda place, options: load_model(place, device="cpu", options=options), arguments.options)
+    print("\n".join(lines))
     return 0
 
 
@@ -153,6 +166,11 @@ def _progress(words: str, total: int | None) -> Iterator[Progress]:
 
 def _add_folder(parser: argparse.ArgumentParser, flag: str, words: str, *other_spellings: str) -> None:
     parser.add_argument(flag, *other_spellings, type=Path, required=True, metavar="DIR", help=words)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                        help="keys of the config that are changed")
 
 
 def _add_shard_size(parser: argparse.ArgumentParser) -> None:

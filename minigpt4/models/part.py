@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from minigpt4.models.lora import LoraConfig
+
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
@@ -19,4 +21,6 @@ class PartConfig:
     dtype: Precision = "auto"
     """dtype of the weights; auto = fp32 on CPU and for whatever trains, half precision on CUDA for frozen parts"""
     freeze: bool = True
-    """True = no gradient, always in eval mode"""
+    """True = no gradient, and always in eval mode unless it has LoRA"""
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    """adapters on the frozen part (LoRA; on a quantised language model QLoRA)"""

@@ -1,13 +1,13 @@
 """The one way from names to objects: a config becomes a `LoadedModel`.
 
 Order: tokenizer and template (cheap, so mistakes show first), parts, files by their plans, checkpoint, freezing, dtype,
-device. Nothing is loaded silently: every tensor is accounted for in `load_report`.
+adapters, device. Nothing is loaded silently: every tensor is accounted for in `load_report`.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from minigpt4.models.freezing import DTYPES, freeze, halve_linear_layers
 from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig, transformers_config
 from minigpt4.models.language_models.copying_start import start_copying
 from minigpt4.models.language_models.quantized import is_quantized, quantize_linear_layers
+from minigpt4.models.lora import add_adapters, import_peft
 from minigpt4.models.part import PartConfig
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.recipes.loaded import LoadedModel
@@ -29,6 +30,7 @@ from minigpt4.recipes.minigpt4_plans import llama_plan
 from minigpt4.recipes.recipe import Recipe
 from minigpt4.recipes.rendering import behaviour_of, build_tokenizer
 from minigpt4.records.images import ImageSpec
+from minigpt4.weights.adapters import load_adapters
 from minigpt4.weights.bundle import Bundle, load_bundle, newest_bundle, open_bundle
 from minigpt4.weights.loading import PartOrigin, load_file
 from minigpt4.weights.parts import own_plan
@@ -84,6 +86,7 @@ def build_model(config: Any, *, device: torch.device, seed: int = 42) -> LoadedM
     """Build and load the model of a `model:` section."""
     recipe = _recipe_of(config)
     recipe.check(config)
+    _check_adapters(config)
     tokenizer = build_tokenizer(config)
     bundle = open_bundle(newest_bundle(config.ckpt)) if config.ckpt and Path(config.ckpt).is_dir() else None
     ledger = _Ledger()
@@ -98,6 +101,7 @@ def build_model(config: Any, *, device: torch.device, seed: int = 42) -> LoadedM
     for name, part in model.parts().items():
         ledger.lines += [f"{name}: {origin}" for origin in origins[name] if origin.source == "random"]
         ledger.lines += _settle(getattr(config, name), name, part, device)
+    ledger.lines += _add_adapters(config, model, bundle, seed)
     model.to(device).train(False)
     renderer = recipe.renderer(config, tokens_per_image=path.tokens_per_image, tokenizer=tokenizer)
     behaviour = behaviour_of(config)
@@ -226,3 +230,29 @@ def _settle_quantized(config: Any, part: Any, dtype: torch.dtype) -> None:
         if not is_quantized(layer):
             for parameter in layer.parameters(recurse=False):
                 parameter.data = parameter.data.to(dtype)
+
+
+def _check_adapters(config: Any) -> None:
+    """What adapters need is told before anything large is read."""
+    for name in (each.name for each in fields(config)):
+        part = getattr(config, name)
+        if not isinstance(part, PartConfig) or part.lora.r == 0:
+            continue
+        import_peft()
+        if not part.freeze:
+            raise UserError("config.value", where=f"model.{name}.lora.r",
+                            what=f"is {part.lora.r}, but model.{name}.freeze is False, so all its weights train anyway",
+                            fix=f"set model.{name}.freeze=True, or model.{name}.lora.r=0")
+
+
+def _add_adapters(config: Any, model: VisionLanguageModel, bundle: Bundle | None, seed: int) -> list[str]:
+    """Adapters on the parts whose config wants some, filled from the bundle; returns lines for the report."""
+    lines = []
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for name, part in model.parts().items():
+            wanted = getattr(config, name).lora
+            if wanted.r:
+                number = add_adapters(part, wanted, where=f"model.{name}")
+                lines.append(f"{name}: LoRA of rank {wanted.r} on {number} layers")
+    return lines + (load_adapters(bundle, model.parts()) if bundle is not None else [])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import recipes
+from minigpt4.models.lora import adapters_of
 from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.weights.bundle import TOKENIZER_FILES
 from minigpt4.weights.export import write_blip2, write_original
@@ -15,8 +16,9 @@ def export_original(loaded: LoadedModel, target: Path) -> list[str]:
     """The trained parts as a checkpoint of the original (`ckpt:` of its YAMLs).
 
     Raises:
-        UserError: nothing was trained, or a part that the original never saved.
+        UserError: nothing was trained, a part that the original never saved, or adapters.
     """
+    _refuse_adapters(loaded)
     trained = [name for name, origins in loaded.origins.items()
                if name != "llm" and any(origin.source in ("bundle", "random") for origin in origins)]
     trained += ["connector"] if "connector" not in trained else []
@@ -28,14 +30,22 @@ def export_blip2(loaded: LoadedModel, target: Path) -> list[str]:
     """The whole model as a folder of transformers' Blip2.
 
     Raises:
-        UserError: parts that BLIP-2 does not have, or no id is left for its place holder.
+        UserError: parts that BLIP-2 does not have, adapters, or no id is left for its place holder.
     """
+    _refuse_adapters(loaded)
     spec, tokenizer = loaded.image_spec, loaded.tokenizer
     files = [loaded.tokenizer_folder / name for name in TOKENIZER_FILES if (loaded.tokenizer_folder / name).exists()]
     return write_blip2(
         loaded.model.parts(), image_token_id=_unused_id(loaded), template=loaded.renderer.chat.name,
         tokenizer_files=files, image_size=spec.size, mean=spec.mean, std=spec.std, target=target,
     ) + [f"image place holder: id {_unused_id(loaded)}; prompts begin with BOS {tokenizer.bos_token_id}"]
+
+
+def _refuse_adapters(loaded: LoadedModel) -> None:
+    for name, part in loaded.model.parts().items():
+        if adapters_of(part):
+            raise UserError("export.adapters", where=f"model.{name}.lora", what="is set, and adapters are not exported",
+                            fix="merge them first: minigpt4 weights merge")
 
 
 def _unused_id(loaded: LoadedModel) -> int:

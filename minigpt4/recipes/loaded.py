@@ -9,7 +9,7 @@ from typing import Any
 
 from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import Tokenizer
-from minigpt4.models.freezing import is_frozen
+from minigpt4.models.lora import adapters_of, base_is_frozen
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.recipes.behaviours import Behaviour
 from minigpt4.records.images import ImageSpec
@@ -55,8 +55,11 @@ class LoadedModel:
 
     @property
     def llm_loaded_and_frozen(self) -> bool:
-        """True where the language model came from files and does not train: its first loss cannot be ln V (U4)."""
-        return is_frozen(self.model.llm) and all(origin.source == "file" for origin in self.origins.get("llm", ()))
+        """True where the language model came from files and does not train: its first loss cannot be ln V (U4).
+
+        Adapters on it begin without effect.
+        """
+        return base_is_frozen(self.model.llm) and all(origin.source == "file" for origin in self.origins.get("llm", ()))
 
     def describe(self) -> str:
         """The chain with shapes, dtype, parameters and origin, one line a part."""
@@ -67,7 +70,7 @@ class LoadedModel:
             count = sum(parameter.numel() for parameter in parameters)
             dtypes = "+".join(sorted({str(parameter.dtype).removeprefix("torch.") for parameter in parameters})) or "-"
             shape = f"-> [{part.out_tokens}, {part.out_width}]" if name != "llm" else f"-> [{self.vocab_size}]"
-            state = "frozen" if is_frozen(part) else "trains"
+            state = "LoRA" if adapters_of(part) else "frozen" if base_is_frozen(part) else "trains"
             origin = " + ".join(str(origin) for origin in self.origins[name])
             lines.append(
                 f"{name:<10} {type(part).__name__:<16} {shape:<14} {dtypes:<16} {state:<7} {count:>13,}  {origin}"

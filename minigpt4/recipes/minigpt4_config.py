@@ -50,15 +50,6 @@ class MiniGPT4Config:
     end_sym: str = "\n"
     """original key: text that ends an answer; a named template brings its own"""
 
-    lora_r: int = 0
-    """rank of LoRA on the language model; 0 = none"""
-    lora_alpha: int = 32
-    """scale of LoRA"""
-    lora_target_modules: list[str] = field(default_factory=lambda: ["q_proj", "v_proj"])
-    """layers LoRA is put on"""
-    lora_dropout: float = 0.05
-    """dropout of LoRA"""
-
     def __post_init__(self) -> None:
         if self.max_txt_len < 1:
             raise UserError(
@@ -85,6 +76,10 @@ ORIGINAL_KEYS: Mapping[str, tuple[str, Mapping[Any, Any] | None]] = {
     "freeze_qformer": ("resampler.freeze", None),
     "llama_model": ("llm.weights", None),
     "low_resource": ("llm.quantize", {True: "int8", False: None}),
+    "lora_r": ("llm.lora.r", None),
+    "lora_alpha": ("llm.lora.alpha", None),
+    "lora_target_modules": ("llm.lora.target_modules", None),
+    "lora_dropout": ("llm.lora.dropout", None),
 }
 """original flat key -> (key today, translation of its values or None)"""
 

@@ -1,9 +1,9 @@
 """The folder that training writes: trained tensors, and a manifest that says what every part is.
 
-`model.safetensors` holds the parts that cannot be had from a file elsewhere (trained, or random), named `part.key`.
+`model.safetensors` holds the parts that cannot be had from a file elsewhere (trained, or random), named `part.key`, and
+adapters, named `lora.part.key` (`weights/adapters.py`).
 `manifest.json` holds for every part its identity and last known place; `config.yaml` the resolved config of the run;
 `tokenizer/`, `prompts.txt` and `llm_config.json` what else is needed where the original places are gone.
-Its full form (verification, licences, adapters) comes with the weights commands.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import write_json
-from minigpt4.models.freezing import is_frozen
+from minigpt4.models.lora import base_is_frozen, base_state
+from minigpt4.weights.adapters import NOT_WHOLE, adapter_tensors, manifest_entry
 from minigpt4.weights.identity import identity_of
 from minigpt4.weights.loading import PartOrigin, load_file
 from minigpt4.weights.plan import ConversionPlan, Rule
@@ -47,6 +48,15 @@ class Bundle:
     def stored_parts(self) -> list[str]:
         """Parts whose tensors are in the bundle itself."""
         return [name for name, part in self.manifest["parts"].items() if part["stored"]]
+
+    @property
+    def adapted_parts(self) -> list[str]:
+        """Parts that have adapters here."""
+        return [name for name, part in self.manifest["parts"].items() if "lora" in part]
+
+    @property
+    def tensors_path(self) -> Path:
+        return self.folder / TENSORS
 
     @property
     def llm_config_path(self) -> Path:
@@ -123,7 +133,7 @@ class BundleContents:
 
     def write(self, folder: Path, *, resolved_config: str, stage: str, step: int) -> None:
         """Write all files; `folder` exists (the caller makes it whole or absent)."""
-        tensors: dict[str, Tensor] = {}
+        tensors = adapter_tensors(self.parts)
         entries = {}
         for name, part in self.parts.items():
             stored = self._is_stored(name, part)
@@ -131,9 +141,10 @@ class BundleContents:
             tensors.update({f"{name}.{key}": value for key, value in state.items()})
             entries[name] = {
                 "stored": stored,
-                "frozen": is_frozen(part),
+                "frozen": base_is_frozen(part),
                 "identity": identity_of(state) if stored else "",
                 "origins": [] if stored else [asdict(origin) for origin in self.origins[name]],
+                **manifest_entry(part),
             }
         save_file(tensors, folder / TENSORS, metadata={"format": "pt"})
         (folder / CONFIG).write_text(resolved_config, encoding="utf-8")
@@ -153,7 +164,7 @@ class BundleContents:
     def _is_stored(self, name: str, part: nn.Module) -> bool:
         if not any(True for _ in part.state_dict()):
             return False
-        return not is_frozen(part) or any(origin.source != "file" for origin in self.origins[name])
+        return not base_is_frozen(part) or any(origin.source != "file" for origin in self.origins[name])
 
 
 def is_bundle(path: str | Path) -> bool:
@@ -199,7 +210,8 @@ def open_bundle(folder: str | Path) -> Bundle:
 
 def load_bundle(bundle: Bundle, parts: Mapping[str, nn.Module]) -> tuple[dict[str, PartOrigin], list[str]]:
     """Load the stored parts of a bundle; every tensor is used and every target made."""
-    plan = ConversionPlan("bundle", tuple(Rule(f"{part}.*", (f"{part}.*",)) for part in bundle.stored_parts))
+    plan = ConversionPlan("bundle", tuple(Rule(f"{part}.*", (f"{part}.*",)) for part in bundle.stored_parts),
+                          (NOT_WHOLE,))
     stored = {name: part for name, part in parts.items() if name in bundle.stored_parts}
     absent = sorted(set(bundle.stored_parts) - set(parts))
     if absent:
@@ -209,16 +221,16 @@ def load_bundle(bundle: Bundle, parts: Mapping[str, nn.Module]) -> tuple[dict[st
             what=f"holds the part {', '.join(absent)}, this model has {', '.join(parts)}",
             fix="use the config that the bundle was trained with",
         )
-    origins, lines = load_file(plan, open_weights(bundle.folder / TENSORS), stored)
+    origins, lines = load_file(plan, open_weights(bundle.tensors_path), stored)
     return {part: PartOrigin("bundle", str(bundle.folder), origin.identity, origin.num_tensors)
             for part, origin in origins.items()}, lines
 
 
 def _state(part: nn.Module) -> dict[str, Tensor]:
-    """What a part keeps; a tied tensor under each of its names, since safetensors refuses shared memory."""
+    """What a part keeps, without adapters; a tied tensor under each of its names, as safetensors shares no memory."""
     seen: set[int] = set()
     state = {}
-    for key, value in part.state_dict().items():
+    for key, value in base_state(part).items():
         pointer = value.data_ptr()
         state[key] = value.detach().cpu().contiguous()
         if pointer in seen:

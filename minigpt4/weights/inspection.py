@@ -109,5 +109,7 @@ def _describe_bundle(path: Path) -> list[str]:
     for name, part in manifest["parts"].items():
         places = " + ".join(f"{origin['place']} ({origin['identity'][:12]})" for origin in part["origins"])
         stored = f"stored here ({part['identity'][:12]})"
-        lines.append(f"  {name}: {stored if part['stored'] else places or 'nothing'}")
+        lora = part.get("lora")
+        adapters = f", LoRA of rank {lora['r']} on {', '.join(lora['target_modules'])}" if lora else ""
+        lines.append(f"  {name}: {stored if part['stored'] else places or 'nothing'}{adapters}")
     return lines

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from minigpt4.common.blank_tensors import fault_of
 from minigpt4.common.errors import UserError
 from minigpt4.models.language_models.quantized import is_quantized, quantized_weight
+from minigpt4.models.lora import base_names, base_state
 from minigpt4.weights.identity import IdentityHash
 from minigpt4.weights.plan import ConversionPlan, convert, match
 from minigpt4.weights.readers import TensorFile
@@ -41,9 +42,9 @@ class PartOrigin:
 
 
 def target_shapes(parts: Mapping[str, nn.Module]) -> dict[str, tuple[int, ...]]:
-    """`part.key` -> shape of everything the parts keep (parameters and persistent buffers)."""
+    """`part.key` -> shape of everything the parts keep (parameters and persistent buffers) but adapters."""
     return {f"{part}.{key}": tuple(value.shape) for part, module in parts.items()
-            for key, value in module.state_dict().items()}
+            for key, value in base_state(module).items()}
 
 
 def load_file(plan: ConversionPlan, file: TensorFile, parts: Mapping[str, nn.Module],
@@ -64,16 +65,17 @@ def load_file(plan: ConversionPlan, file: TensorFile, parts: Mapping[str, nn.Mod
     """
     shapes = target_shapes(parts)
     matched = match(plan, file.shapes, shapes, where=str(file.path))
+    names = {part: base_names(module) for part, module in parts.items()}
     hashes: dict[str, IdentityHash] = {}
     for target, tensor in convert(matched, file, shapes):
         part, _, key = target.partition(".")
         _refuse_blank(target, tensor, file)
         hashes.setdefault(part, IdentityHash()).add(key, tensor)
-        _assign(parts[part], key, tensor, (dtypes or {}).get(part))
+        _assign(parts[part], names[part][key], tensor, (dtypes or {}).get(part))
     origins = {part: PartOrigin("file", str(file.path), h.hexdigest(), len(h)) for part, h in hashes.items()}
     made = ", ".join(f"{part} {origin.num_tensors} tensors" for part, origin in origins.items())
     lines = [f"{file.path}: {made}"]
-    lines += [f"  left out: {len(names)} ({reason})" for reason, names in matched.ignored.items()]
+    lines += [f"  left out: {len(keys)} ({reason})" for reason, keys in matched.ignored.items()]
     return origins, lines
 
 

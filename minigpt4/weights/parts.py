@@ -18,6 +18,7 @@ from torch import Tensor
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder, write_json
 from minigpt4.models.freezing import DTYPES
+from minigpt4.weights.adapters import PREFIX
 from minigpt4.weights.bundle import TENSORS, TOKENIZER, Bundle
 from minigpt4.weights.plan import ConversionPlan, Ignorable, Rule
 from minigpt4.weights.readers import TensorFile, open_weights, read_json
@@ -32,10 +33,17 @@ LANGUAGE_MODEL_PREFIX = "llm.model."
 
 
 def own_plan(part: str, file: TensorFile) -> ConversionPlan | None:
-    """How a part takes its tensors from a file in our names; None where the file is of another form."""
+    """How a part takes its tensors from a file in our names; None where the file is of another form.
+
+    Raises:
+        UserError: the file has adapters on it, which would be left behind.
+    """
     owners = {name.partition(".")[0] for name in file.names}
     if part not in owners:
         return None
+    if any(name.startswith(f"{PREFIX}{part}.") for name in file.names):
+        raise UserError("weights.adapters", where=str(file.path), what=f"holds adapters on the {part}",
+                        fix="merge them first: minigpt4 weights merge")
     others = tuple(Ignorable(f"{owner}.*", "other parts") for owner in sorted(owners - {part}))
     return ConversionPlan(f"{part} file", (Rule(f"{part}.*", (f"{part}.*",)),), others)
 
@@ -53,10 +61,11 @@ def write_parts(bundles: Sequence[Bundle], target: Path, *, dtype: str = "fp16")
         lines that say what was written.
 
     Raises:
-        UserError: nothing was trained, or a language model together with other parts; `target` cannot be written.
+        UserError: nothing was trained, a language model together with other parts, or adapters; `target` cannot be
+            written.
     """
     homes = {part: bundle for bundle in bundles for part in _trained(bundle)}
-    _refuse_mixed(bundles, list(homes))
+    _refuse_unfit(bundles, list(homes))
     tensors = {name: _as(dtype, value) for part, home in homes.items() for name, value in _tensors_of(home, part)}
     with atomic_folder(target) as folder:
         if LANGUAGE_MODEL in homes:
@@ -77,8 +86,11 @@ def _trained(bundle: Bundle) -> list[str]:
             if part["stored"] and not part["frozen"] and name != CONNECTOR]
 
 
-def _refuse_mixed(bundles: Sequence[Bundle], trained: list[str]) -> None:
+def _refuse_unfit(bundles: Sequence[Bundle], trained: list[str]) -> None:
     where = ", ".join(str(bundle.folder) for bundle in bundles)
+    if any(bundle.adapted_parts for bundle in bundles):
+        raise UserError("weights.adapters", where=where, what="has adapters",
+                        fix="merge them first: minigpt4 weights merge")
     if not trained:
         raise UserError("weights.parts", where=where, what="holds no part that was trained",
                         fix="give the run that trained it")

@@ -76,6 +76,8 @@ class CausalLM(nn.Module):
     """
 
     Config = CausalLMConfig
+    LORA_TARGETS = ("q_proj", "v_proj")
+    """layers that LoRA is put on where the config names none"""
 
     def __init__(self, config: PreTrainedConfig, *, empty: bool = False) -> None:
         super().__init__()

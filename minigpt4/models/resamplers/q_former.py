@@ -46,6 +46,8 @@ class QFormer(nn.Module):
     """Query tokens that read an image by cross-attention."""
 
     Config = QFormerConfig
+    LORA_TARGETS = ("query", "value")
+    """layers that LoRA is put on where the config names none"""
 
     def __init__(self, config: QFormerConfig, in_width: int, in_tokens: int) -> None:
         super().__init__()

@@ -65,6 +65,8 @@ class EvaVit(nn.Module):
     """The ViT and `ln_vision`."""
 
     Config = EvaVitConfig
+    LORA_TARGETS = ("qkv",)
+    """layers that LoRA is put on where the config names none"""
 
     def __init__(self, config: EvaVitConfig) -> None:
         super().__init__()

@@ -27,6 +27,7 @@ from minigpt4.runners.optimizer import DECAY_RULES
 from minigpt4.runners.original_checkpoint import read_original_checkpoint
 from minigpt4.runners.precision import choose_device, choose_precision
 from minigpt4.tasks.image_text_pretrain import Describe
+from minigpt4.weights.adapters import load_adapters
 from minigpt4.weights.bundle import load_bundle, open_bundle
 
 MakeDescribe = Callable[[LoadedModel], Describe]
@@ -45,7 +46,9 @@ class LoadedBundle:
         self.loaded.save_bundle(folder, resolved_config=self.resolved_config, stage=self.stage, step=step)
 
     def restore(self, folder: Path) -> None:
-        load_bundle(open_bundle(folder), self.loaded.model.parts())
+        bundle, parts = open_bundle(folder), self.loaded.model.parts()
+        load_bundle(bundle, parts)
+        load_adapters(bundle, parts)
 
 
 def train(config: Config, *, resume: bool, make_describe: MakeDescribe | None = None) -> None:

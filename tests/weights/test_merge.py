@@ -1,0 +1,109 @@
+"""Merging: a bundle without adapters whose logits are those of the bundle with them, or none at all."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from minigpt4.cli.main import main
+from minigpt4.common.errors import UserError
+from minigpt4.inference.load import load_model
+from minigpt4.models.lora import LoraConfig, adapters_of
+from minigpt4.recipes import merging
+from minigpt4.recipes.export import export_original
+from minigpt4.recipes.loaded import LoadedModel
+from minigpt4.weights.bundle import open_bundle
+from minigpt4.weights.inspection import describe_weights
+from minigpt4.weights.parts import own_plan, write_parts
+from minigpt4.weights.readers import open_weights
+from tests import tiny
+
+LORA = LoraConfig(r=2, alpha=4)
+
+
+def bundle(place: Path, *, quantize: str | None = None, lora: LoraConfig = LORA) -> Path:
+    """Adapters with an effect on Q-Former and language model, as a training would leave them."""
+    plain = tiny.config()
+    llm = replace(plain.llm, freeze=True, lora=lora)
+    loaded = tiny.model(llm=llm, resampler=replace(plain.resampler, freeze=True, lora=lora),
+                        vision=replace(plain.vision, freeze=True))
+    draw = torch.Generator().manual_seed(1)
+    for name, value in loaded.model.named_parameters():
+        if "lora_B" in name:
+            value.data = torch.randn(value.shape, generator=draw) * 0.3
+    place.mkdir()
+    section = replace(loaded.config, llm=replace(llm, quantize=quantize))
+    loaded.save_bundle(place, resolved_config=tiny.as_yaml(section), stage="stage 2", step=7)
+    return place
+
+
+def logits(loaded: LoadedModel) -> torch.Tensor:
+    return merging._logits(loaded)
+
+
+def test_a_merged_bundle_has_plain_weights_and_equal_logits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    adapted, merged = bundle(tmp_path / "adapted"), tmp_path / "merged"
+    assert main(["weights", "merge", "--from", str(adapted), "--target", str(merged)]) == 0
+    assert "adapters of resampler, llm merged" in capsys.readouterr().out
+    before, after = load_model(adapted), load_model(merged)
+    assert not any(adapters_of(part) for part in after.model.parts().values())
+    torch.testing.assert_close(logits(after), logits(before), rtol=0, atol=1e-5)
+    without = load_model(bundle(tmp_path / "without", lora=LoraConfig()))
+    assert (logits(after) - logits(without)).abs().max() > 0.1, "the adapters had an effect"
+    manifest = json.loads((merged / "manifest.json").read_text())
+    assert (manifest["stage"], manifest["step"]) == ("stage 2", 7)
+    assert not any("lora" in name for name in open_weights(merged / "model.safetensors").names)
+    assert "lora" not in yaml.safe_load((merged / "config.yaml").read_text())["model"]["llm"]
+
+
+def test_info_names_adapters(tmp_path: Path) -> None:
+    lines = "\n".join(describe_weights(bundle(tmp_path / "adapted")))
+    assert "llm: stored here" in lines and "LoRA of rank 2 on q_proj, v_proj" in lines
+
+
+def test_other_logits_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapted = bundle(tmp_path / "adapted")
+    true_merge = merging.merge_adapters
+
+    def spoiled(part: torch.nn.Module) -> None:
+        true_merge(part)
+        next(part.parameters()).data += 0.01
+
+    monkeypatch.setattr(merging, "merge_adapters", spoiled)
+    with pytest.raises(UserError, match="is not written: its logits differ by"):
+        merging.merge_bundle(adapted, tmp_path / "merged", lambda place, options: load_model(place, options=options))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["adapted"]
+
+
+def test_quantised_weights_are_refused_until_the_full_ones_are_asked_for(tmp_path: Path) -> None:
+    adapted, merged = bundle(tmp_path / "adapted", quantize="int8"), tmp_path / "merged"
+
+    def merge(*options: str) -> list[str]:
+        return merging.merge_bundle(
+            adapted, merged, lambda place, more: load_model(place, options=more), options)
+
+    with pytest.raises(UserError, match="adapters cannot be merged into quantised weights.*model.llm.quantize=null"):
+        merge()
+    assert not merged.exists()
+    assert merge("model.llm.quantize=null") and merged.exists()
+
+
+def test_a_bundle_without_adapters(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has no adapters"):
+        merging.merge_bundle(bundle(tmp_path / "plain", lora=LoraConfig()), tmp_path / "merged",
+                             lambda place, options: load_model(place, options=options))
+
+
+def test_whoever_cannot_say_adapters_refuses_them(tmp_path: Path) -> None:
+    adapted = bundle(tmp_path / "adapted")
+    with pytest.raises(UserError, match="merge them first"):
+        export_original(load_model(adapted), tmp_path / "out.pth")
+    with pytest.raises(UserError, match="merge them first"):
+        write_parts([open_bundle(adapted)], tmp_path / "parts")
+    with pytest.raises(UserError, match="holds adapters on the resampler"):
+        own_plan("resampler", open_weights(adapted / "model.safetensors"))
