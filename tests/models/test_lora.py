@@ -204,6 +204,20 @@ def test_without_peft_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
         model()
 
 
+def test_adapters_stay_in_fp32_on_half_precision_parts() -> None:
+    def halved(lora: LoraConfig) -> LoadedModel:
+        full = config(lora)
+        return build_model(replace(full, **{name: replace(getattr(full, name), dtype="bf16")
+                                            for name in ("vision", "resampler", "llm")}), device=CPU, seed=3)
+
+    loaded = halved(LORA)
+    assert torch.equal(loss(loaded), loss(halved(LoraConfig())))
+    assert {value.dtype for part in loaded.model.parts().values() for value in adapter_state(part).values()} == {
+        torch.float32}
+    losses = train(loaded)
+    assert losses[-1] < losses[0]
+
+
 @pytest.mark.parametrize("kind", ["int8", "nf4"])
 def test_qlora_trains_on_quantised_weights(kind: str) -> None:
     wide = {**tiny.config().llm.random, "hidden_size": 64, "intermediate_size": 96}
