@@ -45,7 +45,10 @@ def main() -> int:
         spent = {f"stage{stage}": train(stage, output, scenes, arguments.options) for stage in STAGES}
         write_json(output / "cost.json", spent)
     cost = json.loads((output / "cost.json").read_text(encoding="utf-8"))
-    figures = {moment: ask(moment, output, scenes, arguments.options) for moment in MOMENTS}
+    if not arguments.skip_questions:
+        for moment in MOMENTS:
+            ask(moment, output, scenes, arguments.options)
+    figures = {moment: read_figures(output, moment) for moment in MOMENTS}
     reached = bars(figures, cost)
     results = {
         "held_out_variant": arguments.held_out_variant, "seed": arguments.seed, "options": arguments.options,
@@ -67,6 +70,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--output-dir", type=Path, default=PROJECT / "output" / "scenes_benchmark",
                         help="folder of scenes, runs and answers (default: output/scenes_benchmark)")
     parser.add_argument("--skip-training", action="store_true", help="take the runs that the output folder holds")
+    parser.add_argument("--skip-questions", action="store_true", help="take the answers that it holds, too")
     parser.add_argument("--seed", type=int, default=7, help="seed of the scenes (default: 7)")
     parser.add_argument("--eval", type=int, default=200, metavar="N", help="scenes of each split (default: 200)")
     parser.add_argument("--held-out-variant", type=int, default=0, help="which combinations are held out (default: 0)")
@@ -100,16 +104,21 @@ def train(stage: int, output: Path, scenes: Path, options: Sequence[str]) -> flo
     return round(cpu_seconds_of_children() - before, 1)
 
 
-def ask(moment: str, output: Path, scenes: Path, options: Sequence[str]) -> dict[str, Any]:
-    """Figures by split at a moment of training."""
+def ask(moment: str, output: Path, scenes: Path, options: Sequence[str]) -> None:
+    """Ask everything at a moment of training; answers and figures go into `answers_MOMENT`."""
     trained = moment.startswith("stage")
     model = ["--model", str(output / moment)] if trained else ["--cfg-path", str(EVALUATION)]
     changed = list(options) if trained else ["model.ckpt=null", *options]
     words = ["--options", *changed] if changed else []
     words += ["--in-words"] if moment == "ceiling" else []
-    folder = output / f"answers_{moment}"
-    minigpt4("eval", *model, *words, "--scenes", str(scenes), "--output", str(folder), "--device", "cpu")
-    splits: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))["splits"]
+    minigpt4("eval", *model, *words, "--scenes", str(scenes), "--output", str(output / f"answers_{moment}"),
+             "--device", "cpu")
+
+
+def read_figures(output: Path, moment: str) -> dict[str, Any]:
+    """Figures by split of what was answered at a moment."""
+    text = (output / f"answers_{moment}" / "results.json").read_text(encoding="utf-8")
+    splits: dict[str, Any] = json.loads(text)["splits"]
     return splits
 
 
