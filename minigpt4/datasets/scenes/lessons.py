@@ -24,13 +24,13 @@ from minigpt4.datasets.scenes.wording import QuestionType
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 
 TYPE_WEIGHTS: Mapping[QuestionType, float] = {
-    QuestionType.COLOUR: 1.5, QuestionType.COUNT: 1.0, QuestionType.EXISTS: 2.0, QuestionType.WHERE: 1.3,
-    QuestionType.WHAT_IS_AT: 1.5, QuestionType.RELATION: 2.5, QuestionType.SIZE: 0.7, QuestionType.BACKGROUND: 0.7,
-    QuestionType.KINDS: 0.6, QuestionType.ABOUT: 0.6, QuestionType.CAPTION: 0.5,
+    QuestionType.COLOUR: 2.5, QuestionType.COUNT: 1.5, QuestionType.EXISTS: 2.0, QuestionType.WHERE: 2.0,
+    QuestionType.WHAT_IS_AT: 1.0, QuestionType.RELATION: 2.5, QuestionType.SIZE: 0.7, QuestionType.BACKGROUND: 0.5,
+    QuestionType.KINDS: 0.4, QuestionType.ABOUT: 2.0, QuestionType.CAPTION: 0.4,
 }
 """how often each is asked; those that must look up two things are the hardest"""
 
-LESSON_WEIGHTS: Mapping[str, float] = {"album": 60, "description": 10, "caption": 14, "web": 10, "read": 6}
+LESSON_WEIGHTS: Mapping[str, float] = {"album": 68, "description": 12, "caption": 10, "web": 6, "read": 4}
 """questions about a scene, its description, its caption, a question on a web page, one about a scene told in words"""
 
 ENOUGH_BYTES = 170
@@ -42,8 +42,10 @@ WEB_DESCRIPTIONS = 0.3
 """of the questions on web pages: those for a description"""
 WEB_ANSWERS = 0.15
 """of the answers on web pages: those that are one"""
-INVENTED_SHARE = 0.5
+INVENTED_SHARE = 0.25
 """of the lessons: some kinds and colours are called by invented words"""
+FIRST_LANGUAGE = 0.25
+"""of the lessons: in the first language in any case, the others are in all alike"""
 MIXED_TONGUES = 0.45
 """of the scenes in words: words of all languages at once"""
 
@@ -62,7 +64,7 @@ class Teacher:
     def lesson(self, random: Random) -> Conversation:
         """One conversation, as training reads it."""
         scene = sample_scene(random, allowed=self.allowed)
-        language = random.choice(self.languages)
+        language = self.languages[0] if random.random() < FIRST_LANGUAGE else random.choice(self.languages)
         speech: Speech = invent(random) if random.random() < INVENTED_SHARE else str
         (kind,) = random.choices(list(LESSON_WEIGHTS), list(LESSON_WEIGHTS.values()))
         if kind == "read":

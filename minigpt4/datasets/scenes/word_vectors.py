@@ -34,18 +34,19 @@ BACKGROUND: dict[Language, str] = {"en": "background", "zh": "景"}
 class Style:
     """How strongly words stand in a slot; each weight is drawn anew.
 
-    kind: weight of the kind, which everything else is looked up by. other: of the other words. kept: share of words
-    that a slot has at all. background: share of slots that name it. mark: weight of the mark of origin, one per scene.
+    kind, place: weights of what everything else is looked up by. other: of the other words. kept: share of words that
+    a slot has at all. background: share of slots that name it. mark: weight of the mark of origin, one per scene.
     """
 
-    kind: Range = (1.5, 2.5)
+    kind: Range = (2.0, 3.0)
+    place: Range = (1.5, 2.5)
     other: Range = (0.7, 1.3)
     kept: Range = (0.75, 0.95)
     background: float = 0.4
-    mark: Range = (0.7, 2.0)
+    mark: Range = (0.5, 1.5)
 
 
-IDEAL = Style(kind=(2.0, 2.0), other=(1.0, 1.0), kept=(1.0, 1.0), mark=(1.5, 1.5))
+IDEAL = Style(kind=(2.5, 2.5), place=(2.0, 2.0), other=(1.0, 1.0), kept=(1.0, 1.0), mark=(1.0, 1.0))
 """every word, evenly: what the ceiling of a language model is measured with"""
 
 
@@ -79,7 +80,7 @@ _Meaning = tuple[str, str | int]
 
 def _meanings(group: Group | None, quadrant: int, background: str | None, style: Style) -> list[tuple[_Meaning, Range]]:
     """What a slot names, and how strongly."""
-    meanings: list[tuple[_Meaning, Range]] = [(("quadrants", quadrant), style.other)]
+    meanings: list[tuple[_Meaning, Range]] = [(("quadrants", quadrant), style.place)]
     if group is None:
         meanings.append((("nothing", ""), style.kind))
     else:

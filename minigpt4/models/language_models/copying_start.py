@@ -2,7 +2,7 @@
 
 Usual initial weights need thousands of steps until attention finds "the same word, further up" (facts of the embedded
 default, §5.3). Here it does so from the first step: queries and keys are the same turn of the input, so a position
-looks at those whose content resembles its own; values and output bring a tenth of that content back.
+looks at those whose content resembles its own; values and output bring a fifth of that content back.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import nn
 
 WORD_SCALE = 0.1
 """standard deviation of the word embeddings"""
-CONTENT_SHARE = 0.1
+CONTENT_SHARE = 0.2
 """what an attention layer adds of the content it has found"""
 
 
