@@ -24,9 +24,9 @@ from minigpt4.datasets.scenes.wording import QuestionType
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 
 TYPE_WEIGHTS: Mapping[QuestionType, float] = {
-    QuestionType.COLOUR: 2.5, QuestionType.COUNT: 1.5, QuestionType.EXISTS: 2.0, QuestionType.WHERE: 2.0,
-    QuestionType.WHAT_IS_AT: 1.0, QuestionType.RELATION: 2.5, QuestionType.SIZE: 0.7, QuestionType.BACKGROUND: 0.5,
-    QuestionType.KINDS: 0.4, QuestionType.ABOUT: 2.0, QuestionType.CAPTION: 0.4,
+    QuestionType.COLOUR: 1.5, QuestionType.COUNT: 1.0, QuestionType.EXISTS: 3.0, QuestionType.WHERE: 1.5,
+    QuestionType.WHAT_IS_AT: 1.5, QuestionType.RELATION: 7.0, QuestionType.SIZE: 0.7, QuestionType.BACKGROUND: 0.5,
+    QuestionType.KINDS: 0.5, QuestionType.ABOUT: 1.5, QuestionType.CAPTION: 0.4,
 }
 """how often each is asked; those that must look up two things are the hardest"""
 
@@ -42,7 +42,7 @@ WEB_DESCRIPTIONS = 0.3
 """of the questions on web pages: those for a description"""
 WEB_ANSWERS = 0.15
 """of the answers on web pages: those that are one"""
-INVENTED_SHARE = 0.25
+INVENTED_SHARE = 0.4
 """of the lessons: some kinds and colours are called by invented words"""
 FIRST_LANGUAGE = 0.25
 """of the lessons: in the first language in any case, the others are in all alike"""
