@@ -1,0 +1,150 @@
+"""The measured tables of README.md, from the committed results of the other benchmarks.
+
+    python benchmarks/readme.py      # writes what stands between the markers in README.md (and README_zh.md) anew
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- measured: written by benchmarks/readme.py -->\n", "<!-- /measured -->"
+
+Results = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Words:
+    """The tables' words in one language; braces are filled from the results."""
+
+    page: str
+    scenes: str
+    columns: tuple[str, ...]
+    rows: tuple[str, ...]
+    cost: str
+    photos: str
+    speed: str
+
+
+ENGLISH = Words(
+    page="README.md",
+    scenes="**Embedded default** (`make demo`): share of right answers about {number} fresh scenes a split; "
+           "seen / held out combinations of kind and colour.",
+    columns=("majority answer", "before training", "after stage 1", "after stage 2", "ceiling"),
+    rows=("English, nine question types", "of them the four that depend on the combination",
+          "Chinese, nine question types", "attributes of detailed descriptions, English",
+          "form of an instruction's answer"),
+    cost="Both stages together: {seconds:.0f} CPU-seconds on one thread ({processor}). The ceiling is the same "
+         "language model given the scene in words. By type: [docs/scenes.md](docs/scenes.md).",
+    photos="**Real photographs** from nothing, ten classes, {number} held out: {first:.3f} of the captions name the "
+           "right class after stage 1, {second:.3f} after stage 2 (chance 0.10); {ends:.3f} end properly; "
+           "{minutes:.1f} CPU-minutes ({processor}). [docs/photos.md](docs/photos.md)",
+    speed="**Speed** beside transformers' `Blip2ForConditionalGeneration` with the same weights, in one run: "
+          "training step {step:.2f} times its samples/s ({stored:.2f} from stored image features), gradients differ "
+          "by {gradient:.0e}; first token of turn 3 after {turn:.2f} of its time (ours {ours:.0f} ms, its {peer:.0f} "
+          "ms of one thread, {processor}), same tokens. `python benchmarks/train_step.py`, `python benchmarks/chat.py`",
+)
+CHINESE = Words(
+    page="README_zh.md",
+    scenes="**内置示例**(`make demo`):每个划分 {number} 个新场景上的正确率;左为训练中出现过的“种类 × 颜色”组合,"
+           "右为从未出现过的组合。",
+    columns=("最常见答案", "训练前", "第一阶段后", "第二阶段后", "上限"),
+    rows=("英文,九类问题", "其中取决于组合的四类", "中文,九类问题", "详细描述中的属性(英文)", "按指令作答的形式"),
+    cost="两个阶段合计 {seconds:.0f} CPU 秒,单线程({processor})。上限是把场景用词直接告诉同一语言模型。"
+         "分类型结果:[docs/scenes.md](docs/scenes.md)。",
+    photos="**真实照片**,从零训练,十个类别,留出 {number} 张:第一阶段后 {first:.3f} 的说明给出正确类别,第二阶段后 "
+           "{second:.3f}(随机 0.10);{ends:.3f} 正常结束;{minutes:.1f} CPU 分钟({processor})。"
+           "[docs/photos.md](docs/photos.md)",
+    speed="**速度**:与 transformers 的 `Blip2ForConditionalGeneration` 用相同权重在同一次运行中比较,均为比值:"
+          "训练步每秒样本数是它的 {step:.2f} 倍(用已存图像特征时 {stored:.2f} 倍),梯度相差 {gradient:.0e};"
+          "第三轮首个词元的时间是它的 {turn:.2f}(单线程:我们 {ours:.0f} 毫秒,它 {peer:.0f} 毫秒,{processor}),词元相同。"
+          "`python benchmarks/train_step.py`、`python benchmarks/chat.py`",
+)
+LANGUAGES: Mapping[str, Words] = {"en": ENGLISH, "zh": CHINESE}
+MOMENTS = ("before", "stage1", "stage2", "ceiling")
+ASKED = 3
+"""rows that are questions, for which there is a majority answer"""
+SHARES: tuple[Callable[[Results], float], ...] = (
+    lambda split: split["questions"]["en"]["mean"],
+    lambda split: split["questions"]["en"]["pair_mean"],
+    lambda split: split["questions"]["zh"]["mean"],
+    lambda split: split["descriptions"]["en"],
+    lambda split: split["form"],
+)
+"""a row's figure, from the figures of a moment and split"""
+
+
+def measured(scenes: Results, photos: Results, step: Results, chat: Results, *, language: str = "en") -> str:
+    """The text between the markers; every number is from the results."""
+    words = LANGUAGES[language]
+    return "\n\n".join([_scenes(words, scenes), _photos(words, photos), _speed(words, step, chat)]) + "\n"
+
+
+def _scenes(words: Words, results: Results) -> str:
+    figures = results["figures"]
+    lines = [words.scenes.format(number=figures["stage2"]["seen"]["scenes"]), "", _row(["", *words.columns]),
+             _row(["---"] * (len(words.columns) + 1))]
+    for name, share in zip(words.rows, SHARES, strict=True):
+        asked = name in words.rows[:ASKED]
+        majority = {split: {"questions": figures["stage2"][split]["majority"]} for split in ("seen", "held_out")}
+        lines.append(_row([name, _pair(majority, share) if asked else "",
+                           *(_pair(figures[moment], share) for moment in MOMENTS)]))
+    seconds = sum(results["cpu_seconds"].values())
+    return "\n".join([*lines, "", words.cost.format(seconds=seconds, processor=results["machine"]["processor"])])
+
+
+def _pair(moment: Results, share: Callable[[Results], float]) -> str:
+    return f"{share(moment['seen']):.2f} / {share(moment['held_out']):.2f}"
+
+
+def _photos(words: Words, results: Results) -> str:
+    first, second = results["stages"]["stage1"], results["stages"]["stage2"]
+    return words.photos.format(
+        number=results["held_out"], first=first["score"], second=second["score"], ends=second["ends_properly"],
+        minutes=first["cpu_minutes"] + second["cpu_minutes"], processor=results["machine"]["processor"],
+    )
+
+
+def _speed(words: Words, step: Results, chat: Results) -> str:
+    ours, cpu = step["variants"]["minigpt4"], chat["cpu_1_thread"]
+    first = cpu["first_token_ms"]
+    return words.speed.format(
+        step=ours["speed_ratio"], stored=step["variants"]["minigpt4_stored"]["speed_ratio"],
+        gradient=ours["gradient_difference"], turn=cpu["turn_3_to_peer"], ours=first["minigpt4"][2],
+        peer=first["transformers"][2], processor=chat["machine"]["processor"],
+    )
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def with_measured(page: str, text: str) -> str:
+    """The page with the text between its markers."""
+    before, found, rest = page.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    assert found and ended, f"the page has no {BEGIN.strip()} … {END}"
+    return before + BEGIN + text + END + after
+
+
+def committed(name: str) -> Results:
+    results: Results = json.loads((PROJECT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    return results
+
+
+def main() -> int:
+    results = [committed(name) for name in ("scenes", "photos", "train_step", "chat")]
+    for language, words in LANGUAGES.items():
+        page = PROJECT / words.page
+        text = with_measured(page.read_text(encoding="utf-8"), measured(*results, language=language))
+        page.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
