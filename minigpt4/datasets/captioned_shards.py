@@ -28,11 +28,11 @@ class CaptionedShardsConfig(DatasetConfig):
                             fix=f"write {IMAGE_MARK} once, where the image stands")
 
 
-def captioned_shards(name: str, config: CaptionedShardsConfig, split: str) -> CaptionSource:
+def captioned_shards(name: str, config: DatasetConfig, split: str) -> CaptionSource:
     """The samples of `build_info.storage` at a split. Raises `UserError` where it cannot be read."""
     info = config.build_info.at(split)
     text_processor = config.text_processor.of(split)
-    question = config.question or IMAGE_MARK
+    question = (config.question if isinstance(config, CaptionedShardsConfig) else None) or IMAGE_MARK
     if is_remote(info.storage):
         return ShardStream.open(name, info.storage, text_processor, info.samples_per_shard, question)
     return open_shards(name, info.storage, text_processor, info.index, question)
