@@ -8,6 +8,9 @@ from pathlib import Path
 
 ARCHIVES = sorted((Path(__file__).parent / "fixtures").glob("*/*.tar.xz"))
 
+TOO_LARGE = {"llama_convert", "delta_v0"}
+"""250 kB that do not shrink; tests/weights proves both conversions on generated weights"""
+
 
 def test_the_copies_stay_under_two_megabytes() -> None:
     assert [archive.name for archive in ARCHIVES] == ["photos.tar.xz", "photos_broken.tar.xz", "minigpt4.tar.xz"]
@@ -20,6 +23,6 @@ def test_every_case_that_a_parity_test_names_is_there() -> None:
         held = {Path(name).stem for name in opened.getnames() if "/cases/" in name}
     tests = (Path(__file__).parent / "parity").glob("test_minigpt4_*.py")
     sources = "".join(test.read_text(encoding="utf-8") for test in tests)
-    named = re.findall(r'(?:case_names|read_case|cases\("minigpt4",|_recorded\(oracles,) ?\(?"(\w+)\*?"', sources)
-    assert len(set(named)) > 10
+    named = set(re.findall(r'(?:case_names|read_case|cases\("minigpt4",|_recorded\(oracles,) ?\(?"(\w+)\*?"', sources)) - TOO_LARGE
+    assert len(named) > 10
     assert not [name for name in named if not any(case.startswith(name) for case in held)]
