@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from minigpt4.cli.weights import add_apply_delta_arguments as add_arguments
-from minigpt4.cli.weights import run_apply_delta as run
+from minigpt4.cli.weights_verbs.apply_delta import add_arguments, run
 
 __all__ = ["EXAMPLES", "HELP", "add_arguments", "run"]
 

@@ -1,0 +1,49 @@
+"""What several verbs share: arguments that name folders, a bar in bytes, the writing of a large folder."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from minigpt4.weights.model_folder import ModelFolder
+    from minigpt4.weights.shard_writer import Progress
+
+
+def add_folder(parser: argparse.ArgumentParser, flag: str, words: str, *other_spellings: str) -> None:
+    parser.add_argument(flag, *other_spellings, type=Path, required=True, metavar="DIR", help=words)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                        help="keys of the config that are changed")
+
+
+def add_shard_size(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--shard-gb", type=float, default=2.0, metavar="GB",
+                        help="largest file that is written; what a kill costs at most (default: 2)")
+
+
+def write_folder(work: ModelFolder, target: Path, shard_gigabytes: float) -> int:
+    """Write a language model and say what was written."""
+    from minigpt4.weights.model_folder import as_gigabytes, write_model_folder
+
+    print("\n".join(work.report))
+    with byte_progress("writing", work.num_bytes) as on_bytes:
+        written = write_model_folder(work, target, shard_bytes=int(shard_gigabytes * 1e9), on_bytes=on_bytes)
+    kept = f", {written.num_kept} of them kept from an earlier try" if written.num_kept else ""
+    print(f"wrote {target}: {written.num_tensors} tensors, {as_gigabytes(work.num_bytes)} in {written.num_shards} "
+          f"file{'s' * (written.num_shards > 1)}{kept}; checksums in SHA256SUMS")
+    return 0
+
+
+@contextmanager
+def byte_progress(words: str, total: int | None) -> Iterator[Progress]:
+    """A bar on the terminal, counted in bytes."""
+    from tqdm import tqdm
+
+    with tqdm(desc=words, total=total, unit="B", unit_scale=True, disable=None, leave=False) as bar:
+        yield lambda num_bytes: bar.update(num_bytes) and None

@@ -1,0 +1,26 @@
+"""`minigpt4 weights merge`: adapters become part of the weights."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from minigpt4.cli.weights_verbs._common import add_folder, add_options
+
+HELP = "a bundle with LoRA adapters becomes one without, with equal logits"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--from", dest="run", type=Path, required=True, metavar="DIR", help="run folder or bundle")
+    add_folder(parser, "--target", "new folder")
+    add_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from minigpt4.inference.load import load_model
+    from minigpt4.recipes.merging import merge_bundle
+
+    lines = merge_bundle(arguments.run, arguments.target,
+                         lambda place, options: load_model(place, device="cpu", options=options), arguments.options)
+    print("\n".join(lines))
+    return 0

@@ -1,0 +1,26 @@
+"""`minigpt4 weights parts`: cut trained parts out of runs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from minigpt4.cli.weights_verbs._common import add_folder
+
+HELP = "the parts that a run trained, as small files for other models"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--from", dest="runs", type=Path, nargs="+", required=True, metavar="DIR",
+                        help="run folders or bundles; the last wins where several trained a part")
+    add_folder(parser, "--target", "new folder")
+    parser.add_argument("--dtype", choices=("fp16", "bf16", "fp32"), default="fp16", help="of the numbers written")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from minigpt4.weights.bundle import newest_bundle, open_bundle
+    from minigpt4.weights.parts import write_parts
+
+    bundles = [open_bundle(newest_bundle(run)) for run in arguments.runs]
+    print("\n".join(write_parts(bundles, arguments.target, dtype=arguments.dtype)))
+    return 0

@@ -1,0 +1,23 @@
+"""`minigpt4 weights verify`: is it whole?"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from minigpt4.cli.weights_verbs._common import byte_progress
+
+HELP = "checksums, names, shapes and every value of a file or folder"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", type=Path, help="a file, a folder or a bundle")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from minigpt4.weights.inspection import verify_weights
+
+    with byte_progress("checking", None) as on_bytes:
+        lines = verify_weights(arguments.path, on_bytes)
+    print("\n".join(lines))
+    return 0
