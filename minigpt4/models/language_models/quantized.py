@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from minigpt4.common.errors import UserError
+from minigpt4.common.extras import import_extra
 
 Quantization = Literal["int8", "nf4"]
 OUTLIERS = 6.0
@@ -50,13 +50,8 @@ def quantize_linear_layers(model: Any, kind: Quantization, compute_dtype: torch.
 
 def import_bitsandbytes() -> Any:
     """bitsandbytes, or the sentence that says how to get it or go on without (U13)."""
-    try:
-        import bitsandbytes
-    except ImportError as error:
-        raise UserError(
-            "extra.missing", where="model.llm.quantize", what=f"bitsandbytes cannot be imported ({error})",
-            fix="pip install 'minigpt4[quantized]', or go on without: model.llm.quantize=null (low_resource: False)",
-        ) from error
+    bitsandbytes = import_extra("bitsandbytes", "quantized", where="model.llm.quantize",
+                                without="model.llm.quantize=null (low_resource: False)")
     warnings.filterwarnings("ignore", message="MatMul8bitLt: inputs will be cast")  # told at every single product
     return bitsandbytes
 
