@@ -41,7 +41,7 @@ def quantize_linear_layers(model: Any, kind: Quantization, compute_dtype: torch.
     for parent, name, layer in found:
         new = _empty_layer(library, layer, kind, compute_dtype)
         if not layer.weight.is_meta:
-            new.weight = quantized_weight(new, layer.weight.data)
+            new.weight = quantized_weight(new, layer.weight.data, layer.weight.device)
         if layer.bias is not None:
             new.bias = layer.bias
         setattr(parent, name, new)
@@ -61,8 +61,8 @@ def is_quantized(layer: nn.Module) -> bool:
     return type(layer).__module__.startswith("bitsandbytes.")
 
 
-def quantized_weight(layer: nn.Module, value: Tensor) -> nn.Parameter:
-    """The weight [out, in] as the layer keeps it, quantised where the value is."""
+def quantized_weight(layer: nn.Module, value: Tensor, device: torch.device) -> nn.Parameter:
+    """The weight [out, in], on the CPU, as the layer keeps it; quantised on the device that it goes to."""
     library = import_bitsandbytes()
     if isinstance(layer, library.nn.Linear4bit):
         weight = library.nn.Params4bit(
@@ -70,7 +70,7 @@ def quantized_weight(layer: nn.Module, value: Tensor) -> nn.Parameter:
         )
     else:
         weight = library.nn.Int8Params(value, requires_grad=False, has_fp16_weights=False)
-    parameter: nn.Parameter = weight.to(value.device)
+    parameter: nn.Parameter = weight.to(device)
     return parameter
 
 
