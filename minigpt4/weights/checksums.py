@@ -6,13 +6,16 @@ Both are lines `digest  name`, so that `sha256sum -c SHA256SUMS` and `md5sum -c 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_file
-from minigpt4.weights.shard_writer import BLOCK, Progress
 
+Progress = Callable[[int], None]
+"""called with the number of bytes that were just done"""
+BLOCK = 16 << 20
+"""bytes read, written and hashed at once"""
 SHA256SUMS = "SHA256SUMS"
 CHECKLISTS = {SHA256SUMS: "sha256", "checklist.chk": "md5", "tokenizer_checklist.chk": "md5"}
 """file of checksums -> its algorithm"""

@@ -11,9 +11,10 @@ from minigpt4.common.blank_tensors import find_blank_tensors
 from minigpt4.common.errors import UserError
 from minigpt4.weights.bundle import TENSORS, is_bundle, open_bundle
 from minigpt4.weights.checksums import CHECKLISTS, nothing, verify_checksums
+from minigpt4.weights.disk import as_gigabytes
 from minigpt4.weights.llama_folder import VOCABULARY_TENSOR, open_llama
 from minigpt4.weights.llama_raw import open_raw_llama, raw_llama_plan, target_shapes
-from minigpt4.weights.model_folder import PROVENANCE, as_gigabytes
+from minigpt4.weights.model_folder import PROVENANCE
 from minigpt4.weights.plan import match
 from minigpt4.weights.readers import TensorFile, open_weights, read_json, some_names
 from minigpt4.weights.shard_writer import Progress
