@@ -79,3 +79,17 @@ def verify_checksums(path: Path, on_bytes: Progress = nothing) -> int:
         raise UserError("weights.checksum", where=str(path.parent), fix="download or copy it again",
                         what=f"{', '.join(wrong)}: not the bytes that {path.name} promises ({algorithm})")
     return len(digests)
+
+
+def verify_file(path: Path, on_bytes: Progress = nothing) -> bool:
+    """Hold a single file against the `SHA256SUMS` beside it; False = that does not name it.
+
+    Raises:
+        UserError: it has other bytes.
+    """
+    listed = path.parent / SHA256SUMS
+    digest = read_checksums(listed).get(path.name) if listed.exists() else None
+    if digest is not None and digest_of(path, "sha256", on_bytes) != digest:
+        raise UserError("weights.checksum", where=str(path), fix="download or copy it again",
+                        what=f"has not the bytes that {listed} promises (sha256)")
+    return digest is not None

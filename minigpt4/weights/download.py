@@ -19,7 +19,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.files import write_json
 from minigpt4.weights.checksums import SHA256SUMS, Progress, digest_of, nothing, read_checksums, write_checksums
 from minigpt4.weights.disk import check_space, move_folder
-from minigpt4.weights.fetch import UNAVAILABLE, Patience, RemoteFile, fetch, forget, partial_of, unavailable
+from minigpt4.weights.fetch import PATIENT, UNAVAILABLE, Patience, RemoteFile, fetch, forget, partial_of, unavailable
 from minigpt4.weights.hub import Listing, list_repository, page_of, url_of
 from minigpt4.weights.known import KnownFile, KnownWeights, Source
 
@@ -72,8 +72,7 @@ def _wanted(place: Path, size: int | None, name: str, sources: tuple[Source, ...
     return Wanted(place, urls, size, place.is_file() and size in (None, place.stat().st_size))
 
 
-def download(known: KnownWeights, folder: Path, *, bar: Bar = no_bar,
-             patience: Patience = Patience()) -> Path:  # noqa: B008  (frozen)
+def download(known: KnownWeights, folder: Path, *, bar: Bar = no_bar, patience: Patience = PATIENT) -> Path:
     """Bring weights into `folder`, or finish what was begun.
 
     Args:
@@ -89,8 +88,8 @@ def download(known: KnownWeights, folder: Path, *, bar: Bar = no_bar,
     """
     place = known.place(folder)
     if place.exists():
-        raise UserError("weights.target_taken", where=str(place), what="is there already",
-                        fix=f"check it: minigpt4 weights verify {place}; or delete it, or give another folder")
+        raise UserError("weights.target_taken", where=str(place), what="is there already, and is not all of it",
+                        fix="delete or rename it, or give another folder; what it lacks is told by --offline")
     refusals = []
     for source in known.sources:
         try:
@@ -137,13 +136,12 @@ def _bring_file(known: KnownWeights, listing: Listing, place: Path, bar: Bar, pa
     files = {place.name: _about(partial, digest)}
     write_json(place.with_name(f"{place.name}.{SOURCE}"), _provenance(known, listing, files))
     write_checksums(place.parent, {**_checksums(place.parent), place.name: digest})
-    os.replace(partial, place)
-    forget(partial)
+    _name(partial, place)
 
 
 def _bring_folder(known: KnownWeights, listing: Listing, place: Path, bar: Bar, patience: Patience) -> None:
     begun = place.with_name(f"{place.name}.partial")
-    begun.mkdir(parents=True, exist_ok=True)
+    _make_folder(begun)
     digests = _checksums(begun)
     places = {_inside(begun, remote.name, listing.page): remote for remote in listing.files}
     kept = {path for path, remote in places.items() if _is_kept(path, remote, digests)}
@@ -154,8 +152,7 @@ def _bring_folder(known: KnownWeights, listing: Listing, place: Path, bar: Bar, 
                 on_bytes(path.stat().st_size)
                 continue
             digests[remote.name] = _whole_partial(remote, path, on_bytes, patience)
-            os.replace(partial_of(path), path)
-            forget(partial_of(path))
+            _name(partial_of(path), path)
             write_checksums(begun, digests)
     names = {remote.name: path for path, remote in places.items()}
     write_checksums(begun, {name: digests[name] for name in names})
@@ -167,7 +164,7 @@ def _bring_folder(known: KnownWeights, listing: Listing, place: Path, bar: Bar, 
 def _whole_partial(remote: RemoteFile, place: Path, on_bytes: Progress, patience: Patience) -> str:
     """All bytes into the partial file beside `place`, on the disk and as promised -> their sha256."""
     partial = partial_of(place)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(place.parent)
     fetch(remote, partial, on_bytes=on_bytes, patience=patience)
     with open(partial, "rb+") as file:
         os.fsync(file.fileno())
@@ -177,6 +174,24 @@ def _whole_partial(remote: RemoteFile, place: Path, on_bytes: Progress, patience
         raise unavailable(remote.url, f"gave other bytes than {remote.name} has: sha256 {digest} instead of "
                                       f"{remote.sha256}", "what came was deleted")
     return digest
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError("file.write", where=str(folder), what=f"cannot be made ({error.strerror})",
+                        fix="give another folder") from error
+
+
+def _name(partial: Path, place: Path) -> None:
+    """A file that is whole gets its final name."""
+    try:
+        os.replace(partial, place)
+    except OSError as error:
+        raise UserError("file.write", where=str(place), what=f"cannot be made ({error.strerror})",
+                        fix=f"all is written in {partial}: rename it yourself") from error
+    forget(partial)
 
 
 def _inside(folder: Path, name: str, page: str) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -29,8 +30,8 @@ logger = logging.getLogger(__name__)
 
 UNAVAILABLE = "weights.source"
 """code of the error that one source does not give the file; another may"""
-DROPPED = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
-"""how connections end that should not"""
+DROPPED = (OSError, http.client.HTTPException)
+"""how connections end that should not; what the disk refuses is told by another error"""
 AGAIN = (408, 425, 429, 500, 502, 503, 504)
 """answers of a server that is busy or ill: it may have recovered in a moment"""
 BLOCK = 1 << 18
@@ -65,9 +66,12 @@ class Patience:
         timeout: seconds without a byte until a connection counts as dropped.
     """
 
-    tries: int = 6
+    tries: int = 5
     first_wait: float = 1.0
     timeout: float = 60.0
+
+
+PATIENT = Patience()
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,7 @@ def forget(partial: Path) -> None:
     _note(partial).unlink(missing_ok=True)
 
 
-def fetch(remote: RemoteFile, partial: Path, *, on_bytes: Progress = nothing,
-          patience: Patience = Patience()) -> None:  # noqa: B008  (frozen)
+def fetch(remote: RemoteFile, partial: Path, *, on_bytes: Progress = nothing, patience: Patience = PATIENT) -> None:
     """Bring all bytes of a file into `partial`.
 
     Args:
@@ -245,7 +248,10 @@ def _size(path: Path) -> int:
 
 
 def _is_final(error: Exception) -> bool:
-    return isinstance(error, urllib.error.HTTPError) and error.code not in AGAIN
+    """True where another try would end alike: a clear answer, or a certificate that is none."""
+    if isinstance(error, urllib.error.HTTPError):
+        return error.code not in AGAIN
+    return isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError)
 
 
 def _reason(error: Exception) -> str:

@@ -18,7 +18,7 @@ import pytest
 
 from minigpt4.cli.main import main
 from minigpt4.common.errors import UserError
-from minigpt4.weights.checksums import read_checksums, verify_checksums
+from minigpt4.weights.checksums import read_checksums, verify_checksums, verify_file
 from minigpt4.weights.download import download, wanted_files
 from minigpt4.weights.fetch import Patience
 from minigpt4.weights.known import KnownFile, KnownWeights, Source, find_known, known_weights
@@ -68,6 +68,10 @@ def test_a_file_comes_whole_with_its_checksum_and_where_it_came_from(server: Ser
         "files": {"eye.pth": {"size": len(CONTENT), "sha256": sha256(CONTENT)}},
     }
     assert sorted(path.name for path in tmp_path.iterdir()) == ["SHA256SUMS", "eye.pth", "eye.pth.source.json"]
+    assert verify_file(place)
+    place.write_bytes(OTHER)
+    with pytest.raises(UserError, match="has not the bytes that"):
+        verify_file(place)
 
 
 def test_a_second_file_leaves_the_checksums_of_the_first(server: Server, tmp_path: Path) -> None:
@@ -185,6 +189,18 @@ def test_what_is_there_is_not_overwritten(server: Server, tmp_path: Path) -> Non
     assert (tmp_path / "eye.pth").read_bytes() == b"mine" and server.requests == []
 
 
+def test_the_command_is_content_with_what_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                   capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("TRANSFORMERS_OFFLINE", "0")
+    (tmp_path / "eva_vit_g.pth").write_bytes(b"whole, as nobody states its size")
+    (tmp_path / "vicuna-7b-v1.5").mkdir()
+    assert main(["weights", "download", "eva_vit_g", "--to", str(tmp_path)]) == 0
+    assert "is here already" in capsys.readouterr().out
+    assert main(["weights", "download", "vicuna-7b-v1.5", "--to", str(tmp_path)]) == 2
+    assert "is not all of it" in capsys.readouterr().err
+
+
 # --- the hub, in processes of their own (HF_ENDPOINT is read at import) ---
 
 MODEL = {"config.json": b"{}", "model.safetensors": CONTENT, "pytorch_model.bin": OTHER, "tokenizer.model": b"pieces",
@@ -285,6 +301,19 @@ def test_every_entry_can_be_had_and_is_named_as_its_file(project: Path) -> None:
         for source in known.sources:
             assert bool(source.url) != bool(source.hub) and (not source.url or source.url.startswith("https://"))
             assert known.file is None or source.url or source.file, "a repository's file has to be named"
+
+
+def test_a_revision_is_one_of_a_repository(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "download", "vicuna-13b-v1.5", "--offline", "--revision", "v2"]) == 2
+    assert "https://huggingface.co/lmsys/vicuna-13b-v1.5/tree/v2" in capsys.readouterr().out
+    assert main(["weights", "download", "eva_vit_g", "--offline", "--revision", "v2"]) == 2
+    assert "comes from no repository that has revisions" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be made"):
+        download(eye(server.address + PATH), tmp_path / "file" / "below")
 
 
 def test_an_unknown_name_is_told_with_the_nearest() -> None:

@@ -62,10 +62,10 @@ def _at(known: KnownWeights, revision: str | None) -> KnownWeights:
 
 
 def _bring(known: KnownWeights, folder: Path) -> int:
-    from minigpt4.weights.download import download
+    from minigpt4.weights.download import download, wanted_files
 
     place = known.place(folder)
-    if place.exists():
+    if all(file.is_here for file in wanted_files(known, folder)):
         print(f"{place} is here already")
     else:
         download(known, folder, bar=byte_progress)
