@@ -34,6 +34,15 @@ Bar = Callable[[str, int | None], AbstractContextManager[Progress]]
 
 
 @dataclass(frozen=True)
+class Downloaded:
+    """What came: where it lies, the address it came from, its licence (empty = nobody states one)."""
+
+    place: Path
+    url: str
+    licence: str
+
+
+@dataclass(frozen=True)
 class Wanted:
     """A file or folder to be brought by hand.
 
@@ -72,7 +81,7 @@ def _wanted(place: Path, size: int | None, name: str, sources: tuple[Source, ...
     return Wanted(place, urls, size, place.is_file() and size in (None, place.stat().st_size))
 
 
-def download(known: KnownWeights, folder: Path, *, bar: Bar = no_bar, patience: Patience = PATIENT) -> Path:
+def download(known: KnownWeights, folder: Path, *, bar: Bar = no_bar, patience: Patience = PATIENT) -> Downloaded:
     """Bring weights into `folder`, or finish what was begun.
 
     Args:
@@ -80,8 +89,6 @@ def download(known: KnownWeights, folder: Path, *, bar: Bar = no_bar, patience: 
         folder: where it shall lie.
         bar: shows bytes.
         patience: with dropped connections.
-    Returns:
-        the file or folder.
 
     Raises:
         UserError: it is there already; no source gives it; the disk is too small.
@@ -95,7 +102,7 @@ def download(known: KnownWeights, folder: Path, *, bar: Bar = no_bar, patience: 
         try:
             listing = _listing(known, source)
             (_bring_file if known.file else _bring_folder)(known, listing, place, bar, patience)
-            return place
+            return Downloaded(place, listing.page, listing.licence)
         except UserError as error:
             if error.code != UNAVAILABLE:
                 raise

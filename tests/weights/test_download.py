@@ -11,8 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -42,6 +44,11 @@ def eye(*urls: str, sha256: str | None = None, size: int | None = None) -> Known
                         tuple(Source(url=url) for url in urls), KnownFile("eye.pth", size, sha256))
 
 
+def download_to(known: KnownWeights, folder: Path, **options: Any) -> Path:
+    """Where it lies after the download."""
+    return download(known, folder, **options).place
+
+
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
@@ -60,7 +67,7 @@ def begin(known: KnownWeights, folder: Path, server: Server) -> None:
 
 def test_a_file_comes_whole_with_its_checksum_and_where_it_came_from(server: Server, tmp_path: Path) -> None:
     known = eye(server.address + PATH, sha256=sha256(CONTENT), size=len(CONTENT))
-    place = download(known, tmp_path, patience=QUICK)
+    place = download_to(known, tmp_path, patience=QUICK)
     assert place == tmp_path / "eye.pth" and place.read_bytes() == CONTENT
     assert verify_checksums(tmp_path / "SHA256SUMS") == 1
     assert json.loads((tmp_path / "eye.pth.source.json").read_text()) == {
@@ -83,7 +90,7 @@ def test_a_second_file_leaves_the_checksums_of_the_first(server: Server, tmp_pat
 
 def test_a_dropped_connection_is_taken_up_where_it_ended(server: Server, tmp_path: Path) -> None:
     server.cuts = 1
-    assert download(eye(server.address + PATH), tmp_path, patience=QUICK).read_bytes() == CONTENT
+    assert download_to(eye(server.address + PATH), tmp_path, patience=QUICK).read_bytes() == CONTENT
     first, second = server.asked(PATH)
     assert first is None and second is not None and re.fullmatch(r"bytes=\d{5}-", second)
 
@@ -92,15 +99,8 @@ def test_a_later_try_goes_on_with_the_begun_bytes(server: Server, tmp_path: Path
     known = eye(server.address + PATH)
     begin(known, tmp_path, server)
     done: list[int] = []
-
-    class Bar:
-        def __enter__(self) -> object:
-            return done.append
-
-        def __exit__(self, *unused: object) -> None: ...
-
     have = (tmp_path / "eye.pth.partial").stat().st_size
-    assert download(known, tmp_path, bar=lambda words, total: Bar()).read_bytes() == CONTENT  # type: ignore[arg-type]
+    assert download_to(known, tmp_path, bar=lambda words, total: nullcontext(done.append)).read_bytes() == CONTENT
     assert server.asked(PATH) == [None, f"bytes={have}-"]
     assert done[0] == have and sum(done) == len(CONTENT)
 
@@ -109,7 +109,7 @@ def test_a_server_without_ranges_is_asked_and_gives_all_again(server: Server, tm
     known = eye(server.address + PATH)
     begin(known, tmp_path, server)
     server.ranges = False
-    assert download(known, tmp_path, patience=QUICK).read_bytes() == CONTENT
+    assert download_to(known, tmp_path, patience=QUICK).read_bytes() == CONTENT
     assert [asked is not None for asked in server.asked(PATH)] == [False, True]
 
 
@@ -120,7 +120,7 @@ def test_a_file_that_changed_between_two_tries_is_never_mixed(etags: bool, serve
     known = eye(server.address + PATH)
     begin(known, tmp_path, server)
     server.files[PATH] = OTHER
-    assert download(known, tmp_path, patience=QUICK).read_bytes() == OTHER
+    assert download_to(known, tmp_path, patience=QUICK).read_bytes() == OTHER
 
 
 def test_wrong_bytes_never_get_the_name(server: Server, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_web_page_is_no_weights(server: Server, tmp_path: Path) -> None:
 def test_mirrors_are_tried_in_order_with_a_sentence_each(server: Server, tmp_path: Path,
                                                          caplog: pytest.LogCaptureFixture) -> None:
     gone, good = server.address + "/gone.pth", server.address + PATH
-    place = download(eye(gone, good), tmp_path, patience=QUICK)
+    place = download_to(eye(gone, good), tmp_path, patience=QUICK)
     assert place.read_bytes() == CONTENT and f"{gone}: answers 404" in caplog.text
     assert json.loads((tmp_path / "eye.pth.source.json").read_text())["url"] == good
 
@@ -170,7 +170,7 @@ def test_a_begun_file_of_all_bytes_is_not_asked_for_again(server: Server, tmp_pa
     known = eye(server.address + PATH)
     begin(known, tmp_path, server)
     (tmp_path / "eye.pth.partial").write_bytes(CONTENT)
-    assert download(known, tmp_path).read_bytes() == CONTENT
+    assert download_to(known, tmp_path).read_bytes() == CONTENT
     assert len(server.asked(PATH)) == 1
 
 
@@ -234,7 +234,7 @@ def test_a_repository_by_HF_ENDPOINT_in_one_form_with_token_and_licence(tmp_path
     source = json.loads((place / "source.json").read_text())
     assert source["licence"] == "mit" and source["url"] == f"{hub.address}/someone/small/tree/{COMMIT}"
     assert source["files"]["tokenizer.model"] == {"size": 6, "sha256": sha256(b"pieces")}
-    assert "use it: minigpt4 weights info here/small" in said
+    assert "use it: minigpt4 weights info here/small" in said and "licence: mit" in said
     assert all(headers["Authorization"] == "Bearer hf_secret" for _, _, headers in hub.requests)
     assert store.requests and not any("Authorization" in headers for _, _, headers in store.requests)
 

@@ -68,8 +68,8 @@ def _bring(known: KnownWeights, folder: Path) -> int:
     if all(file.is_here for file in wanted_files(known, folder)):
         print(f"{place} is here already")
     else:
-        download(known, folder, bar=byte_progress)
-        print(f"wrote {place}; checksums in SHA256SUMS, where it came from in source.json")
+        came = download(known, folder, bar=byte_progress)
+        print(f"wrote {came.place} from {came.url}; licence: {came.licence or 'none is stated'}")
     print(f"use it: {known.use.format(path=place)}")
     return 0
 
