@@ -42,7 +42,7 @@ class VisionLanguageModel(nn.Module):
         for part in self.parts().values():
             if is_frozen(part):
                 part.eval()
-        if self.llm.model.is_gradient_checkpointing:
+        if self.llm.can_recompute:
             self.llm.recompute_activations(mode)
         return self
 

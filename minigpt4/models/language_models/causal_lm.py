@@ -105,6 +105,8 @@ class CausalLM(nn.Module):
             self.model = AutoModelForCausalLM.from_config(config)
         self.width = int(self.model.get_input_embeddings().embedding_dim)
         self.vocab_size = int(self.model.get_input_embeddings().num_embeddings)
+        self.can_recompute = False
+        """`recompute_activations` was asked for"""
 
     @property
     def ties_embeddings(self) -> bool:
@@ -122,8 +124,11 @@ class CausalLM(nn.Module):
 
         transformers asks a layer's `training`; it is set on the layers alone, so their dropout stays off.
         """
-        if not self.model.is_gradient_checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        if not self.can_recompute:
+            # its name since transformers 5.2x, and the one before
+            enable = getattr(self.model, "activation_checkpointing_enable", None)
+            (enable or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
+            self.can_recompute = True
         for layer in self.model.modules():
             if isinstance(layer, GradientCheckpointingLayer):
                 layer.training = during_training
