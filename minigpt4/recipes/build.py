@@ -26,10 +26,11 @@ from minigpt4.models.lora import add_adapters, import_peft
 from minigpt4.models.part import PartConfig
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.recipes.loaded import LoadedModel
+from minigpt4.recipes.manifest import data_of
 from minigpt4.recipes.minigpt4_plans import llama_plan
 from minigpt4.recipes.recipe import Recipe
 from minigpt4.recipes.rendering import behaviour_of, build_tokenizer
-from minigpt4.records.images import ImageSpec
+from minigpt4.recipes.verification import changes_since, check_identities, check_tokenizer, image_spec
 from minigpt4.weights.adapters import load_adapters
 from minigpt4.weights.bundle import Bundle, load_bundle, newest_bundle, open_bundle
 from minigpt4.weights.loading import PartOrigin, load_file
@@ -89,7 +90,7 @@ def build_model(config: Any, *, device: torch.device, seed: int = 42) -> LoadedM
     _check_adapters(config)
     tokenizer = build_tokenizer(config)
     bundle = open_bundle(newest_bundle(config.ckpt)) if config.ckpt and Path(config.ckpt).is_dir() else None
-    ledger = _Ledger()
+    ledger = _Ledger(lines=check_tokenizer(bundle, config))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         llm = _language_model(config.llm, tokenizer, ledger, bundle, dtype=dtype_of(config.llm, device)[0])
@@ -105,10 +106,10 @@ def build_model(config: Any, *, device: torch.device, seed: int = 42) -> LoadedM
     model.to(device).train(False)
     renderer = recipe.renderer(config, tokens_per_image=path.tokens_per_image, tokenizer=tokenizer)
     behaviour = behaviour_of(config)
-    spec = ImageSpec(size=config.vision.image_size, opening=behaviour.opening,
-                     tokens_per_image=path.tokens_per_image)
+    spec = image_spec(bundle, config, behaviour, path.tokens_per_image)
+    ledger.lines += changes_since(bundle, renderer, spec)
     stage = str(bundle.manifest.get("stage", "")) if bundle else ""
-    return LoadedModel(model, renderer, spec, behaviour, config, origins, ledger.lines, stage)
+    return LoadedModel(model, renderer, spec, behaviour, config, origins, ledger.lines, stage, data_of(bundle))
 
 
 def choose_device(name: str) -> torch.device:
@@ -183,9 +184,8 @@ def _load_checkpoint(recipe: Recipe, config: Any, model: VisionLanguageModel, bu
                      ledger: _Ledger) -> None:
     if bundle is not None:
         ledger.replace(load_bundle(bundle, model.parts()))
-        for part in model.parts():
-            if part not in bundle.stored_parts:
-                bundle.check_identity(part, tuple(ledger.origins.get(part, [])))
+        named = {part: ledger.origins.get(part, []) for part in model.parts() if part not in bundle.stored_parts}
+        ledger.lines += check_identities(bundle, config, named)
     elif config.ckpt:
         ledger.replace(load_file(recipe.checkpoint_plan, open_weights(config.ckpt), model.parts()))
 
