@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import write_json
+from minigpt4.models.language_models.quantized import is_quantized
 from minigpt4.models.lora import base_is_frozen, base_state
 from minigpt4.weights.adapters import NOT_WHOLE, adapter_tensors, manifest_entry
 from minigpt4.weights.identity import identity_of
@@ -136,7 +137,7 @@ class BundleContents:
         entries = {}
         for name, part in self.parts.items():
             stored = self._is_stored(name, part)
-            state = _state(part) if stored else {}
+            state = self._state_of(name, part) if stored else {}
             tensors.update({f"{name}.{key}": value for key, value in state.items()})
             entries[name] = {
                 "stored": stored,
@@ -160,6 +161,17 @@ class BundleContents:
             (folder / PROMPTS).write_text("\n".join(self.prompts) + "\n", encoding="utf-8")
         if entries["llm"]["stored"]:
             write_json(folder / LLM_CONFIG, dict(self.llm_config))
+
+    def _state_of(self, name: str, part: nn.Module) -> dict[str, Tensor]:
+        """What a part keeps. A quantised one is kept as the bundle that it was read from has it, in full precision."""
+        if not any(is_quantized(layer) for layer in part.modules()):
+            return _state(part)
+        homes = [origin.place for origin in self.origins[name] if origin.source == "bundle"]
+        if not homes:
+            raise UserError("bundle.quantized", where=f"model.{name}.quantize", fix=f"set model.{name}.quantize=null",
+                            what="is set for weights that are in no file, so there is nothing whole to store")
+        file = open_weights(Path(homes[0]) / TENSORS)
+        return {key: file.load(f"{name}.{key}") for key in _plain_names(file.names, name)}
 
     def _is_stored(self, name: str, part: nn.Module) -> bool:
         if not any(True for _ in part.state_dict()):
@@ -248,6 +260,10 @@ def _state(part: nn.Module) -> dict[str, Tensor]:
             state[key] = state[key].clone()
         seen.add(pointer)
     return state
+
+
+def _plain_names(names: Sequence[str], part: str) -> list[str]:
+    return [name.removeprefix(f"{part}.") for name in names if name.startswith(f"{part}.")]
 
 
 def _short(identities: list[str]) -> str:

@@ -7,6 +7,7 @@ that the full model is never in memory.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from typing import Any, Literal
 
@@ -57,7 +58,9 @@ def import_bitsandbytes() -> Any:
             "extra.missing", where="model.llm.quantize", what=f"bitsandbytes cannot be imported ({error})",
             fix="pip install 'minigpt4[quantized]', or go on without: model.llm.quantize=null (low_resource: False)",
         ) from error
-    warnings.filterwarnings("ignore", message="MatMul8bitLt: inputs will be cast")  # told at every single product
+    # it tells at every single product that inputs are cast: older versions as a warning, newer ones in their log
+    warnings.filterwarnings("ignore", message="MatMul8bitLt: inputs will be cast")
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     return bitsandbytes
 
 
