@@ -1,8 +1,8 @@
 """A bundle with adapters becomes one without: `minigpt4 weights merge`.
 
 The adapters are added to the weights they stand beside, in fp32, and must give the same logits. The sums are stored in
-the precision that the weights had in their file: half stays half, so that a merged 7B is 13 GB and not 27. The new bundle
-is loaded again, and gets its final name only if its logits differ by no more than that rounding explains.
+the precision that the weights had in their file: half stays half, so that a merged 7B is 13 GB and not 27. The new
+bundle is loaded again, and gets its final name only if its logits differ by no more than that rounding explains.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ followed, and said in the load report.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,8 @@ from minigpt4.records.images import ImageSpec
 from minigpt4.weights.bundle import Bundle
 from minigpt4.weights.loading import PartOrigin
 from minigpt4.weights.tokenizer_identity import TokenizerIdentity, identify_tokenizer
+
+logger = logging.getLogger(__name__)
 
 LANGUAGE_MODEL = "llm"
 STAGE_1_AGAIN = "its answers mean nothing until stage 1 is trained again"
@@ -68,6 +71,7 @@ def check_identities(bundle: Bundle, config: Any, origins: Mapping[str, Sequence
         if part == LANGUAGE_MODEL and _other_llm_allowed(config):
             lines.append(f"{part}: {bundle.folder} {other}; the projection was trained for another language model: "
                          f"{STAGE_1_AGAIN}")
+            logger.warning(lines[-1])
             continue
         insist = f", or insist with --allow-other-llm ({STAGE_1_AGAIN})" if part == LANGUAGE_MODEL else ""
         raise UserError("bundle.identity", where=str(bundle.folder), what=other,
