@@ -12,9 +12,10 @@ from minigpt4.common.config import load_fragment
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import recipes
 from minigpt4.recipes.part_files import PartFile, empty_language_model, empty_visual_path, visual_files
+from minigpt4.recipes.recipe import Recipe
 from minigpt4.weights.bundle import Bundle
 
-LANGUAGE_MODEL = "llm"
+CONNECTOR, LANGUAGE_MODEL = "connector", "llm"
 
 
 def verify_surroundings(bundle: Bundle) -> list[str]:
@@ -32,14 +33,21 @@ def verify_surroundings(bundle: Bundle) -> list[str]:
                         fix="take another copy of the bundle")
     recipe = recipes.get(config.arch, where=f"{bundle.config_path}: model.arch")
     lines = [f"{bundle.config_path.name} can be read"]
-    parts: dict[str, nn.Module] = dict(empty_visual_path(recipe, config).stages)
-    files = [opened for opened in visual_files(recipe, config) if "connector" not in opened.parts]
-    if LANGUAGE_MODEL not in bundle.stored_parts and config.llm.weights and Path(config.llm.weights).exists():
-        parts[LANGUAGE_MODEL], opened = empty_language_model(config.llm.weights)
-        files.append(opened)
+    parts, files = _parts_and_files(recipe, config)
     for opened in files:
         lines += _compare(bundle, opened, parts)
     return lines + [f"{name}: {place} is not there, not checked" for name, place in _gone(bundle.manifest)]
+
+
+def _parts_and_files(recipe: Recipe, config: Any) -> tuple[dict[str, nn.Module], list[PartFile]]:
+    """The parts, empty, and those of their files that are there."""
+    if not config.llm.weights or not Path(config.llm.weights).exists():
+        path = empty_visual_path(recipe, config)
+        files = [opened for opened in visual_files(recipe, config) if CONNECTOR not in opened.parts]  # of no width
+        return dict(path.stages.items()), files
+    llm, llm_file = empty_language_model(config.llm.weights)
+    path = empty_visual_path(recipe, config, llm.width)
+    return {**dict(path.stages.items()), LANGUAGE_MODEL: llm}, [*visual_files(recipe, config), llm_file]
 
 
 def _compare(bundle: Bundle, opened: PartFile, parts: Mapping[str, nn.Module]) -> list[str]:

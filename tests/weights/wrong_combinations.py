@@ -135,10 +135,10 @@ WRONG: Mapping[str, Wrong] = {
     "v0 delta on v1.1 base": Wrong(
         v0_delta_on_v1_1, ("vicuna-7b-v1.1", "vicuna-7b-delta-v0"), "take the original LLaMA"),
     "13B projection on 7B": Wrong(
-        projection_13b_on_7b, ("pretrained_minigpt4_13b.pth", "llama_proj.weight"),
+        projection_13b_on_7b, ("pretrained_minigpt4_13b.pth", "llama_proj.weight", "5120 = 13B"),
         "take the file made for this model"),
     "Llama-2 projection on a Q-Former model": Wrong(
-        llama2_projection_on_q_former, ("minigpt4_llama2_tiny.pth", "llama_proj.weight"),
+        llama2_projection_on_q_former, ("minigpt4_llama2_tiny.pth", "llama_proj.weight", "without one"),
         "take the file made for this model"),
     "renamed tensor": Wrong(
         renamed_tensor, ("blip2_pretrained_tiny.pth", "query_token", "resampler.query_tokens"),
