@@ -13,6 +13,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.registry import recipes
 from minigpt4.recipes.part_files import PartFile, empty_language_model, empty_visual_path, visual_files
 from minigpt4.recipes.recipe import Recipe
+from minigpt4.recipes.rendering import build_tokenizer
 from minigpt4.weights.bundle import Bundle
 
 CONNECTOR, LANGUAGE_MODEL = "connector", "llm"
@@ -45,7 +46,7 @@ def _parts_and_files(recipe: Recipe, config: Any) -> tuple[dict[str, nn.Module],
         path = empty_visual_path(recipe, config)
         files = [opened for opened in visual_files(recipe, config) if CONNECTOR not in opened.parts]  # of no width
         return dict(path.stages.items()), files
-    llm, llm_file = empty_language_model(config.llm.weights)
+    llm, llm_file = empty_language_model(config.llm, build_tokenizer(config))
     path = empty_visual_path(recipe, config, llm.width)
     return {**dict(path.stages.items()), LANGUAGE_MODEL: llm}, [*visual_files(recipe, config), llm_file]
 

@@ -5,9 +5,10 @@ The language model is looked at tensor by tensor, never held: importing into 13B
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+
+from torch import nn
 
 from minigpt4.common.config import Config, resolved_yaml
 from minigpt4.common.errors import UserError
@@ -15,6 +16,7 @@ from minigpt4.common.files import atomic_folder
 from minigpt4.common.registry import recipes
 from minigpt4.models.freezing import freeze
 from minigpt4.models.vision_language_model import VisionLanguageModel
+from minigpt4.recipes.load_ledger import LoadLedger
 from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.recipes.part_files import empty_language_model, visual_files
 from minigpt4.recipes.rendering import behaviour_of, build_tokenizer
@@ -51,38 +53,28 @@ def _put_together(config: Config, place: Path) -> LoadedModel:
     """The model as a bundle wants it: visual parts with weights, the language model known by its file alone."""
     section = config.model
     recipe = recipes.get(section.arch, where="model.arch")
-    if section.llm.weights is None:
-        raise _no_weights("llm")
     tokenizer = build_tokenizer(section)
-    llm, llm_file = empty_language_model(section.llm.weights)
+    llm, llm_file = empty_language_model(section.llm, tokenizer)
     path = recipe.visual_path(section, llm.width)  # not empty: a norm that no file holds keeps its first values
     model = VisionLanguageModel(path, llm)
-    origins: dict[str, list[PartOrigin]] = {}
-    lines: list[str] = []
+    parts, ledger = model.parts(), LoadLedger()
     for opened in visual_files(recipe, section):
-        found, told = load_file(opened.plan, opened.file, {name: model.parts()[name] for name in opened.parts})
-        _add(origins, found.items())
-        lines += told
-    found, told = load_file(recipe.checkpoint_plan, open_weights(place), model.parts())
-    origins |= {name: [replace(origin, source="bundle")] for name, origin in found.items()}
-    for name, part in model.parts().items():
-        if name not in origins and name != "llm" and any(True for _ in part.parameters()):
-            raise _no_weights(name)
+        ledger.add(load_file(opened.plan, opened.file, {name: parts[name] for name in opened.parts}))
+    found, lines = load_file(recipe.checkpoint_plan, open_weights(place), parts)
+    ledger.replace(({name: replace(origin, source="bundle") for name, origin in found.items()}, lines))
+    ledger.add((llm_file.identify(parts), []))
+    for name, part in parts.items():
+        _refuse_random(name, part, ledger)
         if getattr(section, name).freeze:
             freeze(part)
-    _add(origins, llm_file.identify(model.parts()).items())
     renderer = recipe.renderer(section, tokens_per_image=path.tokens_per_image, tokenizer=tokenizer)
     behaviour = behaviour_of(section)
     spec = image_spec(None, section, behaviour, path.tokens_per_image)
-    every = {name: tuple(origins.get(name, [PartOrigin("none")])) for name in model.parts()}
-    return LoadedModel(model, renderer, spec, behaviour, section, every, [*lines, *told], f"imported from {place.name}")
+    origins = {name: tuple(ledger.origins.get(name, [PartOrigin("none")])) for name in parts}
+    return LoadedModel(model, renderer, spec, behaviour, section, origins, ledger.lines, f"imported from {place.name}")
 
 
-def _add(origins: dict[str, list[PartOrigin]], found: Iterable[tuple[str, PartOrigin]]) -> None:
-    for name, origin in found:
-        origins.setdefault(name, []).append(origin)
-
-
-def _no_weights(part: str) -> UserError:
-    return UserError("config.missing", where=f"model.{part}.weights", what="has no weights, nor has the checkpoint any",
-                     fix="give the file that the checkpoint was trained with")
+def _refuse_random(name: str, part: nn.Module, ledger: LoadLedger) -> None:
+    if name not in ledger.origins and any(True for _ in part.parameters()):
+        raise UserError("config.missing", where=f"model.{name}.weights", fix="give the file that it was trained with",
+                        what="is not given, and the checkpoint does not hold this part")

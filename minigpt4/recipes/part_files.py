@@ -13,15 +13,18 @@ from typing import Any
 import torch
 from torch import nn
 
+from minigpt4.common.errors import UserError
+from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.models.freezing import freeze
-from minigpt4.models.language_models.causal_lm import CausalLM, transformers_config
+from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig
 from minigpt4.models.visual_path import VisualPath
+from minigpt4.recipes.language_model import make_language_model
 from minigpt4.recipes.minigpt4_plans import llama_plan
 from minigpt4.recipes.recipe import Recipe
 from minigpt4.weights.loading import PartOrigin, identify_file
 from minigpt4.weights.parts import own_plan
 from minigpt4.weights.plan import ConversionPlan
-from minigpt4.weights.readers import TensorFile, open_weights, read_json
+from minigpt4.weights.readers import TensorFile, open_weights
 
 WIDTH_OF_NONE = 8
 """stands for the width of a language model that is not there; only connectors have it"""
@@ -40,17 +43,19 @@ class PartFile:
         return identify_file(self.plan, self.file, {name: parts[name] for name in self.parts})
 
 
-def empty_language_model(folder: str) -> tuple[CausalLM, PartFile]:
+def empty_language_model(config: CausalLMConfig, tokenizer: Tokenizer) -> tuple[CausalLM, PartFile]:
     """The frozen language model of a folder without its weights, and its file.
 
     Raises:
-        UserError: the folder holds no model.
+        UserError: no folder is given, it holds no model, or one of too few rows for the tokenizer.
     """
-    file = open_weights(folder)
-    rows = next((shape[0] for name, shape in file.shapes.items() if name.endswith("embed_tokens.weight")), None)
-    llm = CausalLM(transformers_config(read_json(Path(folder) / "config.json"), num_rows=rows), empty=True)
+    if config.weights is None:
+        raise UserError("config.missing", where="model.llm.weights", what="is not given",
+                        fix="set it to the folder of the language model")
+    llm = make_language_model(config, tokenizer, None)
     freeze(llm)
-    return llm, PartFile(file, llama_plan(ties_embeddings=llm.ties_embeddings), ("llm",))
+    plan = llama_plan(ties_embeddings=llm.ties_embeddings)
+    return llm, PartFile(open_weights(config.weights), plan, ("llm",))
 
 
 def empty_visual_path(recipe: Recipe, config: Any, llm_width: int = WIDTH_OF_NONE) -> VisualPath:

@@ -108,7 +108,7 @@ class Bundle:
             return ""
         places = " + ".join(origin["place"] for origin in wanted)
         return (f"was trained with the {part} {_short(wanted_ids)} (last seen at {places}), "
-                f"this is {_short(found_ids)} ({' + '.join(origin.place for origin in origins)})")
+                f"this is {_short(found_ids)} ({' + '.join(origin.place for origin in origins) or 'no file'})")
 
 
 @dataclass(frozen=True)
