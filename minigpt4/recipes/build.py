@@ -79,7 +79,7 @@ def build_model(config: Any, *, device: torch.device, seed: int = 42) -> LoadedM
     _load_checkpoint(recipe, config, model, bundle, ledger)
     for stage in path.stages:
         ledger.lines += _settle(getattr(config, stage), stage, model.parts()[stage], device)
-    fill_language_model(llm, config.llm, ledger, dtype=dtype_of(config.llm, device)[0], device=device)
+    fill_language_model(llm, config.llm, ledger, bundle, dtype=dtype_of(config.llm, device)[0], device=device)
     ledger.lines += _settle(config.llm, "llm", llm, device)
     origins = {name: tuple(ledger.origins.get(name, [_fresh(part)])) for name, part in model.parts().items()}
     ledger.lines += [f"{name}: {origin}" for name, found in origins.items() for origin in found
@@ -134,7 +134,9 @@ def _load_visual_files(recipe: Recipe, config: Any, model: VisionLanguageModel, 
 def _load_checkpoint(recipe: Recipe, config: Any, model: VisionLanguageModel, bundle: Bundle | None,
                      ledger: LoadLedger) -> None:
     if bundle is not None:
-        ledger.replace(load_bundle(bundle, model.parts()))
+        bundle.check_parts(list(model.parts()))
+        visual = {name: part for name, part in model.parts().items() if name != "llm"}  # which is read last
+        ledger.replace(load_bundle(bundle, visual))
     elif config.ckpt:
         ledger.replace(load_file(recipe.checkpoint_plan, open_weights(config.ckpt), model.parts()))
 

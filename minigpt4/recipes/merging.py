@@ -18,7 +18,7 @@ from torch import Tensor
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder
-from minigpt4.models.language_models.quantized import is_quantized
+from minigpt4.models.language_models.quantized import holds_quantized
 from minigpt4.models.lora import base_state, merge_adapters
 from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.weights.bundle import TENSORS, Bundle, newest_bundle, open_bundle
@@ -101,7 +101,7 @@ def _merged(loaded: LoadedModel, bundle: Bundle) -> LoadedModel:
     """The same model without adapters; its adapted parts are no longer those of a file."""
     parts, origins = loaded.model.parts(), dict(loaded.origins)
     for name in bundle.adapted_parts:
-        if any(is_quantized(layer) for layer in parts[name].modules()):
+        if holds_quantized(parts[name]):
             raise UserError(
                 "weights.merge", where=f"model.{name}.quantize",
                 what="is set, and adapters cannot be merged into quantised weights",

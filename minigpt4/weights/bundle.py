@@ -20,13 +20,13 @@ from torch import Tensor, nn
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import write_json
-from minigpt4.models.language_models.quantized import is_quantized
+from minigpt4.models.language_models.quantized import holds_quantized
 from minigpt4.models.lora import base_is_frozen, base_state
 from minigpt4.weights.adapters import NOT_WHOLE, adapter_tensors, manifest_entry
 from minigpt4.weights.identity import identity_of
 from minigpt4.weights.licences import UNKNOWN, joined, licence_of
-from minigpt4.weights.loading import PartOrigin, load_file
-from minigpt4.weights.plan import ConversionPlan, Rule
+from minigpt4.weights.loading import Home, PartOrigin, load_file
+from minigpt4.weights.plan import ConversionPlan, Ignorable, Rule
 from minigpt4.weights.readers import open_weights, read_json
 
 FORMAT = 1
@@ -98,6 +98,16 @@ class Bundle:
                     fix=f"give its new place: --options model.{name}.weights=PATH",
                 )
 
+    def check_parts(self, names: Sequence[str]) -> None:
+        """Raise `UserError` where the bundle stores a part that a model of these parts does not have."""
+        absent = sorted(set(self.stored_parts) - set(names))
+        if absent:
+            raise UserError(
+                "bundle.parts", where=str(self.folder),
+                what=f"holds the part {', '.join(absent)}, this model has {', '.join(names)}",
+                fix="use the config that the bundle was trained with",
+            )
+
     def other_identity(self, part: str, origins: Sequence[PartOrigin]) -> str:
         """What is wrong with a frozen part that is not the one the bundle was trained with, in words; '' if it is."""
         origins_then = self.manifest["parts"].get(part, {}).get("origins", [])
@@ -164,7 +174,7 @@ class BundleContents:
 
     def _state_of(self, name: str, part: nn.Module) -> dict[str, Tensor]:
         """What a part keeps. A quantised one is kept as the bundle that it was read from has it, in full precision."""
-        if not any(is_quantized(layer) for layer in part.modules()):
+        if not holds_quantized(part):
             return _state(part)
         homes = [origin.place for origin in self.origins[name] if origin.source == "bundle"]
         if not homes:
@@ -220,20 +230,25 @@ def open_bundle(folder: str | Path) -> Bundle:
     return Bundle(folder, manifest)
 
 
-def load_bundle(bundle: Bundle, parts: Mapping[str, nn.Module]) -> tuple[dict[str, PartOrigin], list[str]]:
-    """Load the stored parts of a bundle; every tensor is used and every target made."""
-    plan = ConversionPlan("bundle", tuple(Rule(f"{part}.*", (f"{part}.*",)) for part in bundle.stored_parts),
-                          (NOT_WHOLE,))
-    stored = {name: part for name, part in parts.items() if name in bundle.stored_parts}
-    absent = sorted(set(bundle.stored_parts) - set(parts))
-    if absent:
-        raise UserError(
-            "bundle.parts",
-            where=str(bundle.folder),
-            what=f"holds the part {', '.join(absent)}, this model has {', '.join(parts)}",
-            fix="use the config that the bundle was trained with",
-        )
-    origins, lines = load_file(plan, open_weights(bundle.tensors_path), stored)
+def load_bundle(bundle: Bundle, parts: Mapping[str, nn.Module], homes: Mapping[str, Home] | None = None
+                ) -> tuple[dict[str, PartOrigin], list[str]]:
+    """Load those stored parts of a bundle that are asked for; every tensor of theirs is used and every target made.
+
+    Args:
+        bundle: an opened bundle.
+        parts: modules to fill; those that it does not store are left alone.
+        homes: dtype and devices of parts that are empty.
+
+    Returns:
+        origin of each part that was filled, and lines of the report.
+    """
+    wanted = [name for name in bundle.stored_parts if name in parts]
+    if not wanted:
+        return {}, []
+    others = [Ignorable(f"{name}.*", "parts that are read by themselves")
+              for name in bundle.stored_parts if name not in parts]
+    plan = ConversionPlan("bundle", tuple(Rule(f"{part}.*", (f"{part}.*",)) for part in wanted), (NOT_WHOLE, *others))
+    origins, lines = load_file(plan, open_weights(bundle.tensors_path), {name: parts[name] for name in wanted}, homes)
     return {part: PartOrigin("bundle", str(bundle.folder), origin.identity, origin.num_tensors)
             for part, origin in origins.items()}, lines
 

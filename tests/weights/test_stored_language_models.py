@@ -16,6 +16,7 @@ from minigpt4.models.lora import LoraConfig
 from minigpt4.recipes import merging
 from minigpt4.recipes.build import build_model
 from minigpt4.recipes.loaded import LoadedModel
+from minigpt4.runners.start.setup import LoadedBundle
 from minigpt4.weights.inspection import verify_weights
 from tests import tiny
 from tests.weights.test_bundle import save
@@ -107,3 +108,30 @@ def test_qlora_on_a_language_model_that_a_bundle_holds(kind: Quantization, train
     bundle = save(loaded, tmp_path / "bundle")
     assert torch.equal(merging._logits(load_model(bundle)), merging._logits(loaded))
     assert llm_tensors(bundle).keys() == llm_tensors(trained).keys()
+
+
+@KINDS
+def test_resume_of_qlora_on_a_language_model_that_a_bundle_holds(kind: Quantization, trained: Path, tmp_path: Path
+                                                                 ) -> None:
+    llm = replace(tiny.config().llm, freeze=True, quantize=kind, lora=LoraConfig(r=2, alpha=4), random=WIDE)
+    loaded, fresh = (build_model(tiny.config(llm=llm, ckpt=str(trained)), device=CPU) for _ in range(2))
+    for name, value in loaded.model.named_parameters():
+        if "lora_B" in name or "connector" in name:
+            value.data = value + 0.05
+    LoadedBundle(fresh, "", "").restore(save(loaded, tmp_path / "checkpoint"))
+    assert torch.equal(merging._logits(fresh), merging._logits(loaded))
+
+
+def test_it_is_read_straight_to_its_place(trained: Path) -> None:
+    """Never whole in memory first: layers are exchanged while they are empty, which the report tells."""
+    loaded = load_model(trained, options=small("int8"))
+    assert [line for line in loaded.load_report if "14 linear layers in int8" in line]
+
+
+def test_tied_embeddings_stay_tied(tmp_path: Path) -> None:
+    llm = replace(tiny.config().llm, random={**WIDE, "tie_word_embeddings": True})
+    loaded = tiny.model(llm=llm)
+    again = load_model(save(loaded, tmp_path / "bundle"))
+    table = again.model.llm.model.get_input_embeddings().weight
+    assert again.model.llm.model.get_output_embeddings().weight is table and table.requires_grad
+    assert torch.equal(merging._logits(again), merging._logits(loaded))

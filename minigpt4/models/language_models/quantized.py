@@ -64,6 +64,11 @@ def is_quantized(layer: nn.Module) -> bool:
     return type(layer).__module__.startswith("bitsandbytes.")
 
 
+def holds_quantized(part: nn.Module) -> bool:
+    """True where some layers are of bitsandbytes."""
+    return any(is_quantized(layer) for layer in part.modules())
+
+
 def quantized_weight(layer: nn.Module, value: Tensor, device: torch.device) -> nn.Parameter:
     """The weight [out, in], on the CPU, as the layer keeps it; quantised on the device that it goes to."""
     library = import_bitsandbytes()

@@ -18,6 +18,7 @@ from minigpt4.common.config.write import plain
 from minigpt4.common.process_group import ProcessGroup, join, place_from
 from minigpt4.common.registry import runners, tasks
 from minigpt4.common.seeds import seed_everything
+from minigpt4.models.language_models.quantized import holds_quantized
 from minigpt4.recipes.build import build
 from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.runners.checkpoint import FREE_KEYS, flatten
@@ -50,7 +51,8 @@ class LoadedBundle:
 
     def restore(self, folder: Path) -> None:
         bundle, parts = open_bundle(folder), self.loaded.model.parts()
-        load_bundle(bundle, parts)
+        # what is in few bits is frozen, and was read from the bundle that this run began with
+        load_bundle(bundle, {name: part for name, part in parts.items() if not holds_quantized(part)})
         load_adapters(bundle, parts)
 
 
