@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import write_json
+from minigpt4.models.language_models.placement import is_placed
 from minigpt4.models.language_models.quantized import holds_quantized
 from minigpt4.models.lora import base_is_frozen, base_state
 from minigpt4.weights.adapters import NOT_WHOLE, adapter_tensors, manifest_entry
@@ -173,20 +174,29 @@ class BundleContents:
             write_json(folder / LLM_CONFIG, dict(self.llm_config))
 
     def _state_of(self, name: str, part: nn.Module) -> dict[str, Tensor]:
-        """What a part keeps. A quantised one is kept as the bundle that it was read from has it, in full precision."""
-        if not holds_quantized(part):
-            return _state(part)
+        """What a part keeps; one that is not whole in memory as the bundle that it was read from has it."""
+        if is_not_whole(part):
+            return self._as_it_was_read(name)
+        return _state(part)
+
+    def _as_it_was_read(self, name: str) -> dict[str, Tensor]:
         homes = [origin.place for origin in self.origins[name] if origin.source == "bundle"]
         if not homes:
             raise UserError("bundle.quantized", where=f"model.{name}.quantize", fix=f"set model.{name}.quantize=null",
                             what="is set for weights that are in no file, so there is nothing whole to store")
         file = open_weights(Path(homes[0]) / TENSORS)
-        return {key: file.load(f"{name}.{key}") for key in _plain_names(file.names, name)}
+        keys = [each for each in file.names if each.startswith(f"{name}.")]
+        return {key.removeprefix(f"{name}."): file.load(key) for key in keys}
 
     def _is_stored(self, name: str, part: nn.Module) -> bool:
         if not any(True for _ in part.state_dict()):
             return False
         return not base_is_frozen(part) or any(origin.source != "file" for origin in self.origins[name])
+
+
+def is_not_whole(part: Any) -> bool:
+    """True for a language model in few bits or spread over devices: frozen, and never written again once read."""
+    return holds_quantized(part) or is_placed(getattr(part, "model", part))
 
 
 def is_bundle(path: str | Path) -> bool:
@@ -275,10 +285,6 @@ def _state(part: nn.Module) -> dict[str, Tensor]:
             state[key] = state[key].clone()
         seen.add(pointer)
     return state
-
-
-def _plain_names(names: Sequence[str], part: str) -> list[str]:
-    return [name.removeprefix(f"{part}.") for name in names if name.startswith(f"{part}.")]
 
 
 def _short(identities: list[str]) -> str:

@@ -135,3 +135,17 @@ def test_tied_embeddings_stay_tied(tmp_path: Path) -> None:
     table = again.model.llm.model.get_input_embeddings().weight
     assert again.model.llm.model.get_output_embeddings().weight is table and table.requires_grad
     assert torch.equal(merging._logits(again), merging._logits(loaded))
+
+
+def test_one_that_is_spread_over_memory_and_disk(trained: Path, tmp_path: Path) -> None:
+    size = sum(value.numel() * 4 for value in llm_tensors(trained).values())
+    spread_out = ["model.llm.freeze=True", "model.llm.device_map=auto", f"model.llm.offload_folder={tmp_path}",
+                  f"model.llm.max_memory={{cpu: {3 * size // 4}, disk: 1GiB}}"]
+    loaded = load_model(trained, options=spread_out)
+    assert any(parameter.is_meta for parameter in loaded.model.llm.parameters())
+    assert torch.equal(merging._logits(loaded), merging._logits(load_model(trained)))
+    again = save(loaded, tmp_path / "again")
+    before, after = llm_tensors(trained), llm_tensors(again)
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    LoadedBundle(loaded, "", "").restore(again)
+    assert torch.equal(merging._logits(loaded), merging._logits(load_model(trained)))

@@ -18,7 +18,6 @@ from minigpt4.common.config.write import plain
 from minigpt4.common.process_group import ProcessGroup, join, place_from
 from minigpt4.common.registry import runners, tasks
 from minigpt4.common.seeds import seed_everything
-from minigpt4.models.language_models.quantized import holds_quantized
 from minigpt4.recipes.build import build
 from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.runners.checkpoint import FREE_KEYS, flatten
@@ -29,7 +28,7 @@ from minigpt4.runners.original_checkpoint import read_original_checkpoint
 from minigpt4.runners.precision import choose_device, choose_precision
 from minigpt4.tasks.image_text_pretrain import Describe
 from minigpt4.weights.adapters import load_adapters
-from minigpt4.weights.bundle import load_bundle, open_bundle
+from minigpt4.weights.bundle import is_not_whole, load_bundle, open_bundle
 from minigpt4.weights.licences import UNKNOWN, DataLicence
 
 MakeDescribe = Callable[[LoadedModel], Describe]
@@ -51,8 +50,7 @@ class LoadedBundle:
 
     def restore(self, folder: Path) -> None:
         bundle, parts = open_bundle(folder), self.loaded.model.parts()
-        # what is in few bits is frozen, and was read from the bundle that this run began with
-        load_bundle(bundle, {name: part for name, part in parts.items() if not holds_quantized(part)})
+        load_bundle(bundle, {name: part for name, part in parts.items() if not is_not_whole(part)})
         load_adapters(bundle, parts)
 
 
