@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ sys.path.insert(0, str(PROJECT))  # runs from a checkout without installation
 import torch  # noqa: E402
 
 from benchmarks.machine import machine, versions  # noqa: E402
+from benchmarks.memory import run_measured  # noqa: E402
 from minigpt4.common.files import write_json  # noqa: E402
 from minigpt4.weights.model_folder import ModelFolder, write_model_folder  # noqa: E402
 from minigpt4.weights.readers import open_weights  # noqa: E402
@@ -30,7 +29,6 @@ from minigpt4.weights.shard_writer import LazyTensor  # noqa: E402
 
 WIDTH, INNER, ROWS, HEADS = 4096, 11008, 32000, 32
 BAR_GIB = 1.2
-SAMPLED_EVERY = 0.02
 
 
 def shapes(num_layers: int, rows: int) -> dict[str, tuple[int, ...]]:
@@ -74,23 +72,6 @@ def write_folder(folder: Path, num_layers: int, rows: int, make: Callable[[str, 
     write_model_folder(ModelFolder(tensors, {"config.json": json.dumps(config).encode()}, {}, []), folder)
 
 
-def peak_of(command: list[str]) -> tuple[float, float]:
-    """Largest RssAnon of a process in GiB, and its seconds."""
-    begin, peak = time.perf_counter(), 0
-    process = subprocess.Popen(command, cwd=PROJECT)
-    while process.poll() is None:
-        try:
-            status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
-        except (FileNotFoundError, ProcessLookupError):
-            break
-        found = [int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")]
-        peak = max(peak, *found, 0)
-        time.sleep(SAMPLED_EVERY)
-    if process.wait():
-        sys.exit(f"apply_delta: {' '.join(command[:6])} … ended with status {process.returncode}")
-    return peak / 1024**2, time.perf_counter() - begin
-
-
 def differing(folder: Path, num_layers: int) -> list[str]:
     """Names of tensors of the result that are not the sum in memory, bit for bit."""
     made, base, delta = (open_weights(folder / name) for name in ("vicuna", "llama", "delta"))
@@ -116,19 +97,18 @@ def main() -> int:
     write_folder(folder / "llama", num_layers, ROWS, base_tensor)
     write_folder(folder / "delta", num_layers, ROWS + 1, delta_tensor)
     size = sum(file.stat().st_size for file in (folder / "llama").iterdir()) / 1e9
-    peak, seconds = peak_of([sys.executable, "-m", "minigpt4.cli.main", "weights", "apply-delta", "--base",
-                             str(folder / "llama"), "--delta", str(folder / "delta"), "--target",
-                             str(folder / "vicuna")])
+    taken = run_measured([sys.executable, "-m", "minigpt4.cli.main", "weights", "apply-delta", "--base",
+                          str(folder / "llama"), "--delta", str(folder / "delta"), "--target", str(folder / "vicuna")])
     wrong = differing(folder, num_layers)
     results: dict[str, Any] = {
-        "base_gb": round(size, 2), "layers": num_layers, "peak_rss_anon_gib": round(peak, 3), "bar_gib": BAR_GIB,
-        "seconds": round(seconds, 1), "differing_tensors": wrong, "machine": machine(),
+        "base_gb": round(size, 2), "layers": num_layers, "peak_rss_anon_gib": round(taken.peak_gib, 3),
+        "bar_gib": BAR_GIB, "seconds": round(taken.wall_seconds, 1), "differing_tensors": wrong, "machine": machine(),
         "versions": versions("torch", "safetensors"),
     }
     write_json(arguments.output, results)
-    print(f"{size:.1f} GB base and delta: peak RssAnon {peak:.2f} GiB in {seconds:.0f} s, "
+    print(f"{size:.1f} GB base and delta: peak RssAnon {taken.peak_gib:.2f} GiB in {taken.wall_seconds:.0f} s, "
           f"{len(wrong)} tensors differ from the sum in memory")
-    return 0 if peak < BAR_GIB and not wrong else 1
+    return 0 if taken.peak_gib < BAR_GIB and not wrong else 1
 
 
 if __name__ == "__main__":

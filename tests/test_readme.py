@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from minigpt4.weights.known import known_weights
 from tests.cli.pages import blocks, run_command, write_checkout
 
 PAGES = ("README.md", "README_zh.md")
@@ -33,6 +34,10 @@ def in_checkout(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) 
     write_checkout(tmp_path, project)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATA", str(tmp_path / "data"))
+    (tmp_path / "weights").mkdir()  # offline, `weights download` is content with what lies there already
+    for name in ("eva_vit_g", "blip2_pretrained_flant5xxl", "prerained_minigpt4_7b"):
+        with open(tmp_path / "weights" / f"{name}.pth", "wb") as file:
+            file.truncate(known_weights()[name].file.size or 1)
     monkeypatch.setattr("minigpt4.serve.page.launch", lambda page, **flags: "")  # the page itself: tests/browser
     return tmp_path
 

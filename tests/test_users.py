@@ -38,6 +38,7 @@ def test_u1_a_placeholder_is_named_by_chat_before_anything_loads(project: Path,
     told = capsys.readouterr().err
     for key in ("model.vision.weights", "model.resampler.weights", "model.llm.weights"):
         assert key in told
+    assert "minigpt4 weights download eva_vit_g" in told
     assert "placeholder" in told and "minigpt4_eval.yaml" in told and "Traceback" not in told
 
 

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from minigpt4.common.doctor import examine
+    from minigpt4.cli._examination import examine
 
     bad = 0
     for finding in examine(arguments.cfg_path, arguments.options):

@@ -8,8 +8,8 @@ from typing import Any
 from minigpt4.common.errors import UserError
 from minigpt4.weights.adapters import PREFIX
 from minigpt4.weights.bundle import TOKENIZER, Bundle
+from minigpt4.weights.disk import as_gigabytes
 from minigpt4.weights.identity import identity_of
-from minigpt4.weights.model_folder import as_gigabytes
 from minigpt4.weights.readers import TensorFile, open_weights
 from minigpt4.weights.tokenizer_identity import TokenizerIdentity, identify_tokenizer
 

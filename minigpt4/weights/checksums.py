@@ -6,13 +6,16 @@ Both are lines `digest  name`, so that `sha256sum -c SHA256SUMS` and `md5sum -c 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_file
-from minigpt4.weights.shard_writer import BLOCK, Progress
 
+Progress = Callable[[int], None]
+"""called with the number of bytes that were just done"""
+BLOCK = 16 << 20
+"""bytes read, written and hashed at once"""
 SHA256SUMS = "SHA256SUMS"
 CHECKLISTS = {SHA256SUMS: "sha256", "checklist.chk": "md5", "tokenizer_checklist.chk": "md5"}
 """file of checksums -> its algorithm"""
@@ -76,3 +79,17 @@ def verify_checksums(path: Path, on_bytes: Progress = nothing) -> int:
         raise UserError("weights.checksum", where=str(path.parent), fix="download or copy it again",
                         what=f"{', '.join(wrong)}: not the bytes that {path.name} promises ({algorithm})")
     return len(digests)
+
+
+def verify_file(path: Path, on_bytes: Progress = nothing) -> bool:
+    """Hold a single file against the `SHA256SUMS` beside it; False = that does not name it.
+
+    Raises:
+        UserError: it has other bytes.
+    """
+    listed = path.parent / SHA256SUMS
+    digest = read_checksums(listed).get(path.name) if listed.exists() else None
+    if digest is not None and digest_of(path, "sha256", on_bytes) != digest:
+        raise UserError("weights.checksum", where=str(path), fix="download or copy it again",
+                        what=f"has not the bytes that {listed} promises (sha256)")
+    return digest is not None

@@ -11,7 +11,7 @@ from minigpt4.common.blank_tensors import find_blank_tensors
 from minigpt4.common.errors import UserError
 from minigpt4.weights.bundle import is_bundle, open_bundle
 from minigpt4.weights.bundle_inspection import describe_bundle, verify_bundle_tensors
-from minigpt4.weights.checksums import CHECKLISTS, nothing, verify_checksums
+from minigpt4.weights.checksums import CHECKLISTS, SHA256SUMS, nothing, verify_checksums, verify_file
 from minigpt4.weights.llama_folder import VOCABULARY_TENSOR, open_llama
 from minigpt4.weights.llama_raw import open_raw_llama, raw_llama_plan, target_shapes
 from minigpt4.weights.model_folder import PROVENANCE
@@ -56,6 +56,8 @@ def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
     for name in CHECKLISTS if path.is_dir() else ():
         if (path / name).exists():
             lines.append(f"{name}: {verify_checksums(path / name, on_bytes)} files have their checksum")
+    if path.is_file() and verify_file(path, on_bytes):
+        lines.append(f"it has its checksum of {path.parent / SHA256SUMS}")
     if not lines:
         lines.append("no checksums to compare")
     if is_bundle(path):

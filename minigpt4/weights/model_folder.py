@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_file
 from minigpt4.weights.checksums import SHA256SUMS, digest_of, nothing, read_checksums, write_checksums
+from minigpt4.weights.disk import check_space, move_folder
 from minigpt4.weights.readers import read_json
 from minigpt4.weights.shard_writer import LazyTensor, Progress, Shard, plan_shards, write_shard
 
@@ -85,7 +84,8 @@ def write_model_folder(work: ModelFolder, target: Path, *, shard_bytes: int = SH
     shards = plan_shards(work.tensors, shard_bytes)
     fingerprint = work.fingerprint(shards)
     kept = _finished_shards(begun, fingerprint, shards)
-    _check_space(target, [shard for shard in shards if shard.file_name not in kept], work.companions)
+    shards_to_write = sum(shard.num_bytes for shard in shards if shard.file_name not in kept)
+    check_space(target, shards_to_write + sum(len(content) for content in work.companions.values()))
     begun.mkdir(parents=True, exist_ok=True)
     digests = dict(kept)
     _write_file(begun, PROVENANCE, _json({**work.provenance, "fingerprint": fingerprint}), digests)
@@ -99,7 +99,7 @@ def write_model_folder(work: ModelFolder, target: Path, *, shard_bytes: int = SH
     for name, content in {**work.companions, **_index(shards)}.items():
         _write_file(begun, name, content, digests)
     write_checksums(begun, digests)
-    _move(begun, target)
+    move_folder(begun, target)
     return Written(len(work.tensors), len(shards), len(kept))
 
 
@@ -127,15 +127,6 @@ def _finished_shards(begun: Path, fingerprint: str, shards: Sequence[Shard]) -> 
     return {name: digest for name, digest in known.items() if digest_of(begun / name, "sha256") == digest}
 
 
-def _check_space(target: Path, shards: Sequence[Shard], companions: Mapping[str, bytes]) -> None:
-    needed = sum(shard.num_bytes for shard in shards) + sum(len(content) for content in companions.values())
-    existing = next(folder for folder in (target, *target.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(existing).free
-    if needed > free:
-        raise UserError("weights.disk", where=str(target), fix="free space or choose another disk",
-                        what=f"{as_gigabytes(needed)} are needed, {as_gigabytes(free)} are free")
-
-
 def _write_file(folder: Path, name: str, content: bytes, digests: dict[str, str]) -> None:
     with atomic_file(folder / name) as part:
         part.write_bytes(content)
@@ -151,20 +142,5 @@ def _index(shards: Sequence[Shard]) -> dict[str, bytes]:
     return {INDEX: _json({"metadata": {"total_size": total}, "weight_map": weight_map})}
 
 
-def _move(begun: Path, target: Path) -> None:
-    try:
-        if target.exists():  # empty: Windows does not replace folders
-            target.rmdir()
-        os.replace(begun, target)
-    except OSError as error:
-        raise UserError("file.write", where=str(target), what=f"cannot be made ({error.strerror})",
-                        fix=f"all is written in {begun}: move it yourself") from error
-
-
 def _json(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
-
-
-def as_gigabytes(num_bytes: int) -> str:
-    """'13.48 GB', small sizes in MB."""
-    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:.1f} MB"

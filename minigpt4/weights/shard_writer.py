@@ -18,15 +18,12 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-Progress = Callable[[int], None]
-"""called with the number of bytes that were just done"""
+from minigpt4.weights.checksums import BLOCK, Progress
 
 DTYPE_NAMES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
     torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
 }
-BLOCK = 16 << 20
-"""bytes written and hashed at once"""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from minigpt4.common.config.fields import FieldInfo
 from minigpt4.common.config.layers import dotted
-from minigpt4.common.config.paths import find_path, is_placeholder, is_remote
+from minigpt4.common.config.paths import find_path, is_placeholder, is_remote, name_for_download
 from minigpt4.common.config.report import FAILED, Spot, any_failed
 
 UNMISTAKABLE = ("/path/to/", "please set this value")
@@ -37,7 +37,7 @@ def _found(value: Any, info: FieldInfo, spot: Spot) -> Any:
         return type(value)(place)
     if info.hub and "/" not in text and os.sep not in text:
         return value
-    return spot.fail("config.path", f"is '{text}', which {complaint}", f"give its path{_meaning(info)}")
+    return spot.fail("config.path", f"is '{text}', which {complaint}", f"give its path{_meaning(info, text)}")
 
 
 def _placeholder(text: str, info: FieldInfo, spot: Spot) -> object:
@@ -45,8 +45,10 @@ def _placeholder(text: str, info: FieldInfo, spot: Spot) -> object:
     is_packaged = file not in (None, source)  # those files stay as they are
     there = f"write it into {source}" if is_packaged else "put a path there"
     return spot.fail("config.placeholder", f"still has the placeholder '{text}'",
-                     f"{there} or give --options {dotted(spot.path)}=PATH{_meaning(info)}")
+                     f"{there} or give --options {dotted(spot.path)}=PATH{_meaning(info, text)}")
 
 
-def _meaning(info: FieldInfo) -> str:
-    return f" ({info.help})" if info.help else ""
+def _meaning(info: FieldInfo, text: str) -> str:
+    """What belongs there, and the command that gets it where its name is known."""
+    name = name_for_download(text)
+    return (f" ({info.help})" if info.help else "") + (f"; to get it: minigpt4 weights download {name}" if name else "")

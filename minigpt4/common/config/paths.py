@@ -17,6 +17,8 @@ PLACEHOLDERS = ("path/to", "please set this value", "???")
 SCHEMES = ("pipe:", "http://", "https://", "s3://", "gs://", "hdfs://")
 PACKAGE = Path(__file__).parents[2]
 SHIPPED_PARTS = "parts"
+KNOWN_WEIGHTS = PACKAGE / "configs" / "weights"
+"""one YAML a name that `minigpt4 weights download` knows"""
 BRACES = re.compile(r"\{([^{}]*(?:\.\.|,)[^{}]*)\}")
 
 
@@ -29,6 +31,12 @@ def is_placeholder(text: str) -> bool:
 def is_remote(text: str) -> bool:
     """True for what only its reader can look for: a pipe or a web address."""
     return text.startswith(SCHEMES)
+
+
+def name_for_download(text: str) -> str:
+    """The name under which `minigpt4 weights download` knows a path's file or folder; '' where it knows none."""
+    name = Path(text).name.removesuffix(".pth")
+    return name if name and (KNOWN_WEIGHTS / f"{name}.yaml").is_file() else ""
 
 
 def expand_shards(pattern: str) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from minigpt4.common.config import Config, expand_shards, load_config
-from minigpt4.common.config.paths import is_placeholder
+from minigpt4.common.config.paths import is_placeholder, name_for_download
 from minigpt4.common.errors import UserErrors
 
 Load = Callable[..., Config]
@@ -23,6 +23,17 @@ Load = Callable[..., Config]
 )
 def test_placeholders_are_recognised(text: str, expected: bool) -> None:
     assert is_placeholder(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("/path/to/eva_vit_g.pth", "eva_vit_g"), ("llms/vicuna-7b-v1.5", "vicuna-7b-v1.5"), ("mine/model.pth", ""),
+        ("/", ""), ("/path/to/checkpoint/", ""),
+    ],
+)
+def test_a_path_leads_to_the_weights_that_can_be_downloaded(text: str, name: str) -> None:
+    assert name_for_download(text) == name
 
 
 def test_shards_expand(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from minigpt4.cli import _examination as doctor
+from minigpt4.cli._examination import EXTRAS, PYTHON, UNWANTED, Finding, examine
 from minigpt4.cli.main import main
-from minigpt4.common import doctor
-from minigpt4.common.doctor import EXTRAS, PYTHON, UNWANTED, Finding, examine
 
 
 def found(versions: dict[str, str]) -> dict[str, Finding]:
@@ -62,6 +62,18 @@ def test_missing_parts_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         (tmp_path / "parts" / name).parent.mkdir(parents=True)
         (tmp_path / "parts" / name).write_bytes(b"12")
     assert doctor._parts().state == "good"
+
+
+def test_known_weights_are_told_where_they_are(tmp_path: Path) -> None:
+    (absent,) = doctor._known_weights(tmp_path)
+    assert absent.state == "note" and "known by name are not in" in absent.what
+    (tmp_path / "eva_vit_g.pth").write_bytes(b"x" * 2_000_000)
+    (tmp_path / "blip2_pretrained_flant5xxl.pth").write_bytes(b"half")
+    (tmp_path / "vicuna-7b-v0.partial").mkdir()
+    cut, whole, begun, _ = doctor._known_weights(tmp_path)
+    assert cut.state == "bad" and "minigpt4 weights download blip2_pretrained_flant5xxl --offline" in cut.fix
+    assert whole == Finding("weights", "good", f"{tmp_path}/eva_vit_g.pth, 2.0 MB")
+    assert begun.state == "note" and begun.fix == "minigpt4 weights download vicuna-7b-v0"
 
 
 def test_every_missing_file_of_a_config_is_a_finding(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,10 @@ from minigpt4.common.config import load_config
 from minigpt4.common.config.paths import PACKAGE, SHIPPED_PARTS
 from minigpt4.common.errors import UserError, UserErrors
 from minigpt4.common.versions import SUPPORTED, Range
+from minigpt4.weights.disk import as_gigabytes
+from minigpt4.weights.download import FOLDER, wanted_files
+from minigpt4.weights.fetch import partial_of
+from minigpt4.weights.known import KnownWeights, known_weights
 
 State = Literal["good", "note", "bad"]
 GB = 1e9
@@ -72,6 +76,7 @@ def examine(configs: Sequence[Path] = (), options: Sequence[str] = (), *,
     yield from _processes()
     yield _disk(Path())
     yield _parts()
+    yield from _known_weights(FOLDER)
     for path in configs:
         yield from _files_of(path, options)
 
@@ -179,6 +184,31 @@ def _parts() -> Finding:
                        "install the package again, or run: make parts")
     size = sum((PACKAGE / SHIPPED_PARTS / name).stat().st_size for name in PARTS)
     return Finding("embedded default", "good", f"its parts are here ({size / 1e6:.1f} MB); to try it: make demo")
+
+
+def _known_weights(folder: Path) -> Iterator[Finding]:
+    """Which of the weights that have a name lie where `minigpt4 weights download` puts them."""
+    known = known_weights()
+    begun = {name: weights for name, weights in known.items() if partial_of(weights.place(folder)).exists()}
+    here = {name: weights for name, weights in known.items() if weights.place(folder).exists()}
+    for name, weights in here.items():
+        yield _here(name, weights, folder)
+    for name in begun:
+        yield Finding("weights", "note", f"{name} is begun in {folder}", f"minigpt4 weights download {name}")
+    absent = len(known) - len(here | begun)
+    if absent:
+        yield Finding("weights", "note", f"{absent} of {len(known)} known by name are not in ./{folder}; needed only "
+                      "for the real MiniGPT-4", "minigpt4 weights download --list")
+
+
+def _here(name: str, weights: KnownWeights, folder: Path) -> Finding:
+    place = weights.place(folder)
+    amiss = [file.place for file in wanted_files(weights, folder) if not file.is_here]
+    if amiss:
+        return Finding("weights", "bad", f"{place}: {', '.join(path.name for path in amiss)} is absent or not whole",
+                       f"to see what is missing: minigpt4 weights download {name} --offline")
+    files = [path for path in place.rglob("*") if path.is_file()] if place.is_dir() else [place]
+    return Finding("weights", "good", f"{place}, {as_gigabytes(sum(path.stat().st_size for path in files))}")
 
 
 def _files_of(path: Path, options: Sequence[str]) -> Iterator[Finding]:
