@@ -26,9 +26,10 @@ from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.recipes.language_model import fill_language_model, make_language_model, settle_language_model
 from minigpt4.recipes.load_ledger import LoadLedger
 from minigpt4.recipes.loaded import LoadedModel
+from minigpt4.recipes.manifest import data_of
 from minigpt4.recipes.recipe import Recipe
 from minigpt4.recipes.rendering import behaviour_of, build_tokenizer
-from minigpt4.records.images import ImageSpec
+from minigpt4.recipes.verification import changes_since, check_identities, check_tokenizer, image_spec
 from minigpt4.weights.adapters import load_adapters
 from minigpt4.weights.bundle import Bundle, load_bundle, newest_bundle, open_bundle
 from minigpt4.weights.loading import PartOrigin, load_file
@@ -68,7 +69,7 @@ def build_model(config: Any, *, device: torch.device, seed: int = 42) -> LoadedM
     _check_adapters(config)
     tokenizer = build_tokenizer(config)
     bundle = open_bundle(newest_bundle(config.ckpt)) if config.ckpt and Path(config.ckpt).is_dir() else None
-    ledger = LoadLedger()
+    ledger = LoadLedger(lines=check_tokenizer(bundle, config))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         llm = make_language_model(config.llm, tokenizer, bundle)
@@ -78,23 +79,24 @@ def build_model(config: Any, *, device: torch.device, seed: int = 42) -> LoadedM
     _load_checkpoint(recipe, config, model, bundle, ledger)
     for stage in path.stages:
         ledger.lines += _settle(getattr(config, stage), stage, model.parts()[stage], device)
-    fill_language_model(llm, config.llm, ledger, dtype=dtype_of(config.llm, device)[0], device=device)
+    fill_language_model(llm, config.llm, ledger, bundle, dtype=dtype_of(config.llm, device)[0], device=device)
     ledger.lines += _settle(config.llm, "llm", llm, device)
     origins = {name: tuple(ledger.origins.get(name, [_fresh(part)])) for name, part in model.parts().items()}
     ledger.lines += [f"{name}: {origin}" for name, found in origins.items() for origin in found
                      if origin.source == "random"]
     if bundle is not None:
-        _check_identities(bundle, ledger)
+        named = {part: ledger.origins.get(part, []) for part in model.parts() if part not in bundle.stored_parts}
+        ledger.lines += check_identities(bundle, config, named)
     ledger.lines += _add_adapters(config, model, bundle, seed)
     if config.llm.activation_checkpointing:
         llm.recompute_activations(during_training=False)
     model.train(False)
     renderer = recipe.renderer(config, tokens_per_image=path.tokens_per_image, tokenizer=tokenizer)
     behaviour = behaviour_of(config)
-    spec = ImageSpec(size=config.vision.image_size, opening=behaviour.opening,
-                     tokens_per_image=path.tokens_per_image)
+    spec = image_spec(bundle, config, behaviour, path.tokens_per_image)
+    ledger.lines += changes_since(bundle, renderer, spec)
     stage = str(bundle.manifest.get("stage", "")) if bundle else ""
-    return LoadedModel(model, renderer, spec, behaviour, config, origins, ledger.lines, stage)
+    return LoadedModel(model, renderer, spec, behaviour, config, origins, ledger.lines, stage, data_of(bundle))
 
 
 def choose_device(name: str) -> torch.device:
@@ -132,15 +134,11 @@ def _load_visual_files(recipe: Recipe, config: Any, model: VisionLanguageModel, 
 def _load_checkpoint(recipe: Recipe, config: Any, model: VisionLanguageModel, bundle: Bundle | None,
                      ledger: LoadLedger) -> None:
     if bundle is not None:
-        ledger.replace(load_bundle(bundle, model.parts()))
+        bundle.check_parts(list(model.parts()))
+        visual = {name: part for name, part in model.parts().items() if name != "llm"}  # which is read last
+        ledger.replace(load_bundle(bundle, visual))
     elif config.ckpt:
         ledger.replace(load_file(recipe.checkpoint_plan, open_weights(config.ckpt), model.parts()))
-
-
-def _check_identities(bundle: Bundle, ledger: LoadLedger) -> None:
-    for part in bundle.manifest["parts"]:
-        if part not in bundle.stored_parts:
-            bundle.check_identity(part, tuple(ledger.origins.get(part, [])))
 
 
 def _fresh(part: nn.Module) -> PartOrigin:

@@ -18,19 +18,19 @@ from minigpt4.models.language_models.placement import device_of, dispatch, is_pl
 from minigpt4.models.language_models.quantized import is_quantized, quantize_linear_layers
 from minigpt4.recipes.load_ledger import LoadLedger
 from minigpt4.recipes.minigpt4_plans import llama_plan
-from minigpt4.weights.bundle import Bundle
+from minigpt4.weights.bundle import Bundle, load_bundle
 from minigpt4.weights.loading import Home, load_file
 from minigpt4.weights.readers import open_weights, read_json
 
 
 def make_language_model(config: CausalLMConfig, tokenizer: Tokenizer, bundle: Bundle | None) -> CausalLM:
-    """With random weights, which a bundle may fill later; or empty, on the meta device, where a folder has its weights.
+    """Empty, on the meta device, where a bundle or a folder has its weights; else with random ones.
 
     Raises:
         UserError: neither weights nor sizes are given, or the tokenizer has ids that the weights have no row for.
     """
     if bundle is not None and "llm" in bundle.stored_parts:
-        return CausalLM(transformers_config(read_json(bundle.llm_config_path)))
+        return CausalLM(transformers_config(read_json(bundle.llm_config_path)), empty=True)
     if config.weights is not None:
         return _empty(config.weights, tokenizer)
     if not config.random:
@@ -43,14 +43,14 @@ def make_language_model(config: CausalLMConfig, tokenizer: Tokenizer, bundle: Bu
     return llm
 
 
-def fill_language_model(llm: CausalLM, config: CausalLMConfig, ledger: LoadLedger, *, dtype: torch.dtype,
-                        device: torch.device) -> None:
+def fill_language_model(llm: CausalLM, config: CausalLMConfig, ledger: LoadLedger, bundle: Bundle | None, *,
+                        dtype: torch.dtype, device: torch.device) -> None:
     """Read an empty language model's weights to where they belong; one that is not empty stays as it is.
 
     Raises:
-        UserError: a folder that does not fit, or layers that fit nowhere.
+        UserError: a folder or bundle that does not fit, or layers that fit nowhere.
     """
-    if config.weights is None or not llm.model.get_input_embeddings().weight.is_meta:
+    if not llm.model.get_input_embeddings().weight.is_meta:
         return
     if config.quantize:
         number = quantize_linear_layers(llm.model, config.quantize, dtype)
@@ -62,15 +62,18 @@ def fill_language_model(llm: CausalLM, config: CausalLMConfig, ledger: LoadLedge
         home = Home(dtype, lambda name: device_of(places, name.removeprefix("model.")))
         counts = {place: sum(value == place for value in places.values()) for place in places.values()}
         ledger.lines.append("llm: modules " + ", ".join(f"{n} on {place}" for place, n in counts.items()))
-    plan = llama_plan(ties_embeddings=llm.ties_embeddings)
-    ledger.add(load_file(plan, open_weights(config.weights), {"llm": llm}, {"llm": home}))
+    if bundle is not None and "llm" in bundle.stored_parts:
+        ledger.replace(load_bundle(bundle, {"llm": llm}, {"llm": home}))
+    elif config.weights is not None:
+        plan = llama_plan(ties_embeddings=llm.ties_embeddings)
+        ledger.add(load_file(plan, open_weights(config.weights), {"llm": llm}, {"llm": home}))
     llm.model.tie_weights()
     if config.device_map:
         dispatch(llm.model, places, device, config.offload_folder)
 
 
 def settle_language_model(llm: CausalLM, config: CausalLMConfig, dtype: torch.dtype, device: torch.device) -> None:
-    """Give it its dtype and device; what came whole from a bundle is quantised now, what has places stays there."""
+    """Give it its dtype and device; what has random weights is quantised now, what has places stays there."""
     if is_placed(llm.model):
         return
     if config.quantize:
