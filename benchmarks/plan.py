@@ -68,8 +68,8 @@ def config(folder: Path, name: str, *, layers: int, rows: int, llm: dict[str, An
                           **(llm or {})}},
         "datasets": {"cc_sbu_align": {"build_info": {"storage": str(folder / "long")}}},
         "run": {"task": "image_text_pretrain", "lr_sched": "linear_warmup_cosine_lr", "init_lr": 1e-4, "min_lr": 1e-5,
-                "max_epoch": 1, "iters_per_epoch": STEPS, "batch_size_train": rows, "num_workers": 0, "seed": 42, "device": "cpu",
-                "precision": "fp32", "train_splits": ["train"], "output_dir": str(folder / name)},
+                "max_epoch": 1, "iters_per_epoch": STEPS, "batch_size_train": rows, "num_workers": 0, "seed": 42,
+                "device": "cpu", "precision": "fp32", "train_splits": ["train"], "output_dir": str(folder / name)},
     }
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))

@@ -81,6 +81,20 @@ def add_adapters(part: Any, config: LoraConfig, *, where: str) -> int:
     return len(adapter_names(part)) // len(MATRICES)
 
 
+def adapted_layers(part: nn.Module, config: LoraConfig) -> list[nn.Linear]:
+    """The linear layers that adapters go on; the part may be empty.
+
+    Raises:
+        UserError: the config names no layer, and the part has no usual ones.
+    """
+    targets = config.target_modules or list(getattr(part, "LORA_TARGETS", ()))
+    if not targets:
+        raise UserError("lora.targets", where="lora.target_modules", fix="name some of its linear layers",
+                        what=f"is empty, and {type(part).__name__} has no usual ones")
+    return [layer for name, layer in part.named_modules() if isinstance(layer, nn.Linear)
+            and any(name == target or name.endswith(f".{target}") for target in targets)]
+
+
 def merge_adapters(part: Any) -> None:
     """Add the adapters to the weights they stand beside and take them off again. The weights are not quantised."""
     from peft.tuners.tuners_utils import BaseTunerLayer

@@ -6,16 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from minigpt4.cli.main import main
 from minigpt4.common.errors import UserError
 from minigpt4.models.language_models.causal_lm import CausalLMConfig
+from minigpt4.models.lora import LoraConfig
+from minigpt4.recipes.build import build_model
 from minigpt4.runners.planning.cards import CARDS, QUANTIZATIONS, chat_fit, training_fit
 from minigpt4.runners.planning.memory import Load, chat_memory, operations_per_sample, training_memory
 from minigpt4.runners.planning.sizes import ModelSize, size_of
 from tests import tiny
 
 GIB = 1 << 30
+CPU = torch.device("cpu")
 LOAD = Load(rows=4, positions=100, supervised=40, value_bytes=4)
 
 
@@ -37,6 +41,17 @@ def test_sizes_are_those_of_the_built_model() -> None:
         assert size.part(name).parameters == sum(parameter.numel() for parameter in part.parameters()), name
     assert size.image_tokens == built.renderer.tokens_per_image
     assert size.weights == 4 * sum(part.parameters for part in size.parts)
+
+
+def test_adapters_are_counted_as_they_are_built() -> None:
+    lora = LoraConfig(r=3)
+    config = tiny.config(llm=replace(tiny.config().llm, freeze=True, lora=lora))
+    trained = sum(parameter.numel() for name, parameter in build_model(config, device=CPU).model.named_parameters()
+                  if "lora_" in name)
+    size = size_of(config, half=False)
+    plain = size_of(replace(config, llm=replace(config.llm, lora=LoraConfig())), half=False)
+    assert size.part("llm").adapters == trained == size.trained - plain.trained
+    assert training_memory(size, LOAD).total > training_memory(plain, LOAD).total + 16 * trained
 
 
 def test_a_language_model_of_unknown_size_is_asked_for() -> None:

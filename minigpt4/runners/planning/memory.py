@@ -82,8 +82,8 @@ def operations_per_sample(size: ModelSize, load: Load) -> float:
     for part in size.parts:
         positions = load.positions if part.name == "llm" else part.tokens
         lookup = size.llm.vocab_size * size.llm.hidden_size if part.name == "llm" else 0
-        passes = 2 + (2 if part.name == "llm" or part.trains else 0) + (2 if part.trains else 0)
-        total += passes * (part.parameters - lookup) * positions
+        passes = 2 + (2 if part.name == "llm" or part.trains or part.adapters else 0) + (2 if part.trains else 0)
+        total += (passes * (part.parameters - lookup) + 6 * part.adapters) * positions
     return total
 
 
@@ -98,10 +98,10 @@ class _Visual:
 def _visual(part: PartSize, load: Load) -> _Visual:
     positions = load.rows * part.tokens
     passing = positions * (3 * part.width + 2 * part.inner) * load.value_bytes
-    if not part.trains:
+    if not part.trains and not part.adapters:
         return _Visual(0.0, passing)
     a_layer = positions * (10 * part.width + 3 * part.inner) * load.value_bytes
-    return _Visual(part.layers * a_layer, passing)
+    return _Visual(part.layers * a_layer + positions * part.adapter_inputs * FP32, passing)
 
 
 def _kept_by_llm(size: ModelSize, load: Load) -> float:
@@ -114,5 +114,6 @@ def _kept_by_llm(size: ModelSize, load: Load) -> float:
     inputs = (3 * part.width + part.inner) * load.value_bytes if part.trains else 0
     a_layer = positions * (norms + attention + mlp + inputs)
     if load.checkpointing:
-        return values.num_hidden_layers * positions * part.width * load.value_bytes + a_layer
-    return float(values.num_hidden_layers * a_layer)
+        kept_inputs = values.num_hidden_layers * positions * part.width * load.value_bytes
+        return kept_inputs + a_layer + positions * part.adapter_inputs * FP32 / values.num_hidden_layers
+    return float(values.num_hidden_layers * a_layer + positions * part.adapter_inputs * FP32)

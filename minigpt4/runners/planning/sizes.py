@@ -16,6 +16,7 @@ from minigpt4.common.errors import UserError, nearest
 from minigpt4.common.registry import recipes
 from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.models.language_models.causal_lm import CausalLM, transformers_config
+from minigpt4.models.lora import adapted_layers
 from minigpt4.weights.readers import read_json
 
 _LLAMA = {"model_type": "llama", "max_position_embeddings": 2048, "vocab_size": 32000}
@@ -47,6 +48,10 @@ class PartSize:
     layers: int = 0
     inner: int = 0
     """width inside its MLPs"""
+    adapters: int = 0
+    """parameters of its LoRA adapters, in fp32"""
+    adapter_inputs: int = 0
+    """numbers a position that the adapters of all layers keep for the backward pass"""
 
 
 @dataclass(frozen=True)
@@ -62,11 +67,11 @@ class ModelSize:
 
     @property
     def weights(self) -> float:
-        return sum(part.bytes for part in self.parts)
+        return sum(part.bytes + 4 * part.adapters for part in self.parts)
 
     @property
     def trained(self) -> int:
-        return sum(part.parameters for part in self.parts if part.trains)
+        return sum(part.parameters * part.trains + part.adapters for part in self.parts)
 
 
 def size_of(config: Any, *, half: bool, llm: str | None = None, quantize: str | None = None,
@@ -133,6 +138,7 @@ def _visual_part(name: str, stage: Any, config: Any, tokens: int, half: bool) ->
         name, number, not config.freeze, number * bytes_each(config, half=half),
         width=getattr(config, "hidden_size", 0) or stage.out_width, tokens=tokens,
         layers=getattr(config, "num_hidden_layers", 1), inner=getattr(config, "intermediate_size", 0),
+        **_adapters(stage, config),
     )
 
 
@@ -145,4 +151,13 @@ def _llm_part(model: CausalLM, config: Any, half: bool, quantize: str | None) ->
     total = (number - linear) * kept + linear * QUANTIZED_BYTES[quantize] if quantize else float(number * kept)
     values = model.model.config
     return PartSize("llm", number, not config.freeze, total, width=model.width, tokens=0,
-                    layers=values.num_hidden_layers, inner=values.intermediate_size)
+                    layers=values.num_hidden_layers, inner=values.intermediate_size, **_adapters(model, config))
+
+
+def _adapters(part: nn.Module, config: Any) -> dict[str, int]:
+    """Rows and columns of A [r, in] and B [out, r]; each layer keeps its input and what A makes of it."""
+    if not config.lora.r:
+        return {}
+    layers = adapted_layers(part, config.lora)
+    return {"adapters": sum(config.lora.r * (layer.in_features + layer.out_features) for layer in layers),
+            "adapter_inputs": sum(layer.in_features + config.lora.r for layer in layers)}
