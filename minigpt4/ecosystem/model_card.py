@@ -34,17 +34,20 @@ Template: {template}. Behaviour: {behaviour}.
 
 
 def model_card(loaded: LoadedModel, manifest: Mapping[str, Any], *, name: str) -> str:
-    """The card, with a licence line where the manifest knows one for the whole.
+    """The card; its licence line only where all parts that state one state the same.
 
     Args:
         loaded: the model.
-        manifest: of the bundle that was written.
+        manifest: of the bundle that was written; its parts may state licences.
         name: of the folder or repository.
     """
-    licence = manifest.get("licence")
-    parts = "\n".join(f"- {part}: {type(module).__name__}, {sum(p.numel() for p in module.parameters()):,} parameters"
-                      for part, module in loaded.model.parts().items())
-    return CARD.format(
-        name=name, parts=parts, template=loaded.renderer.chat.name, behaviour=loaded.behaviour.name,
-        licence=f"license: {licence}\n" if licence else "",
+    stated = {part: entry["licence"] for part, entry in manifest["parts"].items() if entry.get("licence")}
+    parts = "\n".join(
+        f"- {part}: {type(module).__name__}, {sum(p.numel() for p in module.parameters()):,} parameters"
+        + (f", licence {stated[part]}" if part in stated else "")
+        for part, module in loaded.model.parts().items()
     )
+    common = set(stated.values()) - {"unknown"}
+    licence = f"license: {common.pop()}\n" if len(set(stated.values())) == len(common) == 1 else ""
+    return CARD.format(name=name, parts=parts, template=loaded.renderer.chat.name, behaviour=loaded.behaviour.name,
+                       licence=licence)

@@ -24,7 +24,8 @@ from minigpt4.conversation.renderer import LabelRule, Renderer
 from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.ecosystem.chat_template import as_jinja
 from minigpt4.ecosystem.messages import turns_of
-from minigpt4.records.batches import IGNORED_LABEL, Rendered
+from minigpt4.ecosystem.prompt_rows import lengthened, render_text
+from minigpt4.records.batches import Rendered
 from minigpt4.records.conversations import IMAGE_MARK, Conversation
 from minigpt4.records.images import ImageRef
 from minigpt4.weights.bundle import TOKENIZER_FILES
@@ -89,7 +90,7 @@ class MiniGPT4Processor(ProcessorMixin):
         _check_tensors(kwargs.get("return_tensors"))
         if text is None:
             return self.image_processor(images)
-        rows = [self._render_text(row) for row in ([text] if isinstance(text, str) else text)]
+        rows = [render_text(self.renderer, row) for row in ([text] if isinstance(text, str) else text)]
         return self._inputs(rows, _flat(images))
 
     def apply_chat_template(  # type: ignore[override]
@@ -165,32 +166,30 @@ class MiniGPT4Processor(ProcessorMixin):
             raise UserError("ecosystem.images", where="text",
                             what=f"has {marks} {IMAGE_MARK}, {len(images)} images came",
                             fix="write a prompt with apply_chat_template, which puts them in their places")
-        pad_id = self.tokenizer.pad_token_id
-        batch = pad(rows, pad_token_id=self.tokenizer.eos_token_id or 0 if pad_id is None else pad_id,
-                    tokens_per_image=self.tokens_per_image, side="left")
+        if any(number == self.image_token_id and slot < 0 for row in rows
+               for number, slot in zip(row.ids, row.slots, strict=True)):
+            raise UserError("ecosystem.place_holder", where="text",
+                            what=f"holds '{self.tokenizer.convert_ids_to_tokens(self.image_token_id)}', "
+                            "which stands for images here", fix="leave it out of the text")
+        batch = pad(rows, pad_token_id=self._filler, tokens_per_image=self.tokens_per_image, side="left")
         ids = torch.where(batch.slots >= 0, self.image_token_id, batch.input_ids)
         inputs = BatchFeature({"input_ids": ids, "attention_mask": batch.attention_mask})
         if images:
             inputs["pixel_values"] = self.image_processor(images)["pixel_values"]
         return inputs
 
+    @property
+    def _filler(self) -> int:
+        """An id for padded positions that is no place holder of an image."""
+        known = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0, 1)
+        return next(number for number in known if number not in (None, self.image_token_id))
+
     def _render(self, conversation: Conversation, goes_on: bool) -> Rendered:
         if not goes_on:
             return self.renderer.render_prompt(conversation)
         prompt = self.renderer.render_prompt(Conversation(conversation.turns[:-1], conversation.images,
                                                           conversation.system))
-        return _lengthened(prompt, self.renderer.tokenizer.encode(conversation.turns[-1].text, specials=False))
-
-    def _render_text(self, text: str) -> Rendered:
-        """A prompt as it is written: each stretch between images is one piece."""
-        renderer = self.renderer
-        bos = renderer.tokenizer.bos_token_id
-        row = Rendered([], [], []) if bos is None else Rendered([bos], [IGNORED_LABEL], [-1])
-        for number, stretch in enumerate(text.split(IMAGE_MARK)):
-            if number:
-                row = _with_image(row, self.tokens_per_image)
-            row = _lengthened(row, renderer.tokenizer.encode(stretch, specials=True) if stretch else [])
-        return row
+        return lengthened(prompt, self.renderer.tokenizer.encode(conversation.turns[-1].text, specials=False))
 
     def _as_text(self, conversation: Conversation, goes_on: bool) -> str:
         pieces = self._template.pieces(conversation)
@@ -206,16 +205,6 @@ def _conversation(system: str | None, turns: Any) -> Conversation:
 
 def _spelled(piece: Piece) -> str:
     return IMAGE_MARK if piece.kind == "image" else piece.text + piece.end
-
-
-def _lengthened(row: Rendered, ids: list[int]) -> Rendered:
-    return Rendered(row.ids + ids, row.labels + [IGNORED_LABEL] * len(ids), row.slots + [-1] * len(ids), row.num_images)
-
-
-def _with_image(row: Rendered, tokens: int) -> Rendered:
-    first = row.num_images * tokens
-    longer = _lengthened(row, [0] * tokens)
-    return Rendered(longer.ids, longer.labels, row.slots + list(range(first, first + tokens)), row.num_images + 1)
 
 
 def _without_stop(text: str, stops: Sequence[str]) -> str:

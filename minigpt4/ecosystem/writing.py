@@ -19,7 +19,6 @@ from minigpt4.ecosystem.processor import MiniGPT4Processor, template_values
 from minigpt4.recipes.export import Check, refuse_unfit, unused_id
 from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.weights.bundle import MANIFEST
-from minigpt4.weights.loading import PartOrigin
 from minigpt4.weights.readers import read_json
 
 
@@ -84,7 +83,7 @@ def _generation(loaded: LoadedModel) -> GenerationConfig:
 
 def _write_bundle(loaded: LoadedModel, config: MiniGPT4Config, folder: Path) -> None:
     """All parts stored, frozen ones too; names and tensors are those that our transformers class has."""
-    origins = {name: (PartOrigin("bundle"),) if part.state_dict() else loaded.origins[name]
-               for name, part in loaded.model.parts().items()}
+    origins = {name: tuple(replace(origin, source="bundle") for origin in loaded.origins[name])
+               if part.state_dict() else loaded.origins[name] for name, part in loaded.model.parts().items()}
     section = yaml.safe_dump({"model": config.recipe}, sort_keys=False, allow_unicode=True, width=120)
     replace(loaded, origins=origins).save_bundle(folder, resolved_config=section, stage=loaded.stage, step=0)

@@ -15,6 +15,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, pipeline
 import minigpt4.ecosystem
 from minigpt4.common.errors import UserError
 from minigpt4.ecosystem import MiniGPT4ForConditionalGeneration, MiniGPT4Processor
+from minigpt4.ecosystem.model_card import model_card
 from minigpt4.ecosystem.writing import export_transformers, processor_of
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.chat import Chat
@@ -263,6 +264,37 @@ def test_mistakes_are_told() -> None:
         processor(text="a", return_tensors="np")
     with pytest.raises(UserError, match=f"cannot hold {IMAGE_MARK}"):
         processor.apply_chat_template([{"role": "user", "content": f"{IMAGE_MARK} x"}])
+
+
+def test_fillers_are_never_taken_for_images() -> None:
+    processor = processor_of(tiny.model())
+    processor.tokenizer.pad_token = "<unk>"
+    assert processor.image_token_id == processor.tokenizer.pad_token_id
+    inputs = inputs_of(processor, [messages(QUESTION, 1), messages("describe this image in detail please", 2)])
+    assert (inputs["input_ids"] == processor.image_token_id).sum() == 2 * processor.tokens_per_image
+    with pytest.raises(UserError, match="text: holds '<unk>', which stands for images here"):
+        processor(text="what is <unk>")
+
+
+def test_half_precision_answers(tmp_path: Path) -> None:
+    loaded = tiny.model()
+    export_transformers(loaded, tmp_path / "mine")
+    model = MiniGPT4ForConditionalGeneration.from_pretrained(tmp_path / "mine", dtype=torch.bfloat16)
+    inputs = inputs_of(processor_of(loaded), messages(QUESTION, 1)).to(dtype=torch.bfloat16)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    assert model.generate(**inputs, max_new_tokens=4).shape[1] == inputs["input_ids"].shape[1] + 4
+
+
+@pytest.mark.parametrize(("stated", "line"), [
+    ({"vision": "mit", "llm": "mit"}, "license: mit\n"), ({"vision": "mit", "llm": "llama2"}, ""),
+    ({"vision": "mit", "llm": "unknown"}, ""), ({}, ""),
+])
+def test_the_card_states_the_licence_of_all_parts(stated: dict[str, str], line: str) -> None:
+    loaded = tiny.model()
+    manifest = {"parts": {name: {"licence": stated.get(name)} for name in loaded.model.parts()}}
+    card = model_card(loaded, manifest, name="mine")
+    assert f"pipeline_tag: image-text-to-text\n{line}tags:" in card
+    assert all(f"- {name}: " in card and f", licence {licence}" in card for name, licence in stated.items())
 
 
 def test_the_card_says_how_it_is_used(folder: Path) -> None:
