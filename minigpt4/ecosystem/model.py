@@ -46,7 +46,8 @@ class MiniGPT4ForConditionalGeneration(PreTrainedModel, GenerationMixin):
             self.add_module(name, part)
         tied = llm.model._tied_weights_keys or {}
         self._tied_weights_keys = {f"llm.model.{key}": f"llm.model.{source}" for key, source in tied.items()}
-        self._no_split_modules = list(llm.model._no_split_modules or [])
+        stages = [type(stage).__name__ for stage in path.stages.values()]
+        self._no_split_modules = [*stages, *(llm.model._no_split_modules or [])]  # with a device_map
         self.post_init()
 
     @property
@@ -92,7 +93,7 @@ class MiniGPT4ForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if pixel_values is None:
             return self.llm.embed(input_ids)
         parts = self.parts
-        tokens = parts.encode_images(pixel_values.to(next(self.parameters()).device))
+        tokens = parts.encode_images(pixel_values)
         return parts.embed(input_ids, self._slots(input_ids, tokens.shape[0] * tokens.shape[1]), tokens)
 
     def _slots(self, input_ids: Tensor, wanted: int) -> Tensor:

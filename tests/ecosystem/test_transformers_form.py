@@ -285,6 +285,20 @@ def test_half_precision_answers(tmp_path: Path) -> None:
     assert model.generate(**inputs, max_new_tokens=4).shape[1] == inputs["input_ids"].shape[1] + 4
 
 
+@pytest.mark.parametrize("on_disk", ["vision", "llm"])
+def test_parts_may_lie_on_disk(on_disk: str, tmp_path: Path) -> None:
+    """device_map: what accelerate spreads gives the same tokens; stages of the visual path stay whole."""
+    loaded = tiny.model()
+    export_transformers(loaded, tmp_path / "mine")
+    places = {name: "disk" if name == on_disk else "cpu" for name in loaded.model.parts()}
+    spread = MiniGPT4ForConditionalGeneration.from_pretrained(
+        tmp_path / "mine", device_map=places, offload_folder=str(tmp_path / "offloaded"))
+    assert {"ConvNet", "QFormer", "LinearConnector", "LlamaDecoderLayer"} <= set(spread._no_split_modules)
+    inputs = inputs_of(processor_of(loaded), messages(QUESTION, 1))
+    whole = MiniGPT4ForConditionalGeneration.from_pretrained(tmp_path / "mine")
+    assert torch.equal(spread.generate(**inputs, max_new_tokens=3), whole.generate(**inputs, max_new_tokens=3))
+
+
 @pytest.mark.parametrize(("stated", "line"), [
     ({"vision": "mit", "llm": "mit"}, "license: mit\n"), ({"vision": "mit", "llm": "llama2"}, ""),
     ({"vision": "mit", "llm": "unknown"}, ""), ({}, ""),
