@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from minigpt4.datasets.scenes.captions import describe
+from minigpt4.datasets.scenes.files import CAPTION_TEMPLATE, QUESTION_TEMPLATE
 from minigpt4.datasets.scenes.languages import LANGUAGES, WORDINGS, Language, written_in
 from minigpt4.datasets.scenes.questions import QUESTION_TYPES, Exchange
 from minigpt4.datasets.scenes.splits import AskedScene
@@ -23,7 +24,6 @@ from minigpt4.metrics.scenes import Reader, attribute_score, form_fault, is_righ
 from minigpt4.metrics.tally import Tally
 from minigpt4.recipes.loaded import LoadedModel
 
-CAPTION_TEMPLATE, QUESTION_TEMPLATE = "plain", "vicuna_v0"
 PAIR_TYPES = (QuestionType.COLOUR, QuestionType.EXISTS, QuestionType.WHAT_IS_AT, QuestionType.RELATION)
 """what depends on which kind has which colour: the types that tell whether held-out combinations are understood"""
 BARE = "bare"

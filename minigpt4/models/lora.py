@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.extras import import_extra
 from minigpt4.models.language_models.quantized import is_quantized
 
 ADAPTER = "default"
@@ -47,14 +48,7 @@ class LoraConfig:
 
 def import_peft() -> Any:
     """peft, or the sentence that says how to get it."""
-    try:
-        import peft
-    except ImportError as error:
-        raise UserError(
-            "extra.missing", where="model.*.lora", what=f"peft cannot be imported ({error})",
-            fix="pip install 'minigpt4[peft]', or go on without adapters: lora.r=0",
-        ) from error
-    return peft
+    return import_extra("peft", "peft", where="model.*.lora", without="lora.r=0")
 
 
 def add_adapters(part: Any, config: LoraConfig, *, where: str) -> int:

@@ -42,12 +42,14 @@ class VisionLanguageModel(nn.Module):
         for part in self.parts().values():
             if is_frozen(part):
                 part.eval()
+        if self.llm.model.is_gradient_checkpointing:
+            self.llm.recompute_activations(mode)
         return self
 
     @property
     def device(self) -> torch.device:
         """Where embeddings live; image tokens follow them."""
-        return self.llm.model.get_input_embeddings().weight.device
+        return self.llm.device
 
     def encode_images(self, pixel_values: Tensor) -> Tensor:
         """pixel_values [N, 3, S, S] -> image tokens [N, tokens, D]."""

@@ -1,13 +1,14 @@
 """The one way from names to objects: a config becomes a `LoadedModel`.
 
 Order: tokenizer and template (cheap, so mistakes show first), parts, files by their plans, checkpoint, freezing, dtype,
-adapters, device. Nothing is loaded silently: every tensor is accounted for in `load_report`.
+device; the language model last, into what memory is left; adapters. Nothing is loaded silently: every tensor is
+accounted for in `load_report`.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,14 @@ from torch import nn
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import recipes
 from minigpt4.conversation.renderer import Renderer
-from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.models.freezing import DTYPES, freeze, halve_linear_layers
-from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig, transformers_config
-from minigpt4.models.language_models.copying_start import start_copying
-from minigpt4.models.language_models.quantized import is_quantized, quantize_linear_layers
+from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig
 from minigpt4.models.lora import add_adapters, import_peft
 from minigpt4.models.part import PartConfig
 from minigpt4.models.vision_language_model import VisionLanguageModel
+from minigpt4.recipes.language_model import fill_language_model, make_language_model, settle_language_model
+from minigpt4.recipes.load_ledger import LoadLedger
 from minigpt4.recipes.loaded import LoadedModel
-from minigpt4.recipes.minigpt4_plans import llama_plan
 from minigpt4.recipes.recipe import Recipe
 from minigpt4.recipes.rendering import behaviour_of, build_tokenizer
 from minigpt4.records.images import ImageSpec
@@ -34,29 +33,9 @@ from minigpt4.weights.adapters import load_adapters
 from minigpt4.weights.bundle import Bundle, load_bundle, newest_bundle, open_bundle
 from minigpt4.weights.loading import PartOrigin, load_file
 from minigpt4.weights.parts import own_plan
-from minigpt4.weights.readers import open_weights, read_json
+from minigpt4.weights.readers import open_weights
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class _Ledger:
-    """Origins and report lines while a model is put together."""
-
-    origins: dict[str, list[PartOrigin]] = field(default_factory=dict)
-    lines: list[str] = field(default_factory=list)
-
-    def add(self, loaded: tuple[dict[str, PartOrigin], list[str]]) -> None:
-        origins, lines = loaded
-        for part, origin in origins.items():
-            self.origins.setdefault(part, []).append(origin)
-        self.lines += lines
-
-    def replace(self, loaded: tuple[dict[str, PartOrigin], list[str]]) -> None:
-        """A checkpoint comes last and wins over what was loaded before it."""
-        for part in loaded[0]:
-            self.origins.pop(part, None)
-        self.add(loaded)
 
 
 def build(config: Any, *, device: str | None = None) -> LoadedModel:
@@ -89,20 +68,27 @@ def build_model(config: Any, *, device: torch.device, seed: int = 42) -> LoadedM
     _check_adapters(config)
     tokenizer = build_tokenizer(config)
     bundle = open_bundle(newest_bundle(config.ckpt)) if config.ckpt and Path(config.ckpt).is_dir() else None
-    ledger = _Ledger()
+    ledger = LoadLedger()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        llm = _language_model(config.llm, tokenizer, ledger, bundle, dtype=dtype_of(config.llm, device)[0])
+        llm = make_language_model(config.llm, tokenizer, bundle)
         path = recipe.visual_path(config, llm.width)
     model = VisionLanguageModel(path, llm)
     _load_visual_files(recipe, config, model, bundle, ledger)
     _load_checkpoint(recipe, config, model, bundle, ledger)
+    for stage in path.stages:
+        ledger.lines += _settle(getattr(config, stage), stage, model.parts()[stage], device)
+    fill_language_model(llm, config.llm, ledger, dtype=dtype_of(config.llm, device)[0], device=device)
+    ledger.lines += _settle(config.llm, "llm", llm, device)
     origins = {name: tuple(ledger.origins.get(name, [_fresh(part)])) for name, part in model.parts().items()}
-    for name, part in model.parts().items():
-        ledger.lines += [f"{name}: {origin}" for origin in origins[name] if origin.source == "random"]
-        ledger.lines += _settle(getattr(config, name), name, part, device)
+    ledger.lines += [f"{name}: {origin}" for name, found in origins.items() for origin in found
+                     if origin.source == "random"]
+    if bundle is not None:
+        _check_identities(bundle, ledger)
     ledger.lines += _add_adapters(config, model, bundle, seed)
-    model.to(device).train(False)
+    if config.llm.activation_checkpointing:
+        llm.recompute_activations(during_training=False)
+    model.train(False)
     renderer = recipe.renderer(config, tokens_per_image=path.tokens_per_image, tokenizer=tokenizer)
     behaviour = behaviour_of(config)
     spec = ImageSpec(size=config.vision.image_size, opening=behaviour.opening,
@@ -127,44 +113,8 @@ def _recipe_of(config: Any) -> Recipe:
     return recipe
 
 
-def _language_model(config: CausalLMConfig, tokenizer: Tokenizer, ledger: _Ledger, bundle: Bundle | None, *,
-                    dtype: torch.dtype) -> CausalLM:
-    """From its folder, tensor by tensor in its final dtype; or with random weights, which a bundle may fill later."""
-    if bundle is not None and "llm" in bundle.stored_parts:
-        return CausalLM(transformers_config(read_json(bundle.llm_config_path)))
-    if config.weights is None:
-        if not config.random:
-            raise UserError(
-                "config.missing",
-                where="model.llm.weights",
-                what="neither weights nor random sizes are given",
-                fix="set model.llm.weights to a folder, or model.llm.random to config.json values",
-            )
-        ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-        llm = CausalLM(transformers_config({"vocab_size": tokenizer.vocab_size, **ids, **config.random}))
-        if config.start == "copying":
-            start_copying(llm.model)
-        return llm
-    file = open_weights(config.weights)
-    values = read_json(Path(config.weights) / "config.json")
-    rows = next((shape[0] for name, shape in file.shapes.items() if name.endswith("embed_tokens.weight")), None)
-    llm = CausalLM(transformers_config(values, num_rows=rows), empty=True)
-    if llm.vocab_size < tokenizer.vocab_size:
-        raise UserError(
-            "weights.vocabulary", where=config.weights,
-            what=f"the tokenizer gives ids up to {tokenizer.vocab_size - 1}, the embedding has {llm.vocab_size} rows",
-            fix="tokenizer and weights are of different models",
-        )
-    if config.quantize:
-        number = quantize_linear_layers(llm.model, config.quantize, dtype)
-        ledger.lines.append(f"llm: {number} linear layers in {config.quantize} by bitsandbytes")
-    ledger.add(load_file(llama_plan(ties_embeddings=llm.ties_embeddings), file, {"llm": llm}, {"llm": dtype}))
-    llm.model.tie_weights()
-    return llm
-
-
 def _load_visual_files(recipe: Recipe, config: Any, model: VisionLanguageModel, bundle: Bundle | None,
-                       ledger: _Ledger) -> None:
+                       ledger: LoadLedger) -> None:
     """The parts' own files: an original's, which may fill several parts (the BLIP-2 file: vision's last norm, too), or
     one in our names. What the bundle holds of them is loaded later and wins."""
     parts = model.parts()
@@ -180,14 +130,17 @@ def _load_visual_files(recipe: Recipe, config: Any, model: VisionLanguageModel, 
 
 
 def _load_checkpoint(recipe: Recipe, config: Any, model: VisionLanguageModel, bundle: Bundle | None,
-                     ledger: _Ledger) -> None:
+                     ledger: LoadLedger) -> None:
     if bundle is not None:
         ledger.replace(load_bundle(bundle, model.parts()))
-        for part in model.parts():
-            if part not in bundle.stored_parts:
-                bundle.check_identity(part, tuple(ledger.origins.get(part, [])))
     elif config.ckpt:
         ledger.replace(load_file(recipe.checkpoint_plan, open_weights(config.ckpt), model.parts()))
+
+
+def _check_identities(bundle: Bundle, ledger: LoadLedger) -> None:
+    for part in bundle.manifest["parts"]:
+        if part not in bundle.stored_parts:
+            bundle.check_identity(part, tuple(ledger.origins.get(part, [])))
 
 
 def _fresh(part: nn.Module) -> PartOrigin:
@@ -208,28 +161,19 @@ def dtype_of(config: PartConfig, device: torch.device) -> tuple[torch.dtype, str
 
 
 def _settle(config: PartConfig, name: str, part: nn.Module, device: torch.device) -> list[str]:
-    """Freeze a part and give it its dtype; returns lines for the report where the wish was not followed."""
+    """Freeze a part, give it its dtype and bring it to its device; returns lines where a wish was not followed."""
     if config.freeze:
         freeze(part)
     else:
         part.requires_grad_(True)
     dtype, note = dtype_of(config, device)
-    if getattr(config, "quantize", None):
-        _settle_quantized(config, part, dtype)
-    elif name == "llm":
-        part.to(dtype)
-    elif dtype is not torch.float32:
-        halve_linear_layers(part, dtype)
+    if isinstance(config, CausalLMConfig) and isinstance(part, CausalLM):
+        settle_language_model(part, config, dtype, device)
+    else:
+        if dtype is not torch.float32:
+            halve_linear_layers(part, dtype)
+        part.to(device)
     return [f"{name}: {note}"] if note else []
-
-
-def _settle_quantized(config: Any, part: Any, dtype: torch.dtype) -> None:
-    """What is not quantised gets the dtype; a language model that came whole from a bundle is quantised now."""
-    quantize_linear_layers(part.model, config.quantize, dtype)
-    for layer in part.modules():
-        if not is_quantized(layer):
-            for parameter in layer.parameters(recurse=False):
-                parameter.data = parameter.data.to(dtype)
 
 
 def _check_adapters(config: Any) -> None:

@@ -74,8 +74,8 @@ class WindowGradient:
         self._device = device
         self._step: nn.Module = MicroStep(model, task)
         if group.world_size > 1:
-            # No part keeps running statistics, so buffers (position tables) need not travel at every step.
-            self._step = DistributedDataParallel(self._step, broadcast_buffers=False)
+            # Position tables need not travel at every step; running statistics of a batch norm must.
+            self._step = DistributedDataParallel(self._step, broadcast_buffers=_keeps_statistics(model))
 
     def __call__(self, window: Sequence[Batch], scaler: torch.amp.GradScaler) -> WindowResult:
         """Forward and backward of all micro-batches of a window; each goes to the device when its turn comes.
@@ -118,3 +118,8 @@ class WindowGradient:
         if last or not isinstance(self._step, DistributedDataParallel):
             return nullcontext()
         return self._step.no_sync()
+
+
+def _keeps_statistics(model: nn.Module) -> bool:
+    """True where a batch norm is in training."""
+    return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.training for layer in model.modules())

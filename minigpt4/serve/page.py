@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.extras import import_extra
 from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.serve.visitor import MAX_FILE_MB, Knobs, Visitor
 from minigpt4.serve.wording import ENGLISH, WORDINGS, Wording
@@ -49,12 +50,7 @@ class Example:
 
 def import_gradio() -> Any:
     """gradio, or the sentence that says how to get it."""
-    try:
-        import gradio
-    except ImportError as error:
-        raise UserError("demo.extra", where="minigpt4 demo", what=f"gradio cannot be imported ({error})",
-                        fix="pip install 'minigpt4[demo]'") from error
-    return gradio
+    return import_extra("gradio", "demo", where="minigpt4 demo", without="minigpt4 chat")
 
 
 def build_page(loaded: LoadedModel, *, examples: Sequence[Example] = (), knobs: Knobs | None = None) -> Any:

@@ -28,6 +28,7 @@ from minigpt4.datasets.assembly import build_indexed, build_source
 from minigpt4.datasets.builders.scene_words import EXAM_TYPES, SceneWordsConfig
 from minigpt4.datasets.ledger import Ledger, UnreadableLimits, ledger_path
 from minigpt4.datasets.loader import EvaluationLoader, TrainingLoader
+from minigpt4.datasets.scenes.files import CAPTION_TEMPLATE, QUESTION_TEMPLATE
 from minigpt4.datasets.scenes.languages import Language
 from minigpt4.datasets.scenes.sampling import random_for
 from minigpt4.datasets.scenes.scene import Scene
@@ -42,8 +43,6 @@ from minigpt4.records.images import ImageRef, ImageSpec
 from minigpt4.tasks.image_text_pretrain import Describe, batch_size, describe_source
 from minigpt4.tasks.task import Caption
 
-CAPTION_TEMPLATE, QUESTION_TEMPLATE = "plain", "vicuna_v0"
-"""templates of stage 1 and of stage 2"""
 STRENGTH = (0.7, 1.5)
 """of a scene's sums as a whole"""
 NOISE = 0.6

@@ -6,7 +6,7 @@ left out and why is one line each, never hundreds of key names (U5).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,6 +41,22 @@ class PartOrigin:
         return f"{self.num_tensors} tensors from {self.place}"
 
 
+@dataclass(frozen=True)
+class Home:
+    """Where the tensors of an empty part go.
+
+    Args:
+        dtype: of floating-point tensors; None = the file's.
+        device: key of a tensor -> its device.
+    """
+
+    dtype: torch.dtype | None
+    device: Callable[[str], torch.device]
+
+
+AS_IN_FILE = Home(None, lambda key: torch.device("cpu"))
+
+
 def target_shapes(parts: Mapping[str, nn.Module]) -> dict[str, tuple[int, ...]]:
     """`part.key` -> shape of everything the parts keep (parameters and persistent buffers) but adapters."""
     return {f"{part}.{key}": tuple(value.shape) for part, module in parts.items()
@@ -48,14 +64,14 @@ def target_shapes(parts: Mapping[str, nn.Module]) -> dict[str, tuple[int, ...]]:
 
 
 def load_file(plan: ConversionPlan, file: TensorFile, parts: Mapping[str, nn.Module],
-              dtypes: Mapping[str, torch.dtype] | None = None) -> tuple[dict[str, PartOrigin], list[str]]:
+              homes: Mapping[str, Home] | None = None) -> tuple[dict[str, PartOrigin], list[str]]:
     """Load one file by its plan.
 
     Args:
         plan: names tensors of the parts.
         file: the opened file.
         parts: the parts it may fill.
-        dtypes: dtype per part for parts on the meta device, which take the file's tensors as they are.
+        homes: dtype and devices of parts on the meta device; without one they take the file's tensors as they are.
 
     Returns:
         origin of each part that got a tensor, and the lines of the report.
@@ -71,7 +87,7 @@ def load_file(plan: ConversionPlan, file: TensorFile, parts: Mapping[str, nn.Mod
         part, _, key = target.partition(".")
         _refuse_blank(target, tensor, file)
         hashes.setdefault(part, IdentityHash()).add(key, tensor)
-        _assign(parts[part], names[part][key], tensor, (dtypes or {}).get(part))
+        _assign(parts[part], names[part][key], tensor, (homes or {}).get(part, AS_IN_FILE))
     origins = {part: PartOrigin("file", str(file.path), h.hexdigest(), len(h)) for part, h in hashes.items()}
     made = ", ".join(f"{part} {origin.num_tensors} tensors" for part, origin in origins.items())
     lines = [f"{file.path}: {made}"]
@@ -79,19 +95,20 @@ def load_file(plan: ConversionPlan, file: TensorFile, parts: Mapping[str, nn.Mod
     return origins, lines
 
 
-def _assign(module: nn.Module, key: str, tensor: Tensor, dtype: torch.dtype | None) -> None:
+def _assign(module: nn.Module, key: str, tensor: Tensor, home: Home) -> None:
     owner_name, _, leaf = key.rpartition(".")
     owner = module.get_submodule(owner_name)
     old = getattr(owner, leaf)
-    if old.is_meta:
-        value = tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
-        if leaf == "weight" and is_quantized(owner):
-            owner.weight = quantized_weight(owner, value)
-            return
-        setattr(owner, leaf, nn.Parameter(value.clone(), requires_grad=False))
+    if not old.is_meta:
+        with torch.no_grad():
+            old.copy_(tensor)
         return
-    with torch.no_grad():
-        old.copy_(tensor)
+    value = tensor.to(home.dtype) if home.dtype is not None and tensor.is_floating_point() else tensor
+    if leaf == "weight" and is_quantized(owner):
+        owner.weight = quantized_weight(owner, value, home.device(key))
+    else:
+        # a copy even where nothing changes: the file's own memory is a map of the file
+        setattr(owner, leaf, nn.Parameter(value.to(home.device(key), copy=True), requires_grad=False))
 
 
 def _refuse_blank(target: str, tensor: Tensor, file: TensorFile) -> None:

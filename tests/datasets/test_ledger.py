@@ -36,7 +36,9 @@ def test_below_the_share_any_number_is_borne() -> None:
 
 
 def test_fewer_than_twenty_are_borne_whatever_the_share() -> None:
-    Ledger().note(0, bad(*range(19)))
+    ledger = Ledger()
+    ledger.note(0, bad(*range(19)))
+    assert (ledger.seen, ledger.bad) == (19, 19)
 
 
 def test_u21_a_thousand_in_a_row_end_the_run_whatever_the_share() -> None:
@@ -53,6 +55,7 @@ def test_a_good_one_begins_the_row_anew() -> None:
     for number in range(10):
         ledger.note(0, bad(*range(4)) if number % 2 else [])
         ledger.note(1, [])
+    assert ledger.bad == 20
 
 
 def test_each_is_written_once_over_epochs_and_resumes(tmp_path: Path) -> None:

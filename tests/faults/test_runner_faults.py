@@ -184,7 +184,9 @@ def test_u4_blank_weights_are_recognised_by_their_first_loss(tmp_path: Path) -> 
 
 
 def test_a_model_that_knows_something_passes_the_guard(tmp_path: Path) -> None:
-    _run(make_job(tmp_path / "run", max_epoch=1, job={"vocab_size_to_beat": 10**6}))
+    job = make_job(tmp_path / "run", max_epoch=1, job={"vocab_size_to_beat": 10**6})
+    _run(job)
+    assert list((tmp_path / "run").glob("checkpoint_*"))
 
 
 # --- memory ---

@@ -15,6 +15,7 @@ import torch
 
 from minigpt4.common.errors import UserError
 from minigpt4.recipes.build import build_model
+from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.weights.readers import open_weights
 from tests.parity import minigpt4_folder as oracle
 
@@ -27,7 +28,7 @@ def parts(tmp_path: Path) -> Path:
     return tmp_path / "parts"
 
 
-def build(parts: Path, **values: Any) -> None:
+def build(parts: Path, **values: Any) -> LoadedModel:
     """The recorded model from a folder of (damaged) copies."""
     config = oracle.config(**values)
     llm = parts / Path(config.llm.weights or "").name
@@ -36,7 +37,7 @@ def build(parts: Path, **values: Any) -> None:
         resampler=replace(config.resampler, weights=str(parts / "blip2_pretrained_tiny.pth")),
         llm=replace(config.llm, weights=str(llm)), ckpt=values.get("ckpt") or str(parts / "minigpt4_tiny.pth"),
     )
-    build_model(config, device=torch.device("cpu"))
+    return build_model(config, device=torch.device("cpu"))
 
 
 def change(path: Path, edit: Callable[[State], None]) -> None:
@@ -50,7 +51,7 @@ def renamed(state: State, old: str, new: str) -> None:
 
 
 def test_the_whole_folder_loads(parts: Path) -> None:
-    build(parts)
+    assert {origin.source for origins in build(parts).origins.values() for origin in origins} == {"file"}
 
 
 def test_a_missing_tensor_is_named(parts: Path) -> None:
@@ -155,7 +156,7 @@ def test_u2_rows_are_read_from_the_tensors_not_the_config(parts: Path) -> None:
     path = parts / "llm" / "config.json"
     values = json.loads(path.read_text())
     path.write_text(json.dumps({**values, "vocab_size": values["vocab_size"] - 1}))
-    build(parts)
+    assert build(parts).vocab_size == values["vocab_size"]
 
 
 def test_old_spellings_of_march_2023(parts: Path) -> None:
@@ -163,4 +164,4 @@ def test_old_spellings_of_march_2023(parts: Path) -> None:
                              ("tokenizer_config.json", "tokenizer_class", "LLaMATokenizer")):
         path = parts / "llm" / name
         path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
-    build(parts)
+    assert {origin.source for origin in build(parts).origins["llm"]} == {"file"}

@@ -38,6 +38,8 @@ from minigpt4.datasets.scenes.scene import Scene
 
 PER_SHARD = 1000
 EVALUATION_SPLITS = ("seen", "held_out")
+CAPTION_TEMPLATE, QUESTION_TEMPLATE = "plain", "vicuna_v0"
+"""templates that stage 1 and stage 2 of the scenes are trained with"""
 
 
 @dataclass(frozen=True, kw_only=True)

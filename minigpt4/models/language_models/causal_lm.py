@@ -13,9 +13,11 @@ from typing import Any, Literal
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import language_models
+from minigpt4.models.language_models.placement import DeviceMap, input_device
 from minigpt4.models.language_models.quantized import Quantization
 from minigpt4.models.part import PartConfig
 
@@ -39,6 +41,12 @@ class CausalLMConfig(PartConfig):
     """folder of the tokenizer; null = the folder of the weights"""
     quantize: Quantization | None = None
     """int8 or nf4 (4 bit): the linear layers of a frozen language model by bitsandbytes (extra 'quantized')"""
+    device_map: DeviceMap | None = None
+    """spread the layers of a frozen language model: auto (evenly over the GPUs) or sequential; null = run.device"""
+    max_memory: dict[str, Any] = field(default_factory=dict)
+    """most that device_map uses, such as {"0": 10GiB, cpu: 30GiB}; empty = all that is free"""
+    offload_folder: str | None = None
+    """where layers are kept that device_map finds no memory for (slow); null = that is an error"""
     activation_checkpointing: bool = False
     """compute activations again in the backward pass instead of keeping them"""
 
@@ -48,6 +56,13 @@ class CausalLMConfig(PartConfig):
                 "config.value", where="model.llm.quantize",
                 what=f"is {self.quantize}, but the language model trains, and quantised weights cannot",
                 fix="set model.llm.freeze=True, or model.llm.quantize=null",
+            )
+        if self.device_map and (not self.freeze or self.lora.r):
+            raise UserError(
+                "config.value", where="model.llm.device_map",
+                what=f"is {self.device_map}, but only frozen layers are spread, and "
+                f"{'LoRA trains on it' if self.freeze else 'the language model trains'}",
+                fix="set model.llm.device_map=null and run torchrun",
             )
 
 
@@ -95,6 +110,23 @@ class CausalLM(nn.Module):
     def ties_embeddings(self) -> bool:
         """True where the output layer is the input embedding."""
         return bool(self.model.config.tie_word_embeddings)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it takes its inputs."""
+        embedding = self.model.get_input_embeddings()
+        return input_device(embedding, embedding.weight)
+
+    def recompute_activations(self, during_training: bool) -> None:
+        """Let layers compute their activations again in the backward pass, also those of a frozen language model.
+
+        transformers asks a layer's `training`; it is set on the layers alone, so their dropout stays off.
+        """
+        if not self.model.is_gradient_checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        for layer in self.model.modules():
+            if isinstance(layer, GradientCheckpointingLayer):
+                layer.training = during_training
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """ids [B, L] -> embeddings [B, L, width]."""

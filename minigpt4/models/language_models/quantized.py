@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from minigpt4.common.errors import UserError
+from minigpt4.common.extras import import_extra
 
 Quantization = Literal["int8", "nf4"]
 OUTLIERS = 6.0
@@ -41,7 +41,7 @@ def quantize_linear_layers(model: Any, kind: Quantization, compute_dtype: torch.
     for parent, name, layer in found:
         new = _empty_layer(library, layer, kind, compute_dtype)
         if not layer.weight.is_meta:
-            new.weight = quantized_weight(new, layer.weight.data)
+            new.weight = quantized_weight(new, layer.weight.data, layer.weight.device)
         if layer.bias is not None:
             new.bias = layer.bias
         setattr(parent, name, new)
@@ -50,13 +50,8 @@ def quantize_linear_layers(model: Any, kind: Quantization, compute_dtype: torch.
 
 def import_bitsandbytes() -> Any:
     """bitsandbytes, or the sentence that says how to get it or go on without (U13)."""
-    try:
-        import bitsandbytes
-    except ImportError as error:
-        raise UserError(
-            "extra.missing", where="model.llm.quantize", what=f"bitsandbytes cannot be imported ({error})",
-            fix="pip install 'minigpt4[quantized]', or go on without: model.llm.quantize=null (low_resource: False)",
-        ) from error
+    bitsandbytes = import_extra("bitsandbytes", "quantized", where="model.llm.quantize",
+                                without="model.llm.quantize=null (low_resource: False)")
     warnings.filterwarnings("ignore", message="MatMul8bitLt: inputs will be cast")  # told at every single product
     return bitsandbytes
 
@@ -66,8 +61,8 @@ def is_quantized(layer: nn.Module) -> bool:
     return type(layer).__module__.startswith("bitsandbytes.")
 
 
-def quantized_weight(layer: nn.Module, value: Tensor) -> nn.Parameter:
-    """The weight [out, in] as the layer keeps it, quantised where the value is."""
+def quantized_weight(layer: nn.Module, value: Tensor, device: torch.device) -> nn.Parameter:
+    """The weight [out, in], on the CPU, as the layer keeps it; quantised on the device that it goes to."""
     library = import_bitsandbytes()
     if isinstance(layer, library.nn.Linear4bit):
         weight = library.nn.Params4bit(
@@ -75,7 +70,7 @@ def quantized_weight(layer: nn.Module, value: Tensor) -> nn.Parameter:
         )
     else:
         weight = library.nn.Int8Params(value, requires_grad=False, has_fp16_weights=False)
-    parameter: nn.Parameter = weight.to(value.device)
+    parameter: nn.Parameter = weight.to(device)
     return parameter
 
 
