@@ -34,7 +34,8 @@ class MiniGPT4Config(PreTrainedConfig):
     def __init__(self, recipe: Mapping[str, Any] | None = None, text_config: Any = None, image_token_id: int = 0,
                  **kwargs: Any) -> None:
         self.recipe = dict(recipe or {})
-        self.text_config = text_config if isinstance(text_config, PreTrainedConfig) else _text_config(text_config)
+        given = isinstance(text_config, PreTrainedConfig)
+        self.text_config = text_config if given else transformers_config(text_config or {})
         self.image_token_id = image_token_id
         kwargs["tie_word_embeddings"] = bool(self.text_config.tie_word_embeddings)
         super().__init__(**kwargs)
@@ -49,16 +50,12 @@ class MiniGPT4Config(PreTrainedConfig):
 
 
 def portable_recipe(section: Any) -> dict[str, Any]:
-    """A `model:` section as plain values, places taken out; what was random then has its weights now."""
+    """A `model:` section as plain values, without places; of the language model `text_config` says everything."""
     values = _without_places(plain(section))
-    values["llm"]["random"] = {}
+    values["llm"] = {"name": section.llm.name, "freeze": section.llm.freeze}
     return values
 
 
 def _without_places(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: None if key in PLACES else _without_places(value) if isinstance(value, Mapping) else value
             for key, value in values.items()}
-
-
-def _text_config(values: Mapping[str, Any] | None) -> PreTrainedConfig:
-    return transformers_config({**(values or {})})
