@@ -17,6 +17,13 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                         help="keys of the config that are changed, e.g. model.llm.dtype=fp32")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps (default: as the config says)")
+    add_other_llm_argument(parser)
+
+
+def add_other_llm_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--allow-other-llm", action="store_true",
+                        help="go on where a bundle was trained with another language model (stage 1 must be trained "
+                             "again before it says anything)")
 
 
 def add_decoding_arguments(parser: argparse.ArgumentParser) -> None:

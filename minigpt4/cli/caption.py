@@ -36,8 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     done = already_described(arguments.output)
     images = [path for path in images_of(arguments.folder) if str(path) not in done]
-    captioner = Captioner(load_model(source, device=arguments.device, options=arguments.options), settings,
-                          arguments.prompt)
+    loaded = load_model(source, device=arguments.device, options=arguments.options,
+                        allow_other_llm=arguments.allow_other_llm)
+    captioner = Captioner(loaded, settings, arguments.prompt)
     captions = write_captions(captioner.describe(images, batch_size=arguments.batch_size), arguments.output)
     unreadable = 0
     for caption in tqdm(captions, total=len(images), unit="image"):

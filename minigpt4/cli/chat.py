@@ -36,7 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     from minigpt4.inference.chat import Chat
     from minigpt4.inference.load import load_model
 
-    loaded = load_model(source, device=arguments.device, options=arguments.options)
+    loaded = load_model(source, device=arguments.device, options=arguments.options,
+                        allow_other_llm=arguments.allow_other_llm)
     chat = Chat(loaded, settings, system=arguments.system)
     if arguments.question is not None:
         show(chat.ask(arguments.question, arguments.image))

@@ -6,6 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from minigpt4.cli._decoding_arguments import add_other_llm_argument
 from minigpt4.common.errors import UserError
 
 HELP = "Chat about images in a page of the browser; without a YAML it serves the embedded default."
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="PATH", help="instead of a YAML: what training wrote")
     parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                         help="keys of the config that are changed, e.g. model.llm.dtype=fp32")
+    add_other_llm_argument(parser)
     parser.add_argument("--gpu-id", type=int, metavar="N", help="number of the CUDA device (as in the original)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps (default: as the config says)")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in (default: this one only)")
@@ -40,7 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
     from minigpt4.serve.visitor import Knobs
 
     import_gradio()  # a missing extra is told before gigabytes are loaded
-    loaded = load_model(source, device=device, options=arguments.options)
+    loaded = load_model(source, device=device, options=arguments.options,
+                        allow_other_llm=arguments.allow_other_llm)
     with tempfile.TemporaryDirectory(prefix="minigpt4_examples_") as folder:
         page = build_page(loaded, examples=scene_examples(Path(folder)),
                           knobs=Knobs(max_new_tokens=arguments.max_new_tokens))

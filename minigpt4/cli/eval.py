@@ -44,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     from minigpt4.inference.load import load_model
 
     splits = {name: read_split(arguments.scenes / name, arguments.limit) for name in arguments.split}
-    loaded = load_model(source, device=arguments.device, options=arguments.options)
+    loaded = load_model(source, device=arguments.device, options=arguments.options,
+                        allow_other_llm=arguments.allow_other_llm)
     predictions, found = [], {}
     with tqdm(total=sum(map(number_of_answers, splits.values())), unit="answer") as bar:
         for name, scenes in splits.items():

@@ -106,6 +106,8 @@ class DatasetConfig:
     """samples a micro-batch and rank (newest originals); run.batch_size_train says the same"""
     max_samples: int | None = None
     """only the first so many samples"""
+    licence: str | None = None
+    """licence of the data set, as its makers state it; ends in the manifest of what is trained on it"""
 
     def __post_init__(self) -> None:
         for key in ("sample_ratio", "batch_size", "max_samples"):

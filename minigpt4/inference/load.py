@@ -13,6 +13,7 @@ from minigpt4.inference.captioning import Captioner
 from minigpt4.inference.chat import Chat
 from minigpt4.recipes.build import build
 from minigpt4.recipes.loaded import LoadedModel
+from minigpt4.recipes.verification import options_of
 from minigpt4.weights.bundle import newest_bundle, open_bundle
 
 
@@ -54,28 +55,31 @@ class Assistant:
         return [caption.caption for caption in captions]
 
 
-def load(source: str | Path, *, device: str | None = None, options: Sequence[str] = ()) -> Assistant:
+def load(source: str | Path, *, device: str | None = None, options: Sequence[str] = (),
+         allow_other_llm: bool = False) -> Assistant:
     """Load a model for use.
 
     Args:
         source: a bundle folder (what training wrote), a run folder, or a YAML with a `model:` section.
         device: cpu, cuda, cuda:1, mps; None = as the config says.
         options: `a.b=c` changes of the config, as on the command line.
+        allow_other_llm: take a bundle with another language model than it was trained with, to train stage 1 again.
 
     Raises:
         UserError: nothing of that kind there, or anything that does not belong together.
     """
-    return Assistant(load_model(source, device=device, options=options))
+    return Assistant(load_model(source, device=device, options=options, allow_other_llm=allow_other_llm))
 
 
-def load_model(source: str | Path, *, device: str | None = None, options: Sequence[str] = ()) -> LoadedModel:
+def load_model(source: str | Path, *, device: str | None = None, options: Sequence[str] = (),
+               allow_other_llm: bool = False) -> LoadedModel:
     """The same as `load`, without the things to do with it."""
     source = Path(source)
-    options = list(options)
+    options = [*options, *(["model.allow_other_llm=true"] if allow_other_llm else [])]
     if source.is_dir():
         bundle = open_bundle(newest_bundle(source))
         bundle.check_places([key.split(".")[1] for key in options if key.startswith("model.") and ".weights=" in key])
-        source, options = bundle.config_path, [*bundle.options(), *options]
+        source, options = bundle.config_path, options_of(bundle, options, allow_other_llm=allow_other_llm)
     elif not source.exists():
         raise UserError("load.missing", where=str(source), what="no such file or folder",
                         fix="give a bundle folder or a YAML")

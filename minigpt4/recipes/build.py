@@ -26,9 +26,10 @@ from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.recipes.language_model import fill_language_model, make_language_model, settle_language_model
 from minigpt4.recipes.load_ledger import LoadLedger
 from minigpt4.recipes.loaded import LoadedModel
+from minigpt4.recipes.manifest import data_of
 from minigpt4.recipes.recipe import Recipe
 from minigpt4.recipes.rendering import behaviour_of, build_tokenizer
-from minigpt4.records.images import ImageSpec
+from minigpt4.recipes.verification import changes_since, check_identities, check_tokenizer, image_spec
 from minigpt4.weights.adapters import load_adapters
 from minigpt4.weights.bundle import Bundle, load_bundle, newest_bundle, open_bundle
 from minigpt4.weights.loading import PartOrigin, load_file
@@ -68,7 +69,7 @@ def build_model(config: Any, *, device: torch.device, seed: int = 42) -> LoadedM
     _check_adapters(config)
     tokenizer = build_tokenizer(config)
     bundle = open_bundle(newest_bundle(config.ckpt)) if config.ckpt and Path(config.ckpt).is_dir() else None
-    ledger = LoadLedger()
+    ledger = LoadLedger(lines=check_tokenizer(bundle, config))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         llm = make_language_model(config.llm, tokenizer, bundle)
@@ -84,17 +85,18 @@ def build_model(config: Any, *, device: torch.device, seed: int = 42) -> LoadedM
     ledger.lines += [f"{name}: {origin}" for name, found in origins.items() for origin in found
                      if origin.source == "random"]
     if bundle is not None:
-        _check_identities(bundle, ledger)
+        named = {part: ledger.origins.get(part, []) for part in model.parts() if part not in bundle.stored_parts}
+        ledger.lines += check_identities(bundle, config, named)
     ledger.lines += _add_adapters(config, model, bundle, seed)
     if config.llm.activation_checkpointing:
         llm.recompute_activations(during_training=False)
     model.train(False)
     renderer = recipe.renderer(config, tokens_per_image=path.tokens_per_image, tokenizer=tokenizer)
     behaviour = behaviour_of(config)
-    spec = ImageSpec(size=config.vision.image_size, opening=behaviour.opening,
-                     tokens_per_image=path.tokens_per_image)
+    spec = image_spec(bundle, config, behaviour, path.tokens_per_image)
+    ledger.lines += changes_since(bundle, renderer, spec)
     stage = str(bundle.manifest.get("stage", "")) if bundle else ""
-    return LoadedModel(model, renderer, spec, behaviour, config, origins, ledger.lines, stage)
+    return LoadedModel(model, renderer, spec, behaviour, config, origins, ledger.lines, stage, data_of(bundle))
 
 
 def choose_device(name: str) -> torch.device:
@@ -135,12 +137,6 @@ def _load_checkpoint(recipe: Recipe, config: Any, model: VisionLanguageModel, bu
         ledger.replace(load_bundle(bundle, model.parts()))
     elif config.ckpt:
         ledger.replace(load_file(recipe.checkpoint_plan, open_weights(config.ckpt), model.parts()))
-
-
-def _check_identities(bundle: Bundle, ledger: LoadLedger) -> None:
-    for part in bundle.manifest["parts"]:
-        if part not in bundle.stored_parts:
-            bundle.check_identity(part, tuple(ledger.origins.get(part, [])))
 
 
 def _fresh(part: nn.Module) -> PartOrigin:

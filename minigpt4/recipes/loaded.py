@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.models.lora import adapters_of, base_is_frozen
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.recipes.behaviours import Behaviour
+from minigpt4.recipes.manifest import describe_model
 from minigpt4.records.images import ImageSpec
 from minigpt4.weights.bundle import BundleContents
+from minigpt4.weights.licences import DataLicence
 from minigpt4.weights.loading import PartOrigin
 
 
@@ -40,6 +42,8 @@ class LoadedModel:
     load_report: list[str] = field(default_factory=list)
     stage: str = ""
     """job_name of the run that trained it; empty for one that was put together from files"""
+    trained_on: tuple[DataLicence, ...] = ()
+    """data sets of the stages before"""
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -78,11 +82,18 @@ class LoadedModel:
         lines.append(f"{self.renderer.tokens_per_image} tokens per image, template {self.renderer.training.name}")
         return "\n".join(lines)
 
-    def save_bundle(self, folder: Path, *, resolved_config: str, stage: str, step: int) -> None:
-        """Write a complete bundle into `folder` (which exists): everything that cannot be had from a file elsewhere."""
+    def save_bundle(self, folder: Path, *, resolved_config: str, stage: str, step: int,
+                    data: Sequence[DataLicence] = ()) -> None:
+        """Write a complete bundle into `folder` (which exists): everything that cannot be had from a file elsewhere.
+
+        Args:
+            folder: the caller makes it whole or absent.
+            resolved_config: its config.yaml.
+            stage: job_name of the run, or what else it is.
+            step: optimizer steps done.
+            data: data sets of this stage.
+        """
         BundleContents(
             self.model.parts(), self.origins, self.tokenizer_folder, self.renderer.prompts,
-            self.model.llm.model.config.to_dict(),
-            {"behaviour": self.behaviour.name, "template": self.renderer.training.name,
-             "image_size": self.image_spec.size, "vocab_size": self.vocab_size},
+            self.model.llm.model.config.to_dict(), describe_model(self, (*self.trained_on, *data)),
         ).write(folder, resolved_config=resolved_config, stage=stage, step=step)

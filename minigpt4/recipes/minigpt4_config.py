@@ -39,6 +39,8 @@ class MiniGPT4Config:
 
     ckpt: str | None = field(default=None, metadata={"path": "any"})
     """trained weights, loaded last: a bundle folder or an original checkpoint (.pth)"""
+    allow_other_llm: bool = False
+    """go on with a bundle of another language model, whose projection means nothing to this one before stage 1"""
     template: str | None = None
     """conversation template by name (vicuna_v0, vicuna_v1, llama2, plain); null = from prompt_template"""
     prompt_path: str | None = field(default=None, metadata={"path": "file"})

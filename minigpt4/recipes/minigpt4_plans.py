@@ -124,6 +124,8 @@ BLIP2_PLAN = ConversionPlan(
 )
 """`blip2_pretrained*.pth`"""
 
+PROJECTION_SIZES = ("a projection is [width of its language model, width of the image tokens]: 4096 = 7B, 5120 = 13B; "
+                    "768 = from a Q-Former, 5632 = four patches joined, without one")
 CHECKPOINT_PLAN = ConversionPlan(
     "MiniGPT-4 checkpoint",
     (*PROJECTION_RULES, *LN_VISION_RULES, *_q_former_rules(), *_eva_rules("visual_encoder.")),
@@ -132,10 +134,11 @@ CHECKPOINT_PLAN = ConversionPlan(
         Ignorable("llama_model.model.layers.{i}.self_attn.rotary_emb.inv_freq", "buffer, computed again"),
     ),
     optional=("vision.*", "resampler.*"),
+    sizes=PROJECTION_SIZES,
 )
 """`*minigpt4*.pth` and checkpoints of the original runner: the projection, and other parts where they were trained"""
 
-PROJECTION_PLAN = ConversionPlan("projection", PROJECTION_RULES, CHECKPOINT_PLAN.ignorable)
+PROJECTION_PLAN = ConversionPlan("projection", PROJECTION_RULES, CHECKPOINT_PLAN.ignorable, sizes=PROJECTION_SIZES)
 """a checkpoint read for its projection alone"""
 
 

@@ -2,7 +2,8 @@
 
 `model.safetensors` holds the parts that cannot be had from a file elsewhere (trained, or random), named `part.key`, and
 adapters, named `lora.part.key` (`weights/adapters.py`).
-`manifest.json` holds for every part its identity and last known place; `config.yaml` the resolved config of the run;
+`manifest.json` holds for every part its identity, last known place and licence, and for the whole what must not change
+unseen: tokenizer, template and stops, image, recipe, versions; `config.yaml` the resolved config of the run;
 `tokenizer/`, `prompts.txt` and `llm_config.json` what else is needed where the original places are gone.
 """
 
@@ -19,9 +20,11 @@ from torch import Tensor, nn
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import write_json
+from minigpt4.models.language_models.quantized import is_quantized
 from minigpt4.models.lora import base_is_frozen, base_state
 from minigpt4.weights.adapters import NOT_WHOLE, adapter_tensors, manifest_entry
 from minigpt4.weights.identity import identity_of
+from minigpt4.weights.licences import UNKNOWN, joined, licence_of
 from minigpt4.weights.loading import PartOrigin, load_file
 from minigpt4.weights.plan import ConversionPlan, Rule
 from minigpt4.weights.readers import open_weights, read_json
@@ -29,6 +32,8 @@ from minigpt4.weights.readers import open_weights, read_json
 FORMAT = 1
 MANIFEST, TENSORS, CONFIG = "manifest.json", "model.safetensors", "config.yaml"
 TOKENIZER, PROMPTS, LLM_CONFIG = "tokenizer", "prompts.txt", "llm_config.json"
+OTHER_LLM_ALLOWED = "allow_other_llm: true"
+"""line of a config.yaml whose run began with the bundle of another language model"""
 TOKENIZER_FILES = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
                    "added_tokens.json")
 
@@ -69,6 +74,8 @@ class Bundle:
         options += [f"model.{part}.weights=null" for part in self.stored_parts]
         if (self.folder / PROMPTS).exists():
             options.append(f"model.prompt_path={self.folder / PROMPTS}")
+        if OTHER_LLM_ALLOWED in self.config_path.read_text(encoding="utf-8"):
+            options.append("model.allow_other_llm=false")  # insisted on then; the bundle has its own one since
         return options
 
     def check_places(self, given_elsewhere: Sequence[str] = ()) -> None:
@@ -91,24 +98,17 @@ class Bundle:
                     fix=f"give its new place: --options model.{name}.weights=PATH",
                 )
 
-    def check_identity(self, part: str, origins: tuple[PartOrigin, ...]) -> None:
-        """Refuse a frozen part that is not the one the bundle was trained with (U3).
-
-        Raises:
-            UserError: naming both identities, the wanted one's last known place, and the key to set.
-        """
+    def other_identity(self, part: str, origins: Sequence[PartOrigin]) -> str:
+        """What is wrong with a frozen part that is not the one the bundle was trained with, in words; '' if it is."""
         origins_then = self.manifest["parts"].get(part, {}).get("origins", [])
         wanted = [origin for origin in origins_then if origin["identity"]]  # a part without weights has none
         wanted_ids = sorted(origin["identity"] for origin in wanted)
         found_ids = sorted(origin.identity for origin in origins)
-        if wanted_ids and wanted_ids != found_ids:
-            places = " + ".join(origin["place"] for origin in wanted)
-            raise UserError(
-                "bundle.identity", where=str(self.folder),
-                what=f"was trained with the {part} {_short(wanted_ids)} (last seen at {places}), "
-                f"this is {_short(found_ids)} ({' + '.join(origin.place for origin in origins)})",
-                fix=f"point model.{part}.weights at the right one",
-            )
+        if not wanted_ids or wanted_ids == found_ids:
+            return ""
+        places = " + ".join(origin["place"] for origin in wanted)
+        return (f"was trained with the {part} {_short(wanted_ids)} (last seen at {places}), "
+                f"this is {_short(found_ids)} ({' + '.join(origin.place for origin in origins) or 'no file'})")
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class BundleContents:
         tokenizer_folder: its files are copied.
         prompts: prompts of training, one a line.
         llm_config: config.json values of the language model.
-        about: further lines of the manifest (behaviour, template, …).
+        about: what the manifest says of the whole model (template, image, tokenizer, …).
     """
 
     parts: Mapping[str, nn.Module]
@@ -137,13 +137,14 @@ class BundleContents:
         entries = {}
         for name, part in self.parts.items():
             stored = self._is_stored(name, part)
-            state = _state(part) if stored else {}
+            state = self._state_of(name, part) if stored else {}
             tensors.update({f"{name}.{key}": value for key, value in state.items()})
             entries[name] = {
                 "stored": stored,
                 "frozen": base_is_frozen(part),
                 "identity": identity_of(state) if stored else "",
                 "origins": [] if stored else [asdict(origin) for origin in self.origins[name]],
+                "licence": _licence(name, self.origins[name]),
                 **manifest_entry(part),
             }
         save_file(tensors, folder / TENSORS, metadata={"format": "pt"})
@@ -160,6 +161,17 @@ class BundleContents:
             (folder / PROMPTS).write_text("\n".join(self.prompts) + "\n", encoding="utf-8")
         if entries["llm"]["stored"]:
             write_json(folder / LLM_CONFIG, dict(self.llm_config))
+
+    def _state_of(self, name: str, part: nn.Module) -> dict[str, Tensor]:
+        """What a part keeps. A quantised one is kept as the bundle that it was read from has it, in full precision."""
+        if not any(is_quantized(layer) for layer in part.modules()):
+            return _state(part)
+        homes = [origin.place for origin in self.origins[name] if origin.source == "bundle"]
+        if not homes:
+            raise UserError("bundle.quantized", where=f"model.{name}.quantize", fix=f"set model.{name}.quantize=null",
+                            what="is set for weights that are in no file, so there is nothing whole to store")
+        file = open_weights(Path(homes[0]) / TENSORS)
+        return {key: file.load(f"{name}.{key}") for key in _plain_names(file.names, name)}
 
     def _is_stored(self, name: str, part: nn.Module) -> bool:
         if not any(True for _ in part.state_dict()):
@@ -226,6 +238,17 @@ def load_bundle(bundle: Bundle, parts: Mapping[str, nn.Module]) -> tuple[dict[st
             for part, origin in origins.items()}, lines
 
 
+def _licence(name: str, origins: Sequence[PartOrigin]) -> str | None:
+    """What the files beside a part's weights state, also where it was trained further; None for one of random start."""
+    stated = []
+    for origin in origins:
+        if is_bundle(origin.place) and origin.source == "bundle":
+            stated.append(open_bundle(origin.place).manifest["parts"].get(name, {}).get("licence", UNKNOWN))
+        elif origin.place:
+            stated.append(licence_of(origin.place))
+    return joined(licence for licence in stated if licence) or None
+
+
 def _state(part: nn.Module) -> dict[str, Tensor]:
     """What a part keeps, without adapters; a tied tensor under each of its names, as safetensors shares no memory."""
     seen: set[int] = set()
@@ -237,6 +260,10 @@ def _state(part: nn.Module) -> dict[str, Tensor]:
             state[key] = state[key].clone()
         seen.add(pointer)
     return state
+
+
+def _plain_names(names: Sequence[str], part: str) -> list[str]:
+    return [name.removeprefix(f"{part}.") for name in names if name.startswith(f"{part}.")]
 
 
 def _short(identities: list[str]) -> str:

@@ -9,11 +9,12 @@ import torch
 
 from minigpt4.common.blank_tensors import find_blank_tensors
 from minigpt4.common.errors import UserError
-from minigpt4.weights.bundle import TENSORS, is_bundle, open_bundle
+from minigpt4.weights.bundle import is_bundle, open_bundle
+from minigpt4.weights.bundle_inspection import describe_bundle, verify_bundle_tensors
 from minigpt4.weights.checksums import CHECKLISTS, nothing, verify_checksums
 from minigpt4.weights.llama_folder import VOCABULARY_TENSOR, open_llama
 from minigpt4.weights.llama_raw import open_raw_llama, raw_llama_plan, target_shapes
-from minigpt4.weights.model_folder import PROVENANCE, as_gigabytes
+from minigpt4.weights.model_folder import PROVENANCE
 from minigpt4.weights.plan import match
 from minigpt4.weights.readers import TensorFile, open_weights, read_json, some_names
 from minigpt4.weights.shard_writer import Progress
@@ -26,7 +27,7 @@ def describe_weights(path: Path) -> list[str]:
         UserError: it cannot be opened.
     """
     if is_bundle(path):
-        return _describe_bundle(path)
+        return describe_bundle(open_bundle(path))
     if _is_raw(path):
         raw = open_raw_llama(path)
         return [f"raw LLaMA: width {raw.params.dim}, {raw.params.n_layers} layers, {len(raw.shards)} shards",
@@ -58,8 +59,9 @@ def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
     if not lines:
         lines.append("no checksums to compare")
     if is_bundle(path):
-        open_bundle(path)
-        file = open_weights(path / TENSORS)
+        bundle = open_bundle(path)
+        lines += verify_bundle_tensors(bundle)
+        file = open_weights(bundle.tensors_path)
     elif _is_raw(path):
         raw = open_raw_llama(path)
         file = raw.file
@@ -99,17 +101,4 @@ def _describe_llama(path: Path) -> list[str]:
         made = read_json(path / PROVENANCE)
         sources = [f"{key} {made[key]['path']}" for key in ("base", "delta", "model") if key in made]
         lines.append(f"made by {made['made_by']} of {' and '.join(sources) or made['path']}")
-    return lines
-
-
-def _describe_bundle(path: Path) -> list[str]:
-    manifest = open_bundle(path).manifest
-    size = as_gigabytes((path / TENSORS).stat().st_size)
-    lines = [f"bundle of {manifest['stage'] or 'no stage'}, step {manifest['step']}: {size} of its own tensors"]
-    for name, part in manifest["parts"].items():
-        places = " + ".join(f"{origin['place']} ({origin['identity'][:12]})" for origin in part["origins"])
-        stored = f"stored here ({part['identity'][:12]})"
-        lora = part.get("lora")
-        adapters = f", LoRA of rank {lora['r']} on {', '.join(lora['target_modules'])}" if lora else ""
-        lines.append(f"  {name}: {stored if part['stored'] else places or 'nothing'}{adapters}")
     return lines

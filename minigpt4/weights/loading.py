@@ -82,11 +82,12 @@ def load_file(plan: ConversionPlan, file: TensorFile, parts: Mapping[str, nn.Mod
     shapes = target_shapes(parts)
     matched = match(plan, file.shapes, shapes, where=str(file.path))
     names = {part: base_names(module) for part, module in parts.items()}
+    assigned = {each.target: each for each in matched.assignments}
     hashes: dict[str, IdentityHash] = {}
     for target, tensor in convert(matched, file, shapes):
         part, _, key = target.partition(".")
         _refuse_blank(target, tensor, file)
-        hashes.setdefault(part, IdentityHash()).add(key, tensor)
+        hashes.setdefault(part, IdentityHash()).add(key, assigned[target].as_in_file(tensor, file))
         _assign(parts[part], names[part][key], tensor, (homes or {}).get(part, AS_IN_FILE))
     origins = {part: PartOrigin("file", str(file.path), h.hexdigest(), len(h)) for part, h in hashes.items()}
     made = ", ".join(f"{part} {origin.num_tensors} tensors" for part, origin in origins.items())
@@ -118,3 +119,24 @@ def _refuse_blank(target: str, tensor: Tensor, file: TensorFile) -> None:
             "weights.blank", where=str(file.path), what=f"'{target}' {fault}",
             fix="these are not trained weights; download the file again",
         )
+
+
+def identify_file(plan: ConversionPlan, file: TensorFile, parts: Mapping[str, nn.Module]) -> dict[str, PartOrigin]:
+    """The origins that `load_file` would give, one tensor in memory at a time and none kept.
+
+    Args:
+        plan: names tensors of the parts.
+        file: the opened file.
+        parts: the parts it may fill, on the meta device too.
+
+    Raises:
+        UserError: keys or shapes that do not fit; tensors that are not finite.
+    """
+    shapes = target_shapes(parts)
+    matched = match(plan, file.shapes, shapes, where=str(file.path))
+    assigned = {each.target: each for each in matched.assignments}
+    hashes: dict[str, IdentityHash] = {}
+    for target, tensor in convert(matched, file, shapes):
+        part, _, key = target.partition(".")
+        hashes.setdefault(part, IdentityHash()).add(key, assigned[target].as_in_file(tensor, file))
+    return {part: PartOrigin("file", str(file.path), h.hexdigest(), len(h)) for part, h in hashes.items()}

@@ -60,12 +60,14 @@ class ConversionPlan:
         rules: target <- sources.
         ignorable: source keys that may be left out.
         optional: targets (patterns) that the file may lack, as a checkpoint lacks frozen parts.
+        sizes: what the sizes of its tensors tell, for the sentence about shapes that do not fit.
     """
 
     name: str
     rules: tuple[Rule, ...]
     ignorable: tuple[Ignorable, ...] = ()
     optional: tuple[str, ...] = ()
+    sizes: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,10 @@ class Assignment:
     target: str
     sources: tuple[str, ...]
     rule: Rule
+
+    def as_in_file(self, made: Tensor, file: TensorFile) -> Tensor:
+        """What identities hash: a source that was made to fit (positions of another image size) as the file has it."""
+        return file.load(self.sources[0]) if self.rule.reshapes and len(self.sources) == 1 else made
 
 
 @dataclass
@@ -176,7 +182,7 @@ def _check_shapes(plan: ConversionPlan, assignments: list[Assignment], sources: 
         raise UserError(
             "weights.shape",
             where=where,
-            what="; ".join(wrong[:3]) + more,
+            what="; ".join(wrong[:3]) + more + (f" ({plan.sizes})" if plan.sizes else ""),
             fix="file and model are of different sizes: take the file made for this model, or change the YAML's sizes",
         )
 

@@ -72,7 +72,8 @@ def read_torch_file(path: str | Path) -> Any:
             ) from error
         raise _damaged(path, "it is no file of torch.save") from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise _damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+        first_sentence = str(error).partition("\n")[0].partition(". ")[0]  # torch's own advice follows
+        raise _damaged(path, first_sentence or type(error).__name__) from error
 
 
 def tensors_of(path: Path, content: Any) -> TensorFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -108,3 +109,10 @@ def test_u42_every_checkpoint_is_a_bundle_that_chat_can_load(tmp_path: Path) -> 
         connector = load_model(checkpoint).model.parts()["connector"].state_dict()
         stored = _tensors(checkpoint)
         assert all(torch.equal(value, stored[f"connector.{name}"]) for name, value in connector.items())
+
+
+def test_u27_a_bundle_names_the_data_it_was_trained_on(tmp_path: Path) -> None:
+    path = write_tiny_run(tmp_path, run={"valid_splits": [], "max_epoch": 1, "iters_per_epoch": 1})
+    assert main(["train", "--cfg-path", str(path), "--options", "datasets.cc_sbu_align.licence=my own"]) == 0
+    manifest = json.loads((RunFolder(tmp_path / "out").checkpoints()[-1] / "manifest.json").read_text())
+    assert manifest["data"] == [{"name": "cc_sbu_align", "licence": "my own"}]

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from minigpt4.cli.main import main
 from minigpt4.common.errors import UserError
 from minigpt4.inference.load import load_model
+from minigpt4.models.language_models.causal_lm import CausalLMConfig
 from minigpt4.models.lora import LoraConfig, adapters_of
 from minigpt4.recipes import merging
+from minigpt4.recipes.build import build_model
 from minigpt4.recipes.export import export_original
 from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.weights.bundle import open_bundle
@@ -49,7 +52,7 @@ def logits(loaded: LoadedModel) -> torch.Tensor:
 def test_a_merged_bundle_has_plain_weights_and_equal_logits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     adapted, merged = bundle(tmp_path / "adapted"), tmp_path / "merged"
     assert main(["weights", "merge", "--from", str(adapted), "--target", str(merged)]) == 0
-    assert "adapters of resampler, llm merged" in capsys.readouterr().out
+    assert "adapters merged into plain weights of resampler (float32), llm (float32)" in capsys.readouterr().out
     before, after = load_model(adapted), load_model(merged)
     assert not any(adapters_of(part) for part in after.model.parts().values())
     torch.testing.assert_close(logits(after), logits(before), rtol=0, atol=1e-5)
@@ -107,3 +110,42 @@ def test_whoever_cannot_say_adapters_refuses_them(tmp_path: Path) -> None:
         write_parts([open_bundle(adapted)], tmp_path / "parts")
     with pytest.raises(UserError, match="holds adapters on the resampler"):
         own_plan("resampler", open_weights(adapted / "model.safetensors"))
+
+
+def on_half_precision(folder: Path, dtype: torch.dtype) -> Path:
+    """A bundle with adapters on a language model whose folder holds half precision."""
+    llm = folder / "llm"
+    tiny.model(seed=8).model.llm.model.to(dtype).save_pretrained(llm)
+    for file in tiny.tokenizer_folder().iterdir():
+        (llm / file.name).write_bytes(file.read_bytes())
+    config = tiny.config(llm=CausalLMConfig(weights=str(llm), lora=LORA))
+    loaded = build_model(config, device=torch.device("cpu"))
+    draw = torch.Generator().manual_seed(1)
+    for name, value in loaded.model.named_parameters():
+        if "lora_B" in name:
+            value.data = torch.randn(value.shape, generator=draw) * 0.1
+    place = folder / "adapted"
+    place.mkdir()
+    loaded.save_bundle(place, resolved_config=tiny.as_yaml(config), stage="stage 2", step=7)
+    return place
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_stays_half(dtype: torch.dtype, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    adapted, merged = on_half_precision(tmp_path, dtype), tmp_path / "merged"
+    assert main(["weights", "merge", "--from", str(adapted), "--target", str(merged)]) == 0, capsys.readouterr().err
+    tensors = load_file(merged / "model.safetensors")
+    assert {value.dtype for name, value in tensors.items() if name.startswith("llm.")} == {dtype}
+    assert {value.dtype for name, value in tensors.items() if name.startswith("connector.")} == {torch.float32}
+    size = (tmp_path / "llm" / "model.safetensors").stat().st_size
+    stored = sum(value.numel() * value.element_size() for name, value in tensors.items() if name.startswith("llm."))
+    assert stored == pytest.approx(size, rel=0.1)
+    before, after = logits(load_model(adapted)), logits(load_model(merged))
+    bar = merging.TOLERANCE[dtype] * before.abs().max()
+    assert merging.TOLERANCE[torch.float32] < (after - before).abs().max() < bar
+
+
+def test_sums_in_full_precision_where_asked(tmp_path: Path) -> None:
+    adapted, merged = on_half_precision(tmp_path, torch.float16), tmp_path / "merged"
+    assert main(["weights", "merge", "--from", str(adapted), "--target", str(merged), "--fp32"]) == 0
+    torch.testing.assert_close(logits(load_model(merged)), logits(load_model(adapted)), rtol=0, atol=1e-5)

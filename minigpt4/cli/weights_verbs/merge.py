@@ -13,6 +13,8 @@ HELP = "a bundle with LoRA adapters becomes one without, with equal logits"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="run", type=Path, required=True, metavar="DIR", help="run folder or bundle")
     add_folder(parser, "--target", "new folder")
+    parser.add_argument("--fp32", action="store_true",
+                        help="store the sums in fp32, also where the weights below were in half precision")
     add_options(parser)
 
 
@@ -21,6 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     from minigpt4.recipes.merging import merge_bundle
 
     lines = merge_bundle(arguments.run, arguments.target,
-                         lambda place, options: load_model(place, device="cpu", options=options), arguments.options)
+                         lambda place, options: load_model(place, device="cpu", options=options), arguments.options,
+                         in_fp32=arguments.fp32)
     print("\n".join(lines))
     return 0

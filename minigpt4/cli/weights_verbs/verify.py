@@ -15,9 +15,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from minigpt4.recipes.bundle_verification import verify_surroundings
+    from minigpt4.weights.bundle import is_bundle, open_bundle
     from minigpt4.weights.inspection import verify_weights
 
     with byte_progress("checking", None) as on_bytes:
         lines = verify_weights(arguments.path, on_bytes)
+        if is_bundle(arguments.path):
+            lines += verify_surroundings(open_bundle(arguments.path))
     print("\n".join(lines))
     return 0

@@ -7,6 +7,7 @@ that the full model is never in memory.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from typing import Any, Literal
 
@@ -52,7 +53,9 @@ def import_bitsandbytes() -> Any:
     """bitsandbytes, or the sentence that says how to get it or go on without (U13)."""
     bitsandbytes = import_extra("bitsandbytes", "quantized", where="model.llm.quantize",
                                 without="model.llm.quantize=null (low_resource: False)")
-    warnings.filterwarnings("ignore", message="MatMul8bitLt: inputs will be cast")  # told at every single product
+    # it tells at every single product that inputs are cast: older versions as a warning, newer ones in their log
+    warnings.filterwarnings("ignore", message="MatMul8bitLt: inputs will be cast")
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     return bitsandbytes
 
 

@@ -29,6 +29,7 @@ from minigpt4.runners.precision import choose_device, choose_precision
 from minigpt4.tasks.image_text_pretrain import Describe
 from minigpt4.weights.adapters import load_adapters
 from minigpt4.weights.bundle import load_bundle, open_bundle
+from minigpt4.weights.licences import UNKNOWN, DataLicence
 
 MakeDescribe = Callable[[LoadedModel], Describe]
 """model -> what says captions during validation"""
@@ -41,9 +42,11 @@ class LoadedBundle:
     loaded: LoadedModel
     resolved_config: str
     stage: str
+    data: tuple[DataLicence, ...] = ()
 
     def save(self, folder: Path, step: int) -> None:
-        self.loaded.save_bundle(folder, resolved_config=self.resolved_config, stage=self.stage, step=step)
+        self.loaded.save_bundle(folder, resolved_config=self.resolved_config, stage=self.stage, step=step,
+                                data=self.data)
 
     def restore(self, folder: Path) -> None:
         bundle, parts = open_bundle(folder), self.loaded.model.parts()
@@ -83,15 +86,24 @@ def make_job(config: Config, group: ProcessGroup, device: torch.device,
     resolved = resolved_yaml(config)
     return Job(
         run=config.run, model=loaded.model, task=task, group=group, device=device,
-        bundle=LoadedBundle(loaded, resolved, config.run.job_name), resolved_config=resolved,
+        bundle=LoadedBundle(loaded, resolved, config.run.job_name, _licences(config)), resolved_config=resolved,
         decay_rule=DECAY_RULES[loaded.behaviour.decay_rule], settings=settings_of(config, group.world_size),
         report=(*loaded.load_report, *loaded.describe().splitlines()),
         vocab_size_to_beat=loaded.vocab_size if loaded.llm_loaded_and_frozen else None, taken_over=taken_over,
     )
 
 
+def _licences(config: Config) -> tuple[DataLicence, ...]:
+    """The data sets of a config as the manifest of its bundle names them."""
+    return tuple(DataLicence(name, getattr(section, "licence", None) or UNKNOWN)
+                 for name, section in config.datasets.items())
+
+
 def settings_of(config: Config, world_size: int) -> dict[str, str]:
     """Everything that makes a run what it is: model, data, and the run keys that are not free to change on resume."""
+    model = {key: value for key, value in plain(config.model).items() if key != "allow_other_llm"}
+    datasets = {name: {key: value for key, value in section.items() if key != "licence"}
+                for name, section in plain(config.datasets).items()}
     run = {key: value for key, value in plain(config.run).items() if key not in FREE_KEYS}
-    return flatten({"model": plain(config.model), "datasets": plain(config.datasets), "run": run,
+    return flatten({"model": model, "datasets": datasets, "run": run,
                     "processes": world_size})

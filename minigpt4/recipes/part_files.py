@@ -1,0 +1,79 @@
+"""The files that a model's parts come from, held against the model while it is empty: no weights of 7B in memory.
+
+For the import of checkpoints and for `weights verify` of a bundle, which want to know who the parts are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from minigpt4.common.errors import UserError
+from minigpt4.conversation.tokenizer import Tokenizer
+from minigpt4.models.freezing import freeze
+from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig
+from minigpt4.models.visual_path import VisualPath
+from minigpt4.recipes.language_model import make_language_model
+from minigpt4.recipes.minigpt4_plans import llama_plan
+from minigpt4.recipes.recipe import Recipe
+from minigpt4.weights.loading import PartOrigin, identify_file
+from minigpt4.weights.parts import own_plan
+from minigpt4.weights.plan import ConversionPlan
+from minigpt4.weights.readers import TensorFile, open_weights
+
+WIDTH_OF_NONE = 8
+"""stands for the width of a language model that is not there; only connectors have it"""
+
+
+@dataclass(frozen=True)
+class PartFile:
+    """An opened file, how it is read, and the names of the parts it fills."""
+
+    file: TensorFile
+    plan: ConversionPlan
+    parts: tuple[str, ...]
+
+    def identify(self, parts: Mapping[str, nn.Module]) -> dict[str, PartOrigin]:
+        """The identity of each part by this file; reads every tensor and keeps none."""
+        return identify_file(self.plan, self.file, {name: parts[name] for name in self.parts})
+
+
+def empty_language_model(config: CausalLMConfig, tokenizer: Tokenizer) -> tuple[CausalLM, PartFile]:
+    """The frozen language model of a folder without its weights, and its file.
+
+    Raises:
+        UserError: no folder is given, it holds no model, or one of too few rows for the tokenizer.
+    """
+    if config.weights is None:
+        raise UserError("config.missing", where="model.llm.weights", what="is not given",
+                        fix="set it to the folder of the language model")
+    llm = make_language_model(config, tokenizer, None)
+    freeze(llm)
+    plan = llama_plan(ties_embeddings=llm.ties_embeddings)
+    return llm, PartFile(open_weights(config.weights), plan, ("llm",))
+
+
+def empty_visual_path(recipe: Recipe, config: Any, llm_width: int = WIDTH_OF_NONE) -> VisualPath:
+    """The chain from pixels to tokens without weights (meta device)."""
+    with torch.device("meta"):
+        return recipe.visual_path(config, llm_width)
+
+
+def visual_files(recipe: Recipe, config: Any) -> Iterator[PartFile]:
+    """The files of the visual parts that are there.
+
+    Raises:
+        UserError: one cannot be opened, or is of a part that has no file format.
+    """
+    for name, plan in recipe.file_plans(config).items():
+        place = getattr(config, name).weights
+        if place is None or not Path(place).exists():
+            continue
+        file = open_weights(place)
+        plan = own_plan(name, file) or plan
+        yield PartFile(file, plan, tuple({rule.target.partition(".")[0]: None for rule in plan.rules}))
