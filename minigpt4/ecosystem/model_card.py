@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from minigpt4.recipes.loaded import LoadedModel
+from minigpt4.weights.licences import UNKNOWN
 
 CARD = """\
 ---
@@ -41,13 +42,14 @@ def model_card(loaded: LoadedModel, manifest: Mapping[str, Any], *, name: str) -
         manifest: of the bundle that was written; its parts may state licences.
         name: of the folder or repository.
     """
-    stated = {part: entry["licence"] for part, entry in manifest["parts"].items() if entry.get("licence")}
+    licences = {part: entry["licence"] for part, entry in manifest["parts"].items() if entry.get("licence")}
+    stated = {part: licence for part, licence in licences.items() if licence != UNKNOWN}
     parts = "\n".join(
         f"- {part}: {type(module).__name__}, {sum(p.numel() for p in module.parameters()):,} parameters"
-        + (f", licence {stated[part]}" if part in stated else "")
+        + (f", licence as stated by its files: {stated[part]}" if part in stated else "")
         for part, module in loaded.model.parts().items()
     )
-    common = set(stated.values()) - {"unknown"}
-    licence = f"license: {common.pop()}\n" if len(set(stated.values())) == len(common) == 1 else ""
+    common = set(licences.values()) if len(stated) == len(licences) else set()
+    licence = f"license: {common.pop()}\n" if len(common) == 1 else ""
     return CARD.format(name=name, parts=parts, template=loaded.renderer.chat.name, behaviour=loaded.behaviour.name,
                        licence=licence)

@@ -52,6 +52,11 @@ def logits_of(model: VisionLanguageModel, probe: Probe) -> Tensor:
     return logits.float()
 
 
+def probed_logits(loaded: LoadedModel) -> Tensor:
+    """Logits [1, L, V] of a model on its own probe."""
+    return logits_of(loaded.model, probe_of(loaded))
+
+
 def difference(ours: Tensor, theirs: Tensor) -> float:
     """Largest difference, in units of the largest logit where that is above 1."""
     return float((ours - theirs).abs().max()) / max(1.0, float(ours.abs().max()))

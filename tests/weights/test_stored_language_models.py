@@ -13,9 +13,9 @@ from minigpt4.common.errors import UserError
 from minigpt4.inference.load import Assistant, load_model
 from minigpt4.models.language_models.quantized import Quantization, is_quantized
 from minigpt4.models.lora import LoraConfig
-from minigpt4.recipes import merging
 from minigpt4.recipes.build import build_model
 from minigpt4.recipes.loaded import LoadedModel
+from minigpt4.recipes.probe import probed_logits
 from minigpt4.weights.inspection import verify_weights
 from tests import tiny
 from tests.weights.test_bundle import save
@@ -43,7 +43,7 @@ def llm_tensors(bundle: Path) -> dict[str, torch.Tensor]:
 def test_it_chats_in_few_bits(kind: Quantization, trained: Path) -> None:
     full, loaded = load_model(trained), load_model(trained, options=small(kind))
     assert sum(is_quantized(layer) for layer in loaded.model.modules()) == 2 * 7
-    one, other = merging._logits(full).flatten(), merging._logits(loaded).flatten()
+    one, other = probed_logits(full).flatten(), probed_logits(loaded).flatten()
     assert torch.nn.functional.cosine_similarity(one, other, dim=0) > (0.99 if kind == "int8" else 0.8)
     assert Assistant(loaded).chat(tiny.image(1), "what is this", max_new_tokens=4)
 
@@ -59,7 +59,7 @@ def test_the_next_bundle_holds_it_whole(kind: Quantization, trained: Path, tmp_p
     again = save(loaded, tmp_path / "again")
     before, after = llm_tensors(trained), llm_tensors(again)
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
-    assert torch.equal(merging._logits(load_model(again)), merging._logits(loaded))
+    assert torch.equal(probed_logits(load_model(again)), probed_logits(loaded))
     assert verify_weights(again)
 
 
@@ -93,7 +93,7 @@ def test_qlora_comes_back(kind: Quantization, tmp_path: Path) -> None:
     bundle = save(loaded, tmp_path / "bundle")
     assert not llm_tensors(bundle), "the base is named, not stored"
     again = load_model(bundle)
-    assert torch.equal(merging._logits(again), merging._logits(loaded))
+    assert torch.equal(probed_logits(again), probed_logits(loaded))
     assert sum(is_quantized(layer) for layer in again.model.modules()) == 2 * 7
 
 
@@ -105,5 +105,5 @@ def test_qlora_on_a_language_model_that_a_bundle_holds(kind: Quantization, train
         if "lora_B" in name:
             value.data = torch.full_like(value, 0.05)
     bundle = save(loaded, tmp_path / "bundle")
-    assert torch.equal(merging._logits(load_model(bundle)), merging._logits(loaded))
+    assert torch.equal(probed_logits(load_model(bundle)), probed_logits(loaded))
     assert llm_tensors(bundle).keys() == llm_tensors(trained).keys()
