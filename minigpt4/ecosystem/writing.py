@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from transformers import AutoTokenizer, GenerationConfig, LlamaTokenizer
 
-from minigpt4.common.files import atomic_folder
+from minigpt4.common.files import atomic_folder, refuse_taken
 from minigpt4.ecosystem.config import MiniGPT4Config, portable_recipe
 from minigpt4.ecosystem.image_processor import MiniGPT4ImageProcessor
 from minigpt4.ecosystem.model import MiniGPT4ForConditionalGeneration
@@ -34,8 +34,10 @@ def export_transformers(loaded: LoadedModel, target: Path, check: Check | None =
         lines that say what was written.
 
     Raises:
-        UserError: adapters, quantised weights, no id is left for image place holders, or what `check` raises.
+        UserError: adapters, quantised weights, no id is left for image place holders, or `target` is taken; what
+            `check` raises.
     """
+    refuse_taken(target)
     refuse_unfit(loaded)
     config = config_of(loaded)
     with atomic_folder(target) as folder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import refuse_taken
 from minigpt4.common.registry import recipes
 from minigpt4.models.language_models.quantized import is_quantized
 from minigpt4.models.lora import adapters_of
@@ -31,8 +32,9 @@ def export_blip2(loaded: LoadedModel, target: Path, check: Check | None = None) 
     """The whole model as a folder of transformers' Blip2.
 
     Raises:
-        UserError: parts that BLIP-2 does not have, adapters, or no id is left for its place holder.
+        UserError: parts that BLIP-2 does not have, adapters, no id is left for its place holder, or `target` is taken.
     """
+    refuse_taken(target)
     refuse_unfit(loaded)
     spec, tokenizer = loaded.image_spec, loaded.tokenizer
     files = [loaded.tokenizer_folder / name for name in TOKENIZER_FILES if (loaded.tokenizer_folder / name).exists()]

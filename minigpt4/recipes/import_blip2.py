@@ -14,7 +14,7 @@ from transformers import Blip2Config
 
 from minigpt4.common.config.write import plain
 from minigpt4.common.errors import UserError
-from minigpt4.common.files import atomic_folder
+from minigpt4.common.files import atomic_folder, refuse_taken
 from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig, transformers_config
 from minigpt4.models.resamplers.q_former import QFormerConfig
 from minigpt4.models.vision.eva_vit import EvaVitConfig
@@ -59,8 +59,10 @@ def import_blip2(source: Path, target: Path, *, template: str = "plain") -> list
         lines that say what was written, and what differs.
 
     Raises:
-        UserError: another model, a language model with an encoder of its own, or tensors that do not fit.
+        UserError: another model, a language model with an encoder of its own, tensors that do not fit, or `target` is
+            taken.
     """
+    refuse_taken(target)
     values = read_json(source / "config.json")
     _refuse_others(source, values)
     config: Any = Blip2Config(**values)
