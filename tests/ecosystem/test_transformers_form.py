@@ -27,6 +27,7 @@ from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.recipes.probe import difference, logits_of, probe_of
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 from tests import tiny
+from tests.cli.pages import blocks
 from tests.parity import minigpt4_folder as oracle
 
 NEW_TOKENS = 8
@@ -309,6 +310,18 @@ def test_the_card_states_the_licence_of_all_parts(stated: dict[str, str], line: 
     card = model_card(loaded, manifest, name="mine")
     assert f"pipeline_tag: image-text-to-text\n{line}tags:" in card
     assert all((f"its files: {licence}" in card) == (licence != "unknown") for licence in stated.values())
+
+
+@pytest.mark.parametrize("page", ["docs/weights.md", "README.md of the folder"])
+def test_the_printed_lines_work(page: str, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                capsys: pytest.CaptureFixture[str]) -> None:
+    export_transformers(tiny.model(), tmp_path / "my_model")
+    tiny.image(1).save(tmp_path / "rose.jpg")
+    monkeypatch.chdir(tmp_path)
+    place = project / page if page.startswith("docs") else tmp_path / "my_model" / "README.md"
+    (lines,) = [block for block in blocks(place, "python") if "minigpt4.ecosystem" in block]
+    exec(lines, {})
+    assert capsys.readouterr().out.strip()
 
 
 def test_the_card_says_how_it_is_used(folder: Path) -> None:

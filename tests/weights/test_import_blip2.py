@@ -14,9 +14,15 @@ from transformers import Blip2Config, Blip2ForConditionalGeneration
 from minigpt4.cli.main import main
 from minigpt4.common.errors import UserError
 from minigpt4.inference.load import load, load_model
+from minigpt4.models.language_models.causal_lm import CausalLM
+from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.recipes.export import export_blip2
-from minigpt4.recipes.import_blip2 import import_blip2
+from minigpt4.recipes.import_blip2 import blip2_plan, import_blip2
+from minigpt4.recipes.minigpt4 import MiniGPT4
+from minigpt4.recipes.minigpt4_config import MiniGPT4Config
 from minigpt4.recipes.probe import difference, logits_of, probe_of
+from minigpt4.weights.loading import target_shapes
+from minigpt4.weights.plan import match
 from minigpt4.weights.readers import open_weights
 from tests import tiny
 from tests.parity import minigpt4_folder as oracle
@@ -33,10 +39,10 @@ LANGUAGE_MODELS = {
 }
 
 
-def stock(folder: Path, language_model: str) -> Any:
+def stock(folder: Path, language_model: str, epsilon: float = 1e-6) -> Any:
     """A stock model whose weights are all away from 0 and 1, its folder written by transformers."""
-    config = Blip2Config(vision_config=VISION, qformer_config=Q_FORMER, num_query_tokens=5, image_token_index=329,
-                         text_config=LANGUAGE_MODELS[language_model])
+    config = Blip2Config(vision_config={**VISION, "layer_norm_eps": epsilon}, qformer_config=Q_FORMER,
+                         num_query_tokens=5, image_token_index=329, text_config=LANGUAGE_MODELS[language_model])
     model = Blip2ForConditionalGeneration(config).eval()
     draw = torch.Generator().manual_seed(3)
     with torch.no_grad():
@@ -51,15 +57,16 @@ def stock(folder: Path, language_model: str) -> Any:
     return model
 
 
-@pytest.mark.parametrize("language_model", LANGUAGE_MODELS)
-def test_the_stock_class_and_ours_give_the_same_logits(language_model: str, tmp_path: Path,
+@pytest.mark.parametrize(("language_model", "epsilon"), [("llama", 1e-6), ("opt", 1e-5)])
+def test_the_stock_class_and_ours_give_the_same_logits(language_model: str, epsilon: float, tmp_path: Path,
                                                        capsys: pytest.CaptureFixture[str]) -> None:
-    """1e-4: their last vision norm has another epsilon than ours."""
-    theirs = stock(tmp_path / "blip2", language_model)
+    """1e-4: the stock class has one epsilon in the vision encoder, the original and ours have two."""
+    theirs = stock(tmp_path / "blip2", language_model, epsilon)
     command = ["weights", "import-blip2", "--from", str(tmp_path / "blip2"), "--target", str(tmp_path / "bundle")]
     assert main([*command, "--template", "vicuna_v0"]) == 0
     printed = capsys.readouterr().out
-    assert "have eps 1e-06 there; here it is 1e-6, and 1e-5 for the last" in printed and "template vicuna_v0" in printed
+    assert f"have eps {epsilon:.0e} there; here it is 1e-6, and 1e-5 for the last" in printed
+    assert "template vicuna_v0" in printed
     shutil.rmtree(tmp_path / "blip2")
     ours = load_model(tmp_path / "bundle", device="cpu")
     assert ours.renderer.chat.name == "vicuna_v0"
@@ -90,6 +97,22 @@ def test_out_and_in_again_changes_nothing(tmp_path: Path) -> None:
     assert difference(logits_of(before.model, probe), logits_of(after.model, probe)) <= 1e-6
     state, again = before.model.state_dict(), after.model.state_dict()
     assert state.keys() == again.keys() and all(torch.equal(state[key], again[key]) for key in state)
+
+
+def test_every_name_of_a_real_size_has_its_place() -> None:
+    """BLIP-2 with OPT 2.7B: every tensor of the stock class is used and every one of ours made."""
+    config = Blip2Config(text_config={"model_type": "opt", "hidden_size": 2560, "ffn_dim": 10240,
+                                      "num_hidden_layers": 32, "num_attention_heads": 32, "word_embed_proj_dim": 2560})
+    with torch.device("meta"):
+        theirs = Blip2ForConditionalGeneration(config).state_dict()
+        llm = CausalLM(config.text_config)
+        parts = VisionLanguageModel(MiniGPT4.visual_path(MiniGPT4Config(), llm.width), llm).parts()
+    ours = target_shapes(parts)
+    shapes = {name: tuple(value.shape) for name, value in theirs.items()}
+    matched = match(blip2_plan(ties_embeddings=True), shapes, ours, where="real sizes")
+    assert not matched.ignored
+    assert {source for each in matched.assignments for source in each.sources} == set(shapes)
+    assert {each.target for each in matched.assignments} == set(ours)
 
 
 def change(folder: Path, *keys: str, value: Any) -> None:
