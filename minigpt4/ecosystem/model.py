@@ -46,8 +46,9 @@ class MiniGPT4ForConditionalGeneration(PreTrainedModel, GenerationMixin):
             self.add_module(name, part)
         tied = llm.model._tied_weights_keys or {}
         self._tied_weights_keys = {f"llm.model.{key}": f"llm.model.{source}" for key, source in tied.items()}
-        stages = [type(stage).__name__ for stage in path.stages.values()]
-        self._no_split_modules = [*stages, *(llm.model._no_split_modules or [])]  # with a device_map
+        kinds = [type(stage).__name__ for stage in path.stages.values()]
+        self._no_split_modules = [*kinds, *(llm.model._no_split_modules or [])]  # with a device_map
+        self._keep_in_fp32_modules = list(path.stages)  # beside float16; transformers also never quantises these
         self.post_init()
 
     @property
@@ -93,7 +94,8 @@ class MiniGPT4ForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if pixel_values is None:
             return self.llm.embed(input_ids)
         parts = self.parts
-        tokens = parts.encode_images(pixel_values)
+        first = next(parameter for parameter in self.parameters())  # of the visual path, which may stay in fp32
+        tokens = parts.encode_images(pixel_values.to(first.dtype))
         return parts.embed(input_ids, self._slots(input_ids, tokens.shape[0] * tokens.shape[1]), tokens)
 
     def _slots(self, input_ids: Tensor, wanted: int) -> Tensor:
