@@ -94,7 +94,7 @@ class MiniGPT4ForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if pixel_values is None:
             return self.llm.embed(input_ids)
         parts = self.parts
-        first = next(parameter for parameter in self.parameters())  # of the visual path, which may stay in fp32
+        first = next(self.parameters())  # of the visual path, which may stay in fp32
         tokens = parts.encode_images(pixel_values.to(first.dtype))
         return parts.embed(input_ids, self._slots(input_ids, tokens.shape[0] * tokens.shape[1]), tokens)
 
