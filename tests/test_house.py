@@ -27,6 +27,7 @@ BELOW["tasks"] = {"generation", *BELOW["generation"], "datasets", *BELOW["datase
 BELOW["runners"] = {"tasks", *BELOW["tasks"]}
 BELOW["inference"] = {"generation", *BELOW["generation"], "metrics"}
 BELOW["evaluation"] = {"inference", *BELOW["inference"], "runners", *BELOW["runners"]}
+BELOW["ecosystem"] = {"inference", *BELOW["inference"]}
 BELOW["serve"] = {"inference", *BELOW["inference"]}
 BELOW["cli"] = set(BELOW)
 """the room table of docs/architecture.md: room -> the rooms it may import"""

@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import refuse_taken
 from minigpt4.common.registry import recipes
+from minigpt4.models.language_models.quantized import is_quantized
 from minigpt4.models.lora import adapters_of
 from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.weights.bundle import TOKENIZER_FILES
-from minigpt4.weights.export import write_blip2, write_original
+from minigpt4.weights.export import Check, write_blip2, write_original
 
 
-def export_original(loaded: LoadedModel, target: Path) -> list[str]:
+def export_original(loaded: LoadedModel, target: Path, check: Check | None = None) -> list[str]:
     """The trained parts as a checkpoint of the original (`ckpt:` of its YAMLs).
 
     Raises:
@@ -23,22 +25,31 @@ def export_original(loaded: LoadedModel, target: Path) -> list[str]:
                if name != "llm" and any(origin.source in ("bundle", "random") for origin in origins)]
     trained += ["connector"] if "connector" not in trained else []
     plan = recipes.get(loaded.config.arch).checkpoint_plan
-    return write_original(plan, loaded.model.parts(), trained, target)
+    return write_original(plan, loaded.model.parts(), trained, target, check)
 
 
-def export_blip2(loaded: LoadedModel, target: Path) -> list[str]:
+def export_blip2(loaded: LoadedModel, target: Path, check: Check | None = None) -> list[str]:
     """The whole model as a folder of transformers' Blip2.
 
     Raises:
-        UserError: parts that BLIP-2 does not have, adapters, or no id is left for its place holder.
+        UserError: parts that BLIP-2 does not have, adapters, no id is left for its place holder, or `target` is taken.
     """
-    _refuse_adapters(loaded)
+    refuse_taken(target)
+    refuse_unfit(loaded)
     spec, tokenizer = loaded.image_spec, loaded.tokenizer
     files = [loaded.tokenizer_folder / name for name in TOKENIZER_FILES if (loaded.tokenizer_folder / name).exists()]
     return write_blip2(
-        loaded.model.parts(), image_token_id=_unused_id(loaded), template=loaded.renderer.chat.name,
-        tokenizer_files=files, image_size=spec.size, mean=spec.mean, std=spec.std, target=target,
-    ) + [f"image place holder: id {_unused_id(loaded)}; prompts begin with BOS {tokenizer.bos_token_id}"]
+        loaded.model.parts(), image_token_id=unused_id(loaded), template=loaded.renderer.chat.name,
+        tokenizer_files=files, image_size=spec.size, mean=spec.mean, std=spec.std, target=target, check=check,
+    ) + [f"image place holder: id {unused_id(loaded)}; prompts begin with BOS {tokenizer.bos_token_id}"]
+
+
+def refuse_unfit(loaded: LoadedModel) -> None:
+    """Raise `UserError` for a whole model that no other code could read: adapters, quantised weights."""
+    _refuse_adapters(loaded)
+    if any(is_quantized(layer) for layer in loaded.model.llm.modules()):
+        raise UserError("export.quantized", where="model.llm.quantize", what="is set, and quantised weights are not "
+                        "exported", fix="load the model with --options model.llm.quantize=null")
 
 
 def _refuse_adapters(loaded: LoadedModel) -> None:
@@ -48,7 +59,7 @@ def _refuse_adapters(loaded: LoadedModel) -> None:
                             fix="merge them first: minigpt4 weights merge")
 
 
-def _unused_id(loaded: LoadedModel) -> int:
+def unused_id(loaded: LoadedModel) -> int:
     """An id of the embedding that no text has: a row beyond the tokenizer's, [PAD] of Vicuna v0, else `<unk>`."""
     tokenizer = loaded.tokenizer
     if loaded.vocab_size > tokenizer.vocab_size:

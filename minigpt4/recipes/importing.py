@@ -12,7 +12,7 @@ from torch import nn
 
 from minigpt4.common.config import Config, resolved_yaml
 from minigpt4.common.errors import UserError
-from minigpt4.common.files import atomic_folder
+from minigpt4.common.files import atomic_folder, refuse_taken
 from minigpt4.common.registry import recipes
 from minigpt4.models.freezing import freeze
 from minigpt4.models.vision_language_model import VisionLanguageModel
@@ -38,8 +38,7 @@ def import_checkpoint(config: Config, target: Path) -> list[str]:
     Raises:
         UserError: files that do not belong together, or a part without weights.
     """
-    if target.exists():
-        raise UserError("weights.target_taken", where=str(target), what="exists already", fix="give a new folder")
+    refuse_taken(target)
     place = Path(config.model.ckpt)
     loaded = _put_together(config, place)
     stored = [name for name, origins in loaded.origins.items() if any(one.source == "bundle" for one in origins)]

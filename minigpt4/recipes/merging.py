@@ -21,6 +21,7 @@ from minigpt4.common.files import atomic_folder
 from minigpt4.models.language_models.quantized import holds_quantized
 from minigpt4.models.lora import base_state, merge_adapters
 from minigpt4.recipes.loaded import LoadedModel
+from minigpt4.recipes.probe import probed_logits
 from minigpt4.weights.bundle import TENSORS, Bundle, newest_bundle, open_bundle
 from minigpt4.weights.loading import PartOrigin
 from minigpt4.weights.readers import open_weights
@@ -28,8 +29,6 @@ from minigpt4.weights.readers import open_weights
 TOLERANCE: Mapping[torch.dtype, float] = {torch.float32: 1e-5, torch.float16: 5e-3, torch.bfloat16: 4e-2}
 """dtype of stored sums -> largest difference of logits, in units of the largest of them where that is above 1. Half
 precision: about ten times its unit roundoff (2^-11, 2^-8); only the adapted layers are rounded at all"""
-TEXT_TOKENS = 8
-"""random ids that the images are followed by when logits are compared"""
 
 Load = Callable[[Path, Sequence[str]], LoadedModel]
 """(bundle, changes of its config) -> the model on the CPU"""
@@ -60,9 +59,9 @@ def merge_bundle(source: Path, target: Path, load: Load, options: Sequence[str] 
     loaded = load(bundle.folder, computed_in_fp32)
     dtypes = {name: torch.float32 if in_fp32 else _dtype_of_files(name, loaded.origins[name])
               for name in bundle.adapted_parts}
-    expected = _logits(loaded)
+    expected = probed_logits(loaded)
     merged = _merged(loaded, bundle)
-    exact = _compare(_logits(merged), expected, torch.float32, target)
+    exact = _compare(probed_logits(merged), expected, torch.float32, target)
     for name, dtype in dtypes.items():
         merged.model.parts()[name].to(dtype)
     with atomic_folder(target) as folder:
@@ -70,7 +69,7 @@ def merge_bundle(source: Path, target: Path, load: Load, options: Sequence[str] 
                            step=bundle.manifest["step"])
         del loaded, merged  # two models of 13B are too much
         coarsest = max(dtypes.values(), key=TOLERANCE.__getitem__)
-        stored = _compare(_logits(load(folder, computed_in_fp32)), expected, coarsest, target)
+        stored = _compare(probed_logits(load(folder, computed_in_fp32)), expected, coarsest, target)
     parts = ", ".join(f"{name} ({str(dtype).removeprefix('torch.')})" for name, dtype in dtypes.items())
     return [f"{target}: adapters merged into plain weights of {parts}",
             f"largest difference of logits to the bundle with adapters: {exact:.1e}, as stored {stored:.1e}"]
@@ -123,16 +122,3 @@ def _config_without_adapters(bundle: Bundle, loaded: LoadedModel) -> str:
             part["weights"] = None
     head = f"# adapters merged, from {bundle.config_path}\n"
     return head + yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120)
-
-
-@torch.no_grad()
-def _logits(loaded: LoadedModel) -> Tensor:
-    """Logits [1, L, V] of one image of noise and a few random ids, the same ones every time."""
-    draw = torch.Generator().manual_seed(0)
-    size, model = loaded.image_spec.size, loaded.model
-    tokens = model.encode_images(torch.randn(1, 3, size, size, generator=draw))
-    ids = torch.randint(loaded.vocab_size, (1, tokens.shape[1] + TEXT_TOKENS), generator=draw)
-    slots = torch.full_like(ids, -1)
-    slots[0, : tokens.shape[1]] = torch.arange(tokens.shape[1])
-    logits: Tensor = model.llm.model(inputs_embeds=model.embed(ids, slots, tokens), use_cache=False).logits
-    return logits.float()

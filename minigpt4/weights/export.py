@@ -6,7 +6,7 @@ the import plans run backwards, so a key that comes in goes out under the same n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_file, atomic_folder, write_json
-from minigpt4.models.language_models.quantized import is_quantized
 from minigpt4.weights.plan import ConversionPlan, fill_key, key_pattern
+
+Check = Callable[[Path], list[str]]
+"""looks at what was written before it gets its final name: lines for the report, or a `UserError`"""
 
 BLIP2_PREFIXES: Mapping[str, str] = {
     "vision.model.": "vision_model.",
@@ -55,8 +57,8 @@ def in_original_names(plan: ConversionPlan, state: Mapping[str, Tensor]) -> dict
     return made
 
 
-def write_original(plan: ConversionPlan, parts: Mapping[str, nn.Module], trained: Sequence[str], target: Path
-                   ) -> list[str]:
+def write_original(plan: ConversionPlan, parts: Mapping[str, nn.Module], trained: Sequence[str], target: Path,
+                   check: Check | None = None) -> list[str]:
     """`{'model': …}` with the trained parts, as the original's runner saved it.
 
     Args:
@@ -64,6 +66,7 @@ def write_original(plan: ConversionPlan, parts: Mapping[str, nn.Module], trained
         parts: all parts of the model.
         trained: names of those that go out.
         target: a new `.pth`.
+        check: looks at the file before it gets its name.
 
     Returns:
         lines that say what was written.
@@ -71,11 +74,13 @@ def write_original(plan: ConversionPlan, parts: Mapping[str, nn.Module], trained
     state = in_original_names(plan, state_of(parts, trained))
     with atomic_file(target) as part:
         torch.save({"model": state}, part)
-    return [f"{target}: {len(state)} tensors of {', '.join(trained)} in the original's names"]
+        checked = check(part) if check else []
+    return [f"{target}: {len(state)} tensors of {', '.join(trained)} in the original's names", *checked]
 
 
 def write_blip2(parts: Mapping[str, nn.Module], *, image_token_id: int, template: str, tokenizer_files: Sequence[Path],
-                image_size: int, mean: Sequence[float], std: Sequence[float], target: Path) -> list[str]:
+                image_size: int, mean: Sequence[float], std: Sequence[float], target: Path,
+                check: Check | None = None) -> list[str]:
     """A folder that `Blip2ForConditionalGeneration.from_pretrained` reads.
 
     Args:
@@ -85,12 +90,13 @@ def write_blip2(parts: Mapping[str, nn.Module], *, image_token_id: int, template
         tokenizer_files: copied into the folder.
         image_size, mean, std: of the image processor.
         target: a new folder.
+        check: looks at the folder before it gets its name.
 
     Returns:
         lines that say what was written, and what the form cannot say.
 
     Raises:
-        UserError: the parts are not those of BLIP-2, or the language model is quantised.
+        UserError: the parts are not those of BLIP-2; what `check` raises.
     """
     from transformers import Blip2ForConditionalGeneration
 
@@ -108,9 +114,11 @@ def write_blip2(parts: Mapping[str, nn.Module], *, image_token_id: int, template
         write_json(folder / "preprocessor_config.json", _image_processor(image_size, mean, std))
         write_json(folder / "processor_config.json", {"processor_class": "Blip2Processor",
                                                       "num_query_tokens": config.num_query_tokens})
+        checked = check(folder) if check else []
     return [
         f"{target}: {len(state)} tensors for Blip2ForConditionalGeneration, template {template} (not part of the form)",
         "the last norm of the vision encoder has eps 1e-5 here and 1e-6 there: about 1e-5 of difference in its output",
+        *checked,
     ]
 
 
@@ -124,9 +132,6 @@ def _blip2_config(parts: Mapping[str, nn.Module], image_token_id: int) -> Any:
         raise UserError("export.parts", where="--form blip2", what=f"has no place for {kinds}",
                         fix="only eva_vit with q_former goes out in this form; use --form original")
     llm: Any = parts["llm"]
-    if any(is_quantized(layer) for layer in llm.modules()):
-        raise UserError("export.quantized", where="model.llm.quantize", what="is set, and quantised weights are not "
-                        "exported", fix="load the model with --options model.llm.quantize=null")
     queries: Any = parts["resampler"]
     return Blip2Config(
         vision_config=vision.config.to_dict(), qformer_config=q_former.config.to_dict(),

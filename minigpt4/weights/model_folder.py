@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt4.common.errors import UserError
-from minigpt4.common.files import atomic_file
+from minigpt4.common.files import atomic_file, refuse_taken
 from minigpt4.weights.checksums import SHA256SUMS, digest_of, nothing, read_checksums, write_checksums
 from minigpt4.weights.disk import check_space, move_folder
 from minigpt4.weights.readers import read_json
@@ -79,7 +79,7 @@ def write_model_folder(work: ModelFolder, target: Path, *, shard_bytes: int = SH
     Raises:
         UserError: the target holds something already; the disk is too small or full; `TARGET.partial` is of other work.
     """
-    _refuse_taken(target)
+    refuse_taken(target)
     begun = target.with_name(f"{target.name}.partial")
     shards = plan_shards(work.tensors, shard_bytes)
     fingerprint = work.fingerprint(shards)
@@ -101,12 +101,6 @@ def write_model_folder(work: ModelFolder, target: Path, *, shard_bytes: int = SH
     write_checksums(begun, digests)
     move_folder(begun, target)
     return Written(len(work.tensors), len(shards), len(kept))
-
-
-def _refuse_taken(target: Path) -> None:
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError("weights.target_taken", where=str(target), what="exists already and is not empty",
-                        fix="give a new folder, or check this one: minigpt4 weights verify")
 
 
 def _finished_shards(begun: Path, fingerprint: str, shards: Sequence[Shard]) -> dict[str, str]:

@@ -12,7 +12,7 @@ import yaml
 from minigpt4.cli.main import main
 from minigpt4.common.config.write import plain
 from minigpt4.inference.load import Assistant, load_model
-from minigpt4.recipes import merging
+from minigpt4.recipes.probe import probed_logits
 from tests import tiny
 from tests.parity import minigpt4_folder as oracle
 from tests.weights.test_bundle import assert_equal_weights
@@ -39,7 +39,7 @@ def test_a_checkpoint_becomes_a_bundle(q_former: bool, checkpoint: str, tmp_path
     assert [name for name, part in manifest["parts"].items() if part["stored"]] == ["connector"]
     direct, imported = load_model(file, options=[f"model.ckpt={place}"]), load_model(tmp_path / "bundle")
     assert_equal_weights(direct, imported)
-    assert torch.equal(merging._logits(direct), merging._logits(imported))
+    assert torch.equal(probed_logits(direct), probed_logits(imported))
     answers = [Assistant(each).chat(tiny.image(1), "what is this", max_new_tokens=8) for each in (direct, imported)]
     assert answers[0] == answers[1]
     assert main(["weights", "verify", str(tmp_path / "bundle")]) == 0

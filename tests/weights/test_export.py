@@ -14,6 +14,9 @@ from safetensors.torch import save_file
 
 from minigpt4.cli.main import main
 from minigpt4.common.errors import UserError
+from minigpt4.ecosystem import checking
+from minigpt4.ecosystem.checking import check_of
+from minigpt4.ecosystem.writing import export_transformers
 from minigpt4.recipes.export import export_blip2, export_original
 from minigpt4.records.batches import Batch
 from tests import tiny
@@ -101,6 +104,45 @@ def test_what_blip2_has_no_place_for_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no place for ConvNet and QFormer; only eva_vit with q_former"):
         export_blip2(tiny.model(), tmp_path / "blip2")
     assert not (tmp_path / "blip2").exists()
+
+
+@pytest.mark.parametrize(("form", "differs"), [("original", r"0.0e\+00"), ("blip2", r"\d.\de-0[5-9]"),
+                                               ("transformers", r"0.0e\+00")])
+def test_u31_what_was_written_is_compared(form: str, differs: str, tmp_path: Path) -> None:
+    loaded = oracle.model()
+    write = {"original": export_original, "blip2": export_blip2, "transformers": export_transformers}[form]
+    lines = "\n".join(write(loaded, tmp_path / "mine", check_of(form, loaded)))
+    assert re.search(f"checked: loaded again, logits differ by at most {differs} on one image", lines), lines
+    assert ("LayerNorm epsilon" in lines) == (form == "blip2")
+
+
+@pytest.mark.parametrize("form", ["original", "blip2", "transformers"])
+def test_u31_other_logits_leave_nothing_behind(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = oracle.model()
+    true = checking.LOGITS[form]
+    monkeypatch.setitem(checking.LOGITS, form, lambda *given: true(*given) + 0.1)
+    write = {"original": export_original, "blip2": export_blip2, "transformers": export_transformers}[form]
+    with pytest.raises(UserError, match="is not written: loaded again, its logits differ by"):
+        write(loaded, tmp_path / "mine", check_of(form, loaded))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("write", [export_blip2, export_transformers])
+def test_what_lies_at_the_target_stays(write, loaded, tmp_path: Path) -> None:  # noqa: ANN001
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="exists already and is not empty; give a new folder"):
+        write(loaded, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_the_command_writes_and_checks_any_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.cli.pages import write_bundle
+
+    write_bundle(tmp_path / "mine", template="vicuna_v0")
+    command = ["weights", "export", "--from", str(tmp_path / "mine"), "--form", "transformers", "--check"]
+    assert main([*command, "--target", str(tmp_path / "theirs")]) == 0
+    assert "checked: loaded again, logits differ by at most 0.0e+00" in capsys.readouterr().out
+    assert (tmp_path / "theirs" / "config.json").exists()
 
 
 def test_the_command_exports_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from minigpt4.recipes import merging
 from minigpt4.recipes.build import build_model
 from minigpt4.recipes.export import export_original
 from minigpt4.recipes.loaded import LoadedModel
+from minigpt4.recipes.probe import probed_logits
 from minigpt4.weights.bundle import open_bundle
 from minigpt4.weights.inspection import describe_weights
 from minigpt4.weights.parts import own_plan, write_parts
@@ -46,7 +47,7 @@ def bundle(place: Path, *, quantize: str | None = None, lora: LoraConfig = LORA)
 
 
 def logits(loaded: LoadedModel) -> torch.Tensor:
-    return merging._logits(loaded)
+    return probed_logits(loaded)
 
 
 def test_a_merged_bundle_has_plain_weights_and_equal_logits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,9 +13,9 @@ from minigpt4.common.errors import UserError
 from minigpt4.inference.load import Assistant, load_model
 from minigpt4.models.language_models.quantized import Quantization, is_quantized
 from minigpt4.models.lora import LoraConfig
-from minigpt4.recipes import merging
 from minigpt4.recipes.build import build_model
 from minigpt4.recipes.loaded import LoadedModel
+from minigpt4.recipes.probe import probed_logits
 from minigpt4.runners.start.setup import LoadedBundle
 from minigpt4.weights.inspection import verify_weights
 from tests import tiny
@@ -44,7 +44,7 @@ def llm_tensors(bundle: Path) -> dict[str, torch.Tensor]:
 def test_it_chats_in_few_bits(kind: Quantization, trained: Path) -> None:
     full, loaded = load_model(trained), load_model(trained, options=small(kind))
     assert sum(is_quantized(layer) for layer in loaded.model.modules()) == 2 * 7
-    one, other = merging._logits(full).flatten(), merging._logits(loaded).flatten()
+    one, other = probed_logits(full).flatten(), probed_logits(loaded).flatten()
     assert torch.nn.functional.cosine_similarity(one, other, dim=0) > (0.99 if kind == "int8" else 0.8)
     assert Assistant(loaded).chat(tiny.image(1), "what is this", max_new_tokens=4)
 
@@ -60,7 +60,7 @@ def test_the_next_bundle_holds_it_whole(kind: Quantization, trained: Path, tmp_p
     again = save(loaded, tmp_path / "again")
     before, after = llm_tensors(trained), llm_tensors(again)
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
-    assert torch.equal(merging._logits(load_model(again)), merging._logits(loaded))
+    assert torch.equal(probed_logits(load_model(again)), probed_logits(loaded))
     assert verify_weights(again)
 
 
@@ -94,7 +94,7 @@ def test_qlora_comes_back(kind: Quantization, tmp_path: Path) -> None:
     bundle = save(loaded, tmp_path / "bundle")
     assert not llm_tensors(bundle), "the base is named, not stored"
     again = load_model(bundle)
-    assert torch.equal(merging._logits(again), merging._logits(loaded))
+    assert torch.equal(probed_logits(again), probed_logits(loaded))
     assert sum(is_quantized(layer) for layer in again.model.modules()) == 2 * 7
 
 
@@ -106,7 +106,7 @@ def test_qlora_on_a_language_model_that_a_bundle_holds(kind: Quantization, train
         if "lora_B" in name:
             value.data = torch.full_like(value, 0.05)
     bundle = save(loaded, tmp_path / "bundle")
-    assert torch.equal(merging._logits(load_model(bundle)), merging._logits(loaded))
+    assert torch.equal(probed_logits(load_model(bundle)), probed_logits(loaded))
     assert llm_tensors(bundle).keys() == llm_tensors(trained).keys()
 
 
@@ -119,7 +119,7 @@ def test_resume_of_qlora_on_a_language_model_that_a_bundle_holds(kind: Quantizat
         if "lora_B" in name or "connector" in name:
             value.data = value + 0.05
     LoadedBundle(fresh, "", "").restore(save(loaded, tmp_path / "checkpoint"))
-    assert torch.equal(merging._logits(fresh), merging._logits(loaded))
+    assert torch.equal(probed_logits(fresh), probed_logits(loaded))
 
 
 def test_it_is_read_straight_to_its_place(trained: Path) -> None:
@@ -134,7 +134,7 @@ def test_tied_embeddings_stay_tied(tmp_path: Path) -> None:
     again = load_model(save(loaded, tmp_path / "bundle"))
     table = again.model.llm.model.get_input_embeddings().weight
     assert again.model.llm.model.get_output_embeddings().weight is table and table.requires_grad
-    assert torch.equal(merging._logits(again), merging._logits(loaded))
+    assert torch.equal(probed_logits(again), probed_logits(loaded))
 
 
 def test_one_that_is_spread_over_memory_and_disk(trained: Path, tmp_path: Path) -> None:
@@ -143,9 +143,9 @@ def test_one_that_is_spread_over_memory_and_disk(trained: Path, tmp_path: Path) 
                   f"model.llm.max_memory={{cpu: {3 * size // 4}, disk: 1GiB}}"]
     loaded = load_model(trained, options=spread_out)
     assert any(parameter.is_meta for parameter in loaded.model.llm.parameters())
-    assert torch.equal(merging._logits(loaded), merging._logits(load_model(trained)))
+    assert torch.equal(probed_logits(loaded), probed_logits(load_model(trained)))
     again = save(loaded, tmp_path / "again")
     before, after = llm_tensors(trained), llm_tensors(again)
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
     LoadedBundle(loaded, "", "").restore(again)
-    assert torch.equal(merging._logits(loaded), merging._logits(load_model(trained)))
+    assert torch.equal(probed_logits(loaded), probed_logits(load_model(trained)))

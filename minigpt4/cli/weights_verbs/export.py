@@ -6,23 +6,29 @@ import argparse
 
 from minigpt4.cli.weights_verbs._common import add_folder, add_options
 
-HELP = "a model for other code: the original's .pth, or a Blip2 folder"
+HELP = "a model for other code: the original's .pth, a Blip2 folder, or a folder for transformers' Auto classes"
+FORMS = ("original", "blip2", "transformers")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="source", required=True, metavar="PATH", help="run folder, bundle or YAML")
-    add_folder(parser, "--target", "new file (original) or folder (blip2)")
-    parser.add_argument("--form", choices=("original", "blip2"), default="original",
+    add_folder(parser, "--target", "new file (original) or folder")
+    parser.add_argument("--form", choices=FORMS, default="original",
                         help="original = trained parts as the original's runner saved them; "
-                             "blip2 = the whole model as transformers' Blip2ForConditionalGeneration")
+                             "blip2 = the whole model as transformers' Blip2ForConditionalGeneration; "
+                             "transformers = any whole model, for from_pretrained after 'import minigpt4.ecosystem'")
+    parser.add_argument("--check", action="store_true",
+                        help="load what was written and compare its logits before it gets its name")
     add_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from minigpt4.ecosystem.checking import check_of
+    from minigpt4.ecosystem.writing import export_transformers
     from minigpt4.inference.load import load_model
     from minigpt4.recipes.export import export_blip2, export_original
 
     loaded = load_model(arguments.source, device="cpu", options=arguments.options)
-    write = export_original if arguments.form == "original" else export_blip2
-    print("\n".join(write(loaded, arguments.target)))
+    write = {"original": export_original, "blip2": export_blip2, "transformers": export_transformers}[arguments.form]
+    print("\n".join(write(loaded, arguments.target, check_of(arguments.form, loaded) if arguments.check else None)))
     return 0

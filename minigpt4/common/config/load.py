@@ -74,6 +74,19 @@ def load_fragment(path: str | Path, options: Sequence[str] = ()) -> Config:
     return _load(Path(path), options, [section for section in SECTIONS if section in written], check_paths=False)
 
 
+def section_from(values: Mapping[str, Any]) -> Any:
+    """A typed `model:` section from plain values, as `write.plain` gives them; paths in them are not looked for.
+
+    Raises:
+        UserError: an unknown system or key, a value of the wrong kind.
+    """
+    recipe = registry.recipes.get(str(values.get("arch")), where="arch")
+    report = Report(Layer({"model": dict(values)}), check_paths=False)
+    section = _section(("model",), recipe, report)
+    report.raise_if_any()
+    return section
+
+
 def _load(path: Path, options: Sequence[str], sections: Sequence[str], *, check_paths: bool) -> Config:
     file = read_yaml(path)
     imports = _imports(file)

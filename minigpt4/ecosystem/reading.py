@@ -1,0 +1,63 @@
+"""A folder that transformers wrote (`save_pretrained`, a trainer of its world) becomes a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from minigpt4.common.errors import UserError
+from minigpt4.common.files import atomic_folder, refuse_taken
+from minigpt4.common.registry import recipes
+from minigpt4.ecosystem.config import MiniGPT4Config
+from minigpt4.ecosystem.model import MiniGPT4ForConditionalGeneration
+from minigpt4.recipes.loaded import LoadedModel
+from minigpt4.recipes.rendering import behaviour_of
+from minigpt4.recipes.verification import image_spec
+from minigpt4.weights.loading import PartOrigin
+from minigpt4.weights.readers import read_json, some_names
+
+
+def import_transformers(source: Path, target: Path) -> list[str]:
+    """Write a bundle that holds all of a folder of `MiniGPT4ForConditionalGeneration`.
+
+    Args:
+        source: model and processor as `save_pretrained` wrote them, in shards or not.
+        target: new folder.
+
+    Returns:
+        lines that say what was written.
+
+    Raises:
+        UserError: another model, tensors that are missing, or `target` is taken.
+    """
+    refuse_taken(target)
+    kind = read_json(source / "config.json").get("model_type")
+    if kind != MiniGPT4Config.model_type:
+        raise UserError("import.kind", where=str(source / "config.json"), what=f"is of a {kind}, not of a minigpt4",
+                        fix="give a folder of MiniGPT4ForConditionalGeneration, or use import-blip2 for a Blip2")
+    opened: Any = MiniGPT4ForConditionalGeneration.from_pretrained(source, output_loading_info=True)
+    model, found = opened
+    if missing := sorted(found["missing_keys"]):
+        raise UserError("weights.keys", where=str(source), what=f"holds no {some_names(missing)}",
+                        fix="save the whole model: model.save_pretrained")
+    with atomic_folder(target) as folder:
+        section = yaml.safe_dump({"model": model.config.recipe}, sort_keys=False, allow_unicode=True, width=120)
+        loaded = _loaded(model, source)
+        loaded.save_bundle(folder, resolved_config=section, stage=f"imported from {source.name}", step=0)
+    return [f"{target}: a bundle of all parts, template {loaded.renderer.training.name}"]
+
+
+def _loaded(model: MiniGPT4ForConditionalGeneration, source: Path) -> LoadedModel:
+    """The same parts as training and chat hold them; a bundle stores every one."""
+    section = model.config.section()
+    section = replace(section, llm=replace(section.llm, tokenizer=str(source)))
+    parts, behaviour = model.parts, behaviour_of(section)
+    assert parts.visual_path is not None
+    tokens = parts.visual_path.tokens_per_image
+    renderer = recipes.get(section.arch).renderer(section, tokens_per_image=tokens)
+    origins = {name: (PartOrigin("bundle" if part.state_dict() else "none", str(source)),)
+               for name, part in parts.parts().items()}
+    return LoadedModel(parts, renderer, image_spec(None, section, behaviour, tokens), behaviour, section, origins)
