@@ -53,7 +53,7 @@ assistant = minigpt4.load(sys.argv[1], device="cpu")
 question = "what is this " * 400
 tokenizer, length = assistant.loaded.tokenizer, int(sys.argv[2])
 question = " ".join(question.split()[:length // 2])
-while len(tokenizer.encode(question)) > length - 100:
+while len(tokenizer.encode(question, specials=False)) > length - 100:
     question = question.rpartition(" ")[0]
 print(assistant.chat(Image.new("RGB", (300, 200), "red"), question, max_new_tokens=24))
 """
@@ -93,7 +93,7 @@ def planned(path: Path, *, chat: bool) -> Memory:
     size = size_of(read.model, half=False)
     if chat:
         return chat_memory(size, positions=POSITIONS, value_bytes=4)
-    return training_memory(size, load_of(read, size, half=False))
+    return training_memory(size, load_of(read, size, half=False), on_cpu=True)
 
 
 def compared(name: str, plan: Memory, measured: float) -> dict[str, Any]:

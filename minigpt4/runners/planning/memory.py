@@ -14,6 +14,9 @@ from minigpt4.runners.planning.sizes import ModelSize, PartSize
 FP32 = 4
 ADAM_BYTES = 8
 """two moments in fp32 for each trained parameter"""
+HEAP_SHARE = 1.5
+"""memory of a CPU's process for each byte of activations that lives: freed blocks below 32 MB stay in the heap of the C
+library, with holes (measured 1.48 to 1.6 over the sizes of benchmarks/plan.py)"""
 LOGIT_COPIES = 3
 """logits, their log-softmax and its gradient, in fp32"""
 
@@ -46,14 +49,16 @@ class Memory:
     cache: float = 0.0
     context: float = 0.0
     """what the driver takes on a GPU"""
+    heap: float = 0.0
+    """what the C library keeps of freed activations on a CPU"""
 
     @property
     def total(self) -> float:
         return (self.weights + self.gradients + self.optimizer + self.activations + self.logits + self.cache
-                + self.context)
+                + self.context + self.heap)
 
 
-def training_memory(size: ModelSize, load: Load, *, context: float = 0.0) -> Memory:
+def training_memory(size: ModelSize, load: Load, *, context: float = 0.0, on_cpu: bool = False) -> Memory:
     """The peak of a training step: while images are encoded, or at the end of the language model's forward pass."""
     vocabulary = size.llm.vocab_size
     llm = _kept_by_llm(size, load)
@@ -62,7 +67,9 @@ def training_memory(size: ModelSize, load: Load, *, context: float = 0.0) -> Mem
     kept = sum(part.kept for part in visual)
     encoding = max((part.passing for part in visual), default=0.0)
     activations = kept + max(llm, encoding)
-    return Memory(size.weights, size.trained * FP32, size.trained * ADAM_BYTES, activations, logits, 0.0, context)
+    heap = (HEAP_SHARE - 1) * (activations + logits) if on_cpu else 0.0
+    return Memory(size.weights, size.trained * FP32, size.trained * ADAM_BYTES, activations, logits, context=context,
+                  heap=heap)
 
 
 def chat_memory(size: ModelSize, *, positions: int, value_bytes: int, beams: int = 1, context: float = 0.0) -> Memory:

@@ -55,7 +55,7 @@ def plan_lines(config: Any, *, llm: str | None = None, folder: Path | None = Non
     if run is not None:
         load = load_of(config, size, half=half)
         lines.append(_memory(f"training on {device.type}, {load.rows} x {load.positions} positions",
-                             training_memory(size, load, context=context)))
+                             training_memory(size, load, context=context, on_cpu=not half)))
     lines.append(_memory(f"chat on {device.type}, {_chat_positions(size):,} positions", chat))
     if load is not None:
         lines.append(_time(config, size, load, device))
@@ -93,7 +93,7 @@ def _memory(title: str, memory: Memory) -> str:
     shares = {
         "weights": memory.weights, "gradients": memory.gradients, "optimizer": memory.optimizer,
         "activations": memory.activations, "logits": memory.logits, "keys and values": memory.cache,
-        "CUDA": memory.context,
+        "CUDA": memory.context, "heap": memory.heap,
     }
     named = " + ".join(f"{name} {value / GIB:.2f}" for name, value in shares.items() if value >= 0.005 * GIB)
     return f"{title}: {memory.total / GIB:.2f} GiB ({named or 'next to nothing'})"
