@@ -86,6 +86,19 @@ def test_adapters_begin_without_effect_on_the_usual_layers() -> None:
         assert base_state(part).keys() == without.model.parts()[name].state_dict().keys()
 
 
+def test_u7_an_adapter_adds_what_its_matrices_say() -> None:
+    """users.md U7: whatever peft is installed, W x + alpha / r * B A x, reckoned here without it; float32, 1e-6."""
+    loaded = model()
+    train(loaded)
+    state, base = adapter_state(loaded.model.llm), base_state(loaded.model.llm)
+    name = next(key for key in state if key.endswith("q_proj.lora_A.weight")).removesuffix(".lora_A.weight")
+    down, up, weight = state[f"{name}.lora_A.weight"], state[f"{name}.lora_B.weight"], base[f"{name}.weight"]
+    inputs = torch.randn(5, weight.shape[1], generator=torch.Generator().manual_seed(2))
+    expected = inputs @ weight.T + LORA.alpha / LORA.r * (inputs @ down.T) @ up.T
+    assert up.abs().max() > 1e-3
+    torch.testing.assert_close(loaded.model.llm.get_submodule(name)(inputs), expected, rtol=1e-6, atol=1e-6)
+
+
 def test_gradients_reach_adapters_and_projection_alone() -> None:
     loaded = model()
     before = {name: base_state(part) for name, part in loaded.model.parts().items()}
