@@ -29,6 +29,7 @@ class Words:
     cost: str
     photos: str
     speed: str
+    weights: str
 
 
 ENGLISH = Words(
@@ -48,6 +49,12 @@ ENGLISH = Words(
           "training step {step:.2f} times its samples/s ({stored:.2f} from stored image features), gradients differ "
           "by {gradient:.0e}; first token of turn 3 after {turn:.2f} of its time (ours {ours:.0f} ms, its {peer:.0f} "
           "ms of one thread, {processor}), same tokens. `python benchmarks/train_step.py`, `python benchmarks/chat.py`",
+    weights="**Real weights** on this CPU: `apply-delta` of a {delta:.1f} GB pair holds {peak:.2f} GiB at most, equal bit "
+            "for bit to the sum in memory. The real widths two layers deep ({parameters:.0f} M parameters): loaded in "
+            "{load:.0f} s, {full:.2f} GiB in fp32 and {small:.2f} GiB with the language model in 8 bit, never more than "
+            "{beyond:.2f} GiB beyond what stays; 20 training steps in 8 bit with a peak of {train:.2f} GiB, killed and "
+            "resumed bit for bit. `minigpt4 plan` is {off} off the measured peaks of {configs} configs. `python "
+            "benchmarks/apply_delta.py`, `real_widths.py`, `plan.py`",
 )
 CHINESE = Words(
     page="README_zh.md",
@@ -64,8 +71,15 @@ CHINESE = Words(
           "训练步每秒样本数是它的 {step:.2f} 倍(用已存图像特征时 {stored:.2f} 倍),梯度相差 {gradient:.0e};"
           "第三轮首个词元的时间是它的 {turn:.2f}(单线程:我们 {ours:.0f} 毫秒,它 {peer:.0f} 毫秒,{processor}),词元相同。"
           "`python benchmarks/train_step.py`、`python benchmarks/chat.py`",
+    weights="**真实权重**(本机 CPU):对 {delta:.1f} GB 的一对文件,`apply-delta` 最多占用 {peak:.2f} GiB,结果与在内存中"
+            "相加逐位相同。真实宽度、两层深({parameters:.0f} M 参数):{load:.0f} 秒载入,fp32 占 {full:.2f} GiB,语言模型"
+            "用 8 位时占 {small:.2f} GiB,载入时最多比最终多占 {beyond:.2f} GiB;8 位下训练 20 步,峰值 {train:.2f} GiB,"
+            "中断后继续,结果逐位相同。`minigpt4 plan` 与 {configs} 个配置的实测峰值相差 {off}。"
+            "`python benchmarks/apply_delta.py`、`real_widths.py`、`plan.py`",
 )
 LANGUAGES: Mapping[str, Words] = {"en": ENGLISH, "zh": CHINESE}
+RESULTS = ("scenes", "photos", "train_step", "chat", "apply_delta", "real_widths", "plan")
+"""names in benchmarks/results"""
 MOMENTS = ("before", "stage1", "stage2", "ceiling")
 ASKED = 3
 """rows that are questions, for which there is a majority answer"""
@@ -79,10 +93,13 @@ SHARES: tuple[Callable[[Results], float], ...] = (
 """a row's figure, from the figures of a moment and split"""
 
 
-def measured(scenes: Results, photos: Results, step: Results, chat: Results, *, language: str = "en") -> str:
-    """The text between the markers; every number is from the results."""
+def measured(results: Mapping[str, Results], *, language: str = "en") -> str:
+    """The text between the markers; every number is from the results (name of a JSON file -> its content)."""
     words = LANGUAGES[language]
-    return "\n\n".join([_scenes(words, scenes), _photos(words, photos), _speed(words, step, chat)]) + "\n"
+    paragraphs = [_scenes(words, results["scenes"]), _photos(words, results["photos"]),
+                  _speed(words, results["train_step"], results["chat"]),
+                  _weights(words, results["apply_delta"], results["real_widths"], results["plan"])]
+    return "\n\n".join(paragraphs) + "\n"
 
 
 def _scenes(words: Words, results: Results) -> str:
@@ -120,6 +137,17 @@ def _speed(words: Words, step: Results, chat: Results) -> str:
     )
 
 
+def _weights(words: Words, delta: Results, real: Results, plan: Results) -> str:
+    full, small = real["load_fp32"], real["load_int8"]
+    off = [each["off"] for each in plan["configs"].values()]
+    return words.weights.format(
+        delta=delta["base_gb"], peak=delta["peak_rss_anon_gib"], parameters=full["parameters"] / 1e6,
+        load=full["seconds"], full=full["model_gib"], small=small["model_gib"],
+        beyond=max(full["beyond_gib"], small["beyond_gib"]), train=real["training_int8"]["whole"]["peak_gib"],
+        off=f"{100 * min(off):+.1f} % … {100 * max(off):+.1f} %", configs=len(off),
+    )
+
+
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -138,10 +166,10 @@ def committed(name: str) -> Results:
 
 
 def main() -> int:
-    results = [committed(name) for name in ("scenes", "photos", "train_step", "chat")]
+    results = {name: committed(name) for name in RESULTS}
     for language, words in LANGUAGES.items():
         page = PROJECT / words.page
-        text = with_measured(page.read_text(encoding="utf-8"), measured(*results, language=language))
+        text = with_measured(page.read_text(encoding="utf-8"), measured(results, language=language))
         page.write_text(text, encoding="utf-8")
     return 0
 
