@@ -10,6 +10,8 @@ PYTHON ?= python3
 VENV ?= .venv
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE = 1
+# bytecode is written for what is imported, instead of for every file at installation: half the time of the set-up
+unexport PYTHONDONTWRITEBYTECODE
 
 READY = $(VENV)/.ready
 
@@ -19,7 +21,7 @@ setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(VENV)/bin/pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
 demo: stages
