@@ -49,11 +49,11 @@ ENGLISH = Words(
           "training step {step:.2f} times its samples/s ({stored:.2f} from stored image features), gradients differ "
           "by {gradient:.0e}; first token of turn 3 after {turn:.2f} of its time (ours {ours:.0f} ms, its {peer:.0f} "
           "ms of one thread, {processor}), same tokens. `python benchmarks/train_step.py`, `python benchmarks/chat.py`",
-    weights="**Real weights** on this CPU: `apply-delta` of a {delta:.1f} GB pair holds {peak:.2f} GiB at most, equal bit "
-            "for bit to the sum in memory. The real widths two layers deep ({parameters:.0f} M parameters): loaded in "
-            "{load:.0f} s, {full:.2f} GiB in fp32 and {small:.2f} GiB with the language model in 8 bit, never more than "
-            "{beyond:.2f} GiB beyond what stays; 20 training steps in 8 bit with a peak of {train:.2f} GiB, killed and "
-            "resumed bit for bit. `minigpt4 plan` is {off} off the measured peaks of {configs} configs. `python "
+    weights="**Real weights** on this CPU: `apply-delta` of a {delta:.1f} GB pair holds {peak:.2f} GiB at most, equal "
+            "bit for bit to the sum in memory. The real widths two layers deep ({parameters:.0f} M parameters): loaded "
+            "in {load:.0f} s, {full:.2f} GiB in fp32 and {small:.2f} GiB with the language model in 8 bit, never more "
+            "than {beyond:.2f} GiB beyond what stays; 20 training steps in 8 bit with a peak of {train:.2f} GiB, "
+            "killed and resumed bit for bit. `minigpt4 plan` is {off} off the measured peaks of {configs} configs. `python "
             "benchmarks/apply_delta.py`, `real_widths.py`, `plan.py`",
 )
 CHINESE = Words(

@@ -182,7 +182,7 @@ def test_a_wheel_carries_yamls_and_prompts(project: Path, tmp_path: Path) -> Non
     shipped = {
         f"minigpt4/configs/shipped/{file.relative_to(project)}"
         for folder in ("train_configs", "eval_configs", "prompts", "docs/schema")
-        for file in (project / folder).iterdir()
+        for file in (project / folder).rglob("*") if file.is_file()
     }
     assert packaged | shipped <= names
     assert not any(name.startswith("tests/") for name in names)

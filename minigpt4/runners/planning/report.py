@@ -30,7 +30,8 @@ GIB = 1 << 30
 PROMPT_POSITIONS = 24
 """of a question and what the template puts around it; the prompts of stage 2 have fewer"""
 USED_RATE = 0.6
-"""share of the rate of one large product that a whole training step is taken to reach: a guess, not yet measured"""
+"""share of the rate of one large product that a whole training step is taken to reach: on a CPU the two stages of the
+embedded default reach 0.8 and 0.5 of it; on GPUs it is not measured"""
 
 
 def plan_lines(config: Any, *, llm: str | None = None, folder: Path | None = None) -> list[str]:
