@@ -53,8 +53,8 @@ ENGLISH = Words(
             "bit for bit to the sum in memory. The real widths two layers deep ({parameters:.0f} M parameters): loaded "
             "in {load:.0f} s, {full:.2f} GiB in fp32 and {small:.2f} GiB with the language model in 8 bit, never more "
             "than {beyond:.2f} GiB beyond what stays; 20 training steps in 8 bit with a peak of {train:.2f} GiB, "
-            "killed and resumed bit for bit. `minigpt4 plan` is {off} off the measured peaks of {configs} configs. `python "
-            "benchmarks/apply_delta.py`, `real_widths.py`, `plan.py`",
+            "killed and resumed bit for bit. `minigpt4 plan` is {off} off the measured peaks of {configs} configs. "
+            "`python benchmarks/apply_delta.py`, `real_widths.py`, `plan.py`",
 )
 CHINESE = Words(
     page="README_zh.md",
