@@ -22,26 +22,15 @@ import torch  # noqa: E402
 
 from benchmarks.machine import machine, versions  # noqa: E402
 from benchmarks.memory import run_measured  # noqa: E402
+from benchmarks.real_widths import Widths, llm_shapes  # noqa: E402
 from minigpt4.common.files import write_json  # noqa: E402
 from minigpt4.weights.model_folder import ModelFolder, write_model_folder  # noqa: E402
 from minigpt4.weights.readers import open_weights  # noqa: E402
 from minigpt4.weights.shard_writer import LazyTensor  # noqa: E402
 
-WIDTH, INNER, ROWS, HEADS = 4096, 11008, 32000, 32
+ROWS = 32000
+REAL = Widths()
 BAR_GIB = 1.2
-
-
-def shapes(num_layers: int, rows: int) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a LLaMA."""
-    found: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (rows, WIDTH), "lm_head.weight": (rows, WIDTH),
-                                         "model.norm.weight": (WIDTH,)}
-    for layer in range(num_layers):
-        prefix = f"model.layers.{layer}"
-        found |= {f"{prefix}.self_attn.{name}_proj.weight": (WIDTH, WIDTH) for name in "qkvo"}
-        found |= {f"{prefix}.mlp.{name}_proj.weight": (INNER, WIDTH) for name in ("gate", "up")}
-        found |= {f"{prefix}.mlp.down_proj.weight": (WIDTH, INNER)}
-        found |= {f"{prefix}.{name}.weight": (WIDTH,) for name in ("input_layernorm", "post_attention_layernorm")}
-    return found
 
 
 def base_tensor(name: str, shape: tuple[int, ...]) -> torch.Tensor:
@@ -65,9 +54,10 @@ def write_folder(folder: Path, num_layers: int, rows: int, make: Callable[[str, 
                  ) -> None:
     """A Hugging Face folder without a tokenizer."""
     tensors = [LazyTensor(name, shape, torch.float16, lambda name=name, shape=shape: make(name, shape))
-               for name, shape in shapes(num_layers, rows).items()]
-    config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": WIDTH, "vocab_size": rows,
-              "intermediate_size": INNER, "num_hidden_layers": num_layers, "num_attention_heads": HEADS,
+               for name, shape in llm_shapes(Widths(layers=num_layers, rows=rows)).items()]
+    config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": REAL.llm, "vocab_size": rows,
+              "intermediate_size": REAL.llm_inner, "num_hidden_layers": num_layers,
+              "num_attention_heads": REAL.llm_heads,
               "rms_norm_eps": 1e-6, "torch_dtype": "float16"}
     write_model_folder(ModelFolder(tensors, {"config.json": json.dumps(config).encode()}, {}, []), folder)
 
@@ -76,7 +66,7 @@ def differing(folder: Path, num_layers: int) -> list[str]:
     """Names of tensors of the result that are not the sum in memory, bit for bit."""
     made, base, delta = (open_weights(folder / name) for name in ("vicuna", "llama", "delta"))
     wrong = []
-    for name in shapes(num_layers, ROWS + 1):
+    for name in llm_shapes(Widths(layers=num_layers, rows=ROWS + 1)):
         total = delta.load(name).clone()
         start = base.load(name)
         total[: len(start)] += start
@@ -92,8 +82,8 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=PROJECT / "benchmarks" / "results" / "apply_delta.json")
     arguments = parser.parse_args()
     folder: Path = arguments.folder
-    per_layer = 2e-9 * (4 * WIDTH * WIDTH + 3 * WIDTH * INNER)
-    num_layers = max(1, round((arguments.gigabytes - 4e-9 * ROWS * WIDTH) / per_layer))
+    per_layer = 2e-9 * (4 * REAL.llm**2 + 3 * REAL.llm * REAL.llm_inner)
+    num_layers = max(1, round((arguments.gigabytes - 4e-9 * ROWS * REAL.llm) / per_layer))
     write_folder(folder / "llama", num_layers, ROWS, base_tensor)
     write_folder(folder / "delta", num_layers, ROWS + 1, delta_tensor)
     size = sum(file.stat().st_size for file in (folder / "llama").iterdir()) / 1e9
