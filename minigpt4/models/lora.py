@@ -6,7 +6,6 @@ weights goes by plain names instead: `base_names` are the part's as if there wer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,13 +65,12 @@ def add_adapters(part: Any, config: LoraConfig, *, where: str) -> int:
         UserError: peft is not installed; a name fits no linear layer.
     """
     peft = import_peft()
-    targets = config.target_modules or list(getattr(part, "LORA_TARGETS", ()))
-    _check_targets(part, targets, where)
+    adapted_layers(part, config, where=where)
     kinds = {type(layer).__name__ for layer in part.modules() if is_quantized(layer)}
     part.is_loaded_in_8bit, part.is_loaded_in_4bit = "Linear8bitLt" in kinds, "Linear4bit" in kinds  # peft asks these
     peft.inject_adapter_in_model(
-        peft.LoraConfig(r=config.r, lora_alpha=config.alpha, target_modules=targets, lora_dropout=config.dropout,
-                        bias="none"),
+        peft.LoraConfig(r=config.r, lora_alpha=config.alpha, target_modules=_targets(part, config),
+                        lora_dropout=config.dropout, bias="none"),
         part, adapter_name=ADAPTER,
     )
     for name, parameter in part.named_parameters():
@@ -81,18 +79,26 @@ def add_adapters(part: Any, config: LoraConfig, *, where: str) -> int:
     return len(adapter_names(part)) // len(MATRICES)
 
 
-def adapted_layers(part: nn.Module, config: LoraConfig) -> list[nn.Linear]:
+def adapted_layers(part: nn.Module, config: LoraConfig, *, where: str) -> list[nn.Linear]:
     """The linear layers that adapters go on; the part may be empty.
 
     Raises:
-        UserError: the config names no layer, and the part has no usual ones.
+        UserError: a name fits no linear layer. An output layer that is the input embedding cannot be adapted alone.
     """
-    targets = config.target_modules or list(getattr(part, "LORA_TARGETS", ()))
+    tables = {id(layer.weight) for layer in part.modules() if isinstance(layer, nn.Embedding)}
+    layers = {name: layer for name, layer in part.named_modules()
+              if isinstance(layer, nn.Linear) and id(layer.weight) not in tables}
+    there = ", ".join(sorted({name.rpartition(".")[2] for name in layers})) or "none"
+    fix = f"name some of its linear layers ({there}), or set lora.r=0"
+    targets = _targets(part, config)
     if not targets:
-        raise UserError("lora.targets", where="lora.target_modules", fix="name some of its linear layers",
+        raise UserError("lora.targets", where=f"{where}.lora.target_modules", fix=fix,
                         what=f"is empty, and {type(part).__name__} has no usual ones")
-    return [layer for name, layer in part.named_modules() if isinstance(layer, nn.Linear)
-            and any(name == target or name.endswith(f".{target}") for target in targets)]
+    for target in targets:
+        if not any(_fits(name, target) for name in layers):
+            raise UserError("lora.targets", where=f"{where}.lora.target_modules", fix=fix,
+                            what=f"'{target}' is no linear layer of {type(part).__name__}")
+    return [layer for name, layer in layers.items() if any(_fits(name, target) for target in targets)]
 
 
 def merge_adapters(part: Any) -> None:
@@ -147,17 +153,9 @@ def base_is_frozen(part: nn.Module) -> bool:
     return not any(value.requires_grad for name, value in part.named_parameters() if not is_adapter(name))
 
 
-def _check_targets(part: nn.Module, targets: Sequence[str], where: str) -> None:
-    """Every name ends that of a linear layer; an output layer that is the input embedding cannot be adapted alone."""
-    tables = {id(layer.weight) for layer in part.modules() if isinstance(layer, nn.Embedding)}
-    layers = [name for name, layer in part.named_modules()
-              if isinstance(layer, nn.Linear) and id(layer.weight) not in tables]
-    there = ", ".join(sorted({name.rpartition(".")[2] for name in layers})) or "none"
-    fix = f"name some of its linear layers ({there}), or set lora.r=0"
-    if not targets:
-        raise UserError("lora.targets", where=f"{where}.lora.target_modules", fix=fix,
-                        what=f"is empty, and {type(part).__name__} has no usual ones")
-    for target in targets:
-        if not any(name == target or name.endswith(f".{target}") for name in layers):
-            raise UserError("lora.targets", where=f"{where}.lora.target_modules", fix=fix,
-                            what=f"'{target}' is no linear layer of {type(part).__name__}")
+def _targets(part: nn.Module, config: LoraConfig) -> list[str]:
+    return config.target_modules or list(getattr(part, "LORA_TARGETS", ()))
+
+
+def _fits(name: str, target: str) -> bool:
+    return name == target or name.endswith(f".{target}")

@@ -27,13 +27,13 @@ from minigpt4.recipes.language_model import fill_language_model, make_language_m
 from minigpt4.recipes.load_ledger import LoadLedger
 from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.recipes.manifest import data_of
+from minigpt4.recipes.part_files import visual_files
 from minigpt4.recipes.recipe import Recipe
 from minigpt4.recipes.rendering import behaviour_of, build_tokenizer
 from minigpt4.recipes.verification import changes_since, check_identities, check_tokenizer, image_spec
 from minigpt4.weights.adapters import load_adapters
 from minigpt4.weights.bundle import Bundle, load_bundle, newest_bundle, open_bundle
 from minigpt4.weights.loading import PartOrigin, load_file
-from minigpt4.weights.parts import own_plan
 from minigpt4.weights.readers import open_weights
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,8 @@ def build_model(config: Any, *, device: torch.device, seed: int = 42) -> LoadedM
         llm = make_language_model(config.llm, tokenizer, bundle)
         path = recipe.visual_path(config, llm.width)
     model = VisionLanguageModel(path, llm)
-    _load_visual_files(recipe, config, model, bundle, ledger)
+    for opened in visual_files(recipe, config, leave_out=bundle.stored_parts if bundle else ()):
+        ledger.add(opened.load(model.parts()))
     _load_checkpoint(recipe, config, model, bundle, ledger)
     for stage in path.stages:
         ledger.lines += _settle(getattr(config, stage), stage, model.parts()[stage], device)
@@ -113,22 +114,6 @@ def choose_device(name: str) -> torch.device:
 def _recipe_of(config: Any) -> Recipe:
     recipe: Recipe = recipes.get(config.arch, where="model.arch")
     return recipe
-
-
-def _load_visual_files(recipe: Recipe, config: Any, model: VisionLanguageModel, bundle: Bundle | None,
-                       ledger: LoadLedger) -> None:
-    """The parts' own files: an original's, which may fill several parts (the BLIP-2 file: vision's last norm, too), or
-    one in our names. What the bundle holds of them is loaded later and wins."""
-    parts = model.parts()
-    stored = bundle.stored_parts if bundle else []
-    for name, plan in recipe.file_plans(config).items():
-        part_config: PartConfig = getattr(config, name)
-        if part_config.weights is None or name in stored:
-            continue
-        file = open_weights(part_config.weights)
-        plan = own_plan(name, file) or plan
-        wanted = {part: parts[part] for part in {rule.target.partition(".")[0]: None for rule in plan.rules}}
-        ledger.add(load_file(plan, file, wanted))
 
 
 def _load_checkpoint(recipe: Recipe, config: Any, model: VisionLanguageModel, bundle: Bundle | None,

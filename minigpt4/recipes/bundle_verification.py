@@ -42,13 +42,14 @@ def verify_surroundings(bundle: Bundle) -> list[str]:
 
 def _parts_and_files(recipe: Recipe, config: Any) -> tuple[dict[str, nn.Module], list[PartFile]]:
     """The parts, empty, and those of their files that are there."""
+    absent = {name for name in recipe.file_plans(config) if not Path(getattr(config, name).weights or "").exists()}
     if not config.llm.weights or not Path(config.llm.weights).exists():
         path = empty_visual_path(recipe, config)
-        files = [opened for opened in visual_files(recipe, config) if CONNECTOR not in opened.parts]  # of no width
-        return dict(path.stages.items()), files
+        return dict(path.stages.items()), list(visual_files(recipe, config, leave_out={*absent, CONNECTOR}))  # no width
     llm, llm_file = empty_language_model(config.llm, build_tokenizer(config))
     path = empty_visual_path(recipe, config, llm.width)
-    return {**dict(path.stages.items()), LANGUAGE_MODEL: llm}, [*visual_files(recipe, config), llm_file]
+    files = visual_files(recipe, config, leave_out=absent)
+    return {**dict(path.stages.items()), LANGUAGE_MODEL: llm}, [*files, llm_file]
 
 
 def _compare(bundle: Bundle, opened: PartFile, parts: Mapping[str, nn.Module]) -> list[str]:

@@ -58,7 +58,7 @@ def _put_together(config: Config, place: Path) -> LoadedModel:
     model = VisionLanguageModel(path, llm)
     parts, ledger = model.parts(), LoadLedger()
     for opened in visual_files(recipe, section):
-        ledger.add(load_file(opened.plan, opened.file, {name: parts[name] for name in opened.parts}))
+        ledger.add(opened.load(parts))
     found, lines = load_file(recipe.checkpoint_plan, open_weights(place), parts)
     ledger.replace(({name: replace(origin, source="bundle") for name, origin in found.items()}, lines))
     ledger.add((llm_file.identify(parts), []))

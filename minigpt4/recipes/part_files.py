@@ -1,13 +1,13 @@
-"""The files that a model's parts come from, held against the model while it is empty: no weights of 7B in memory.
+"""The files that a model's parts come from, and how each is read.
 
-For the import of checkpoints and for `weights verify` of a bundle, which want to know who the parts are.
+They are loaded, or held against a model that is empty: the import of checkpoints and `weights verify` of a bundle want
+to know who the parts are without weights of 7B in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from minigpt4.models.visual_path import VisualPath
 from minigpt4.recipes.language_model import make_language_model
 from minigpt4.recipes.minigpt4_plans import llama_plan
 from minigpt4.recipes.recipe import Recipe
-from minigpt4.weights.loading import PartOrigin, identify_file
+from minigpt4.weights.loading import PartOrigin, identify_file, load_file
 from minigpt4.weights.parts import own_plan
 from minigpt4.weights.plan import ConversionPlan
 from minigpt4.weights.readers import TensorFile, open_weights
@@ -37,6 +37,10 @@ class PartFile:
     file: TensorFile
     plan: ConversionPlan
     parts: tuple[str, ...]
+
+    def load(self, parts: Mapping[str, nn.Module]) -> tuple[dict[str, PartOrigin], list[str]]:
+        """Fill the parts; origins and lines of the report."""
+        return load_file(self.plan, self.file, {name: parts[name] for name in self.parts})
 
     def identify(self, parts: Mapping[str, nn.Module]) -> dict[str, PartOrigin]:
         """The identity of each part by this file; reads every tensor and keeps none."""
@@ -64,15 +68,22 @@ def empty_visual_path(recipe: Recipe, config: Any, llm_width: int = WIDTH_OF_NON
         return recipe.visual_path(config, llm_width)
 
 
-def visual_files(recipe: Recipe, config: Any) -> Iterator[PartFile]:
-    """The files of the visual parts that are there.
+def visual_files(recipe: Recipe, config: Any, *, leave_out: Container[str] = ()) -> Iterator[PartFile]:
+    """The files that the config gives to the visual parts.
+
+    An original's, which may fill several parts (the BLIP-2 file: vision's last norm, too), or one in our names.
+
+    Args:
+        recipe: of the config.
+        config: the `model:` section.
+        leave_out: names of parts whose files are not opened.
 
     Raises:
         UserError: one cannot be opened, or is of a part that has no file format.
     """
     for name, plan in recipe.file_plans(config).items():
         place = getattr(config, name).weights
-        if place is None or not Path(place).exists():
+        if place is None or name in leave_out:
             continue
         file = open_weights(place)
         plan = own_plan(name, file) or plan

@@ -125,3 +125,4 @@ def test_dark_is_switched(tab: Any) -> None:
     before = tab.evaluate(colour)
     tab.click("#dark")
     tab.wait_for_function(f"old => {colour} != old", arg=before)
+    assert tab.evaluate(colour) != before

@@ -20,6 +20,7 @@ from minigpt4.common.registry import language_models
 from minigpt4.models.language_models.placement import DeviceMap, input_device
 from minigpt4.models.language_models.quantized import Quantization
 from minigpt4.models.part import PartConfig
+from minigpt4.models.recomputation import enable_recomputation
 
 OLD_CONFIG_VALUES = {"LLaMAForCausalLM": "LlamaForCausalLM", "LLaMATokenizer": "LlamaTokenizer"}
 """spellings of the conversions of March 2023 that today's transformers does not know (facts/minigpt4.md §1)"""
@@ -125,9 +126,7 @@ class CausalLM(nn.Module):
         transformers asks a layer's `training`; it is set on the layers alone, so their dropout stays off.
         """
         if not self.can_recompute:
-            # its name since transformers 5.2x, and the one before
-            enable = getattr(self.model, "activation_checkpointing_enable", None)
-            (enable or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
+            enable_recomputation(self.model)
             self.can_recompute = True
         for layer in self.model.modules():
             if isinstance(layer, GradientCheckpointingLayer):

@@ -138,7 +138,7 @@ def _visual_part(name: str, stage: Any, config: Any, tokens: int, half: bool) ->
         name, number, not config.freeze, number * bytes_each(config, half=half),
         width=getattr(config, "hidden_size", 0) or stage.out_width, tokens=tokens,
         layers=getattr(config, "num_hidden_layers", 1), inner=getattr(config, "intermediate_size", 0),
-        **_adapters(stage, config),
+        **_adapters(name, stage, config),
     )
 
 
@@ -151,13 +151,13 @@ def _llm_part(model: CausalLM, config: Any, half: bool, quantize: str | None) ->
     total = (number - linear) * kept + linear * QUANTIZED_BYTES[quantize] if quantize else float(number * kept)
     values = model.model.config
     return PartSize("llm", number, not config.freeze, total, width=model.width, tokens=0,
-                    layers=values.num_hidden_layers, inner=values.intermediate_size, **_adapters(model, config))
+                    layers=values.num_hidden_layers, inner=values.intermediate_size, **_adapters("llm", model, config))
 
 
-def _adapters(part: nn.Module, config: Any) -> dict[str, int]:
+def _adapters(name: str, part: nn.Module, config: Any) -> dict[str, int]:
     """Rows and columns of A [r, in] and B [out, r]; each layer keeps its input and what A makes of it."""
     if not config.lora.r:
         return {}
-    layers = adapted_layers(part, config.lora)
+    layers = adapted_layers(part, config.lora, where=f"model.{name}")
     return {"adapters": sum(config.lora.r * (layer.in_features + layer.out_features) for layer in layers),
             "adapter_inputs": sum(layer.in_features + config.lora.r for layer in layers)}
