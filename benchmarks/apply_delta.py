@@ -24,9 +24,9 @@ from benchmarks.machine import machine, versions  # noqa: E402
 from benchmarks.memory import run_measured  # noqa: E402
 from benchmarks.real_widths import Widths, llm_shapes  # noqa: E402
 from minigpt4.common.files import write_json  # noqa: E402
-from minigpt4.weights.model_folder import ModelFolder, write_model_folder  # noqa: E402
-from minigpt4.weights.readers import open_weights  # noqa: E402
-from minigpt4.weights.shard_writer import LazyTensor  # noqa: E402
+from minigpt4.weights.files.model_folder import ModelFolder, write_model_folder  # noqa: E402
+from minigpt4.weights.files.readers import open_weights  # noqa: E402
+from minigpt4.weights.files.shard_writer import LazyTensor  # noqa: E402
 
 ROWS = 32000
 REAL = Widths()

@@ -30,12 +30,12 @@ from transformers.generation.streamers import BaseStreamer  # noqa: E402
 
 from benchmarks.machine import machine, versions  # noqa: E402
 from benchmarks.yardstick import IMAGE_TOKEN_ID, ROUNDS, median_ratio, our_model, peer_model  # noqa: E402
+from minigpt4.assembly.loaded import LoadedModel  # noqa: E402
 from minigpt4.common.files import write_json  # noqa: E402
 from minigpt4.generation.settings import DecodingSettings  # noqa: E402
 from minigpt4.inference.chat import Chat  # noqa: E402
 from minigpt4.inference.events import Done, TextDelta  # noqa: E402
 from minigpt4.inference.images import as_image_ref, processor_of  # noqa: E402
-from minigpt4.recipes.loaded import LoadedModel  # noqa: E402
 from minigpt4.records.conversations import Conversation, Turn  # noqa: E402
 
 TURNS, WORDS, ANSWER = 3, 24, 32

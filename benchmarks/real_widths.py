@@ -171,7 +171,7 @@ LOAD = """
 import json, sys, time
 from benchmarks.memory import anonymous_gib
 from minigpt4.common.config import load_config
-from minigpt4.recipes.build import build
+from minigpt4.assembly.build import build
 begin, before = time.perf_counter(), anonymous_gib()
 loaded = build(load_config(sys.argv[1], sys.argv[2:], sections=("model",)), device="cpu")
 print(json.dumps({"seconds": time.perf_counter() - begin, "imports_gib": before, "after_gib": anonymous_gib(),

@@ -20,12 +20,12 @@ from typing import Any
 import torch
 from transformers import Blip2Config, Blip2ForConditionalGeneration
 
+from minigpt4.assembly.build import build_model
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.models.language_models.causal_lm import CausalLMConfig
 from minigpt4.models.resamplers.q_former import QFormerConfig
 from minigpt4.models.vision.eva_vit import LN_VISION_EPS, EvaVitConfig
-from minigpt4.recipes.build import build_model
-from minigpt4.recipes.loaded import LoadedModel
-from minigpt4.recipes.minigpt4_config import MiniGPT4Config
+from minigpt4.systems.minigpt4.config import MiniGPT4Config
 
 VOCABULARY = 8000
 IMAGE_TOKEN_ID = VOCABULARY - 1

@@ -21,8 +21,9 @@ BELOW = {"common": set(), "records": {"common"}}
 BELOW["processors"] = BELOW["conversation"] = BELOW["metrics"] = BELOW["models"] = {"records", "common"}
 BELOW["weights"] = {"models", "records", "common"}
 BELOW["datasets"] = {"processors", "conversation", "records", "common"}
-BELOW["recipes"] = {"weights", "models", "processors", "conversation", "records", "common"}
-BELOW["generation"] = {"recipes", *BELOW["recipes"]}
+BELOW["systems"] = {"weights", "models", "processors", "conversation", "records", "common"}
+BELOW["assembly"] = {"systems", *BELOW["systems"]}
+BELOW["generation"] = {"assembly", *BELOW["assembly"]}
 BELOW["tasks"] = {"generation", *BELOW["generation"], "datasets", *BELOW["datasets"], "metrics"}
 BELOW["runners"] = {"tasks", *BELOW["tasks"]}
 BELOW["inference"] = {"generation", *BELOW["generation"], "metrics"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from minigpt4.weights.known import known_weights
+from minigpt4.weights.download.known import known_weights
 from tests.cli.pages import blocks, run_command, write_checkout
 
 PAGES = ("README.md", "README_zh.md")

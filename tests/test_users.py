@@ -14,12 +14,12 @@ import pytest
 import torch
 
 import minigpt4
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.cli.main import main
 from minigpt4.conversation.tokenizer import StreamDecoder
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.chat import Chat
 from minigpt4.inference.events import Done, TextDelta
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.records.batches import IGNORED_LABEL
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 from minigpt4.records.images import ImageRef

@@ -13,13 +13,13 @@ import torch
 import yaml
 from PIL import Image
 
+from minigpt4.assembly.build import build_model
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.config.write import plain
 from minigpt4.models.language_models.causal_lm import CausalLMConfig
 from minigpt4.models.resamplers.q_former import QFormerConfig
 from minigpt4.models.vision.conv_net import ConvNetConfig
-from minigpt4.recipes.build import build_model
-from minigpt4.recipes.loaded import LoadedModel
-from minigpt4.recipes.minigpt4_config import MiniGPT4Config
+from minigpt4.systems.minigpt4.config import MiniGPT4Config
 
 WORDS = (
     "Human Assistant USER ASSISTANT INST what is this a red rose on the table describe image in detail 你 好 世 界"

@@ -19,10 +19,10 @@ from minigpt4.common.config import load_config
 from minigpt4.common.config.paths import PACKAGE, SHIPPED_PARTS
 from minigpt4.common.errors import UserError, UserErrors
 from minigpt4.common.versions import SUPPORTED, Range
-from minigpt4.weights.disk import as_gigabytes
-from minigpt4.weights.download import FOLDER, wanted_files
-from minigpt4.weights.fetch import partial_of
-from minigpt4.weights.known import KnownWeights, known_weights
+from minigpt4.weights.download.fetch import partial_of
+from minigpt4.weights.download.folder import FOLDER, wanted_files
+from minigpt4.weights.download.known import KnownWeights, known_weights
+from minigpt4.weights.files.disk import as_gigabytes
 
 State = Literal["good", "note", "bad"]
 GB = 1e9

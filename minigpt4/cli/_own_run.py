@@ -19,7 +19,7 @@ from minigpt4.cli._own_data import OwnData
 from minigpt4.common.config import Config, load_fragment
 from minigpt4.common.config.layers import Layer, merge, read_options
 from minigpt4.common.config.write import plain
-from minigpt4.weights.bundle import TOKENIZER, Bundle
+from minigpt4.weights.bundles.bundle import TOKENIZER, Bundle
 
 ORIGINAL_STEPS, ORIGINAL_BATCH, ORIGINAL_LR, ORIGINAL_ANSWER = 1000, 12, 3e-5, 160
 """stage 2 of MiniGPT-4 (facts/minigpt4.md §5.6)"""

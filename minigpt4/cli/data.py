@@ -67,13 +67,13 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _print_samples(config: Any, number: int) -> list[tuple[Any, str]]:
     """Print the first samples of a run; returns images and texts for the sheet."""
+    from minigpt4.assembly.build import build_renderer
     from minigpt4.datasets.assembly import build_image_processors
     from minigpt4.datasets.batches import BatchMaker, Drawn
     from minigpt4.datasets.config import TRAIN_SPLIT
     from minigpt4.datasets.inspection import answers_of, marked_text, stretches, visible
-    from minigpt4.recipes.build import build_renderer
-    from minigpt4.recipes.rendering import behaviour_of
     from minigpt4.records.conversations import Sample, Unreadable
+    from minigpt4.systems.minigpt4.wording import behaviour_of
 
     mixture = _mixture(config)
     renderer, behaviour = build_renderer(config.model), behaviour_of(config.model)

@@ -62,7 +62,7 @@ def _write(arguments: argparse.Namespace, file: Path) -> None:
     from minigpt4.common.files import atomic_file
     from minigpt4.conversation.tokenizer import open_tokenizer
     from minigpt4.runners.run_folder import RunFolder
-    from minigpt4.weights.bundle import TOKENIZER, newest_bundle, open_bundle
+    from minigpt4.weights.bundles.bundle import TOKENIZER, newest_bundle, open_bundle
 
     folder = arguments.output_dir
     RunFolder(folder).check(resume=False)
@@ -98,7 +98,7 @@ def _check_flags(arguments: argparse.Namespace) -> None:
 def _prompts_of(bundle: Path) -> str:
     """The prompts that the bundle was trained with, else those of the original's stage 2."""
     from minigpt4.cli.configs import shipped_folder
-    from minigpt4.weights.bundle import PROMPTS
+    from minigpt4.weights.bundles.bundle import PROMPTS
 
     own = bundle / PROMPTS
     source = own if own.exists() else shipped_folder() / "prompts" / "alignment.txt"

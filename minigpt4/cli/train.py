@@ -10,7 +10,7 @@ from minigpt4.cli._config_arguments import add_config_arguments
 from minigpt4.common.config import load_config
 
 if TYPE_CHECKING:
-    from minigpt4.recipes.loaded import LoadedModel
+    from minigpt4.assembly.loaded import LoadedModel
     from minigpt4.tasks.image_text_pretrain import Describe
 
 VALIDATION_TOKENS = 60

@@ -1,6 +1,6 @@
 """Names to things: one typed registry per kind, and LAVIS's names for all of them.
 
-A registry finds the built-ins of its home package when a name is first asked for (no import before), an outside
+A registry finds the built-ins of its home packages when a name is first asked for (no import before), an outside
 package through the entry-point group `minigpt4` or the top-level YAML key `imports:`. The same name twice is an
 error, an unknown name is answered with the nearest. This file is the only global state of the project.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 import pkgutil
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -25,12 +26,13 @@ class Registry(Generic[T]):
 
     Args:
         kind: the word for error sentences ("connector").
-        home: package whose modules hold the built-ins; imported whole when a name is first looked up.
+        homes: where the built-ins are, imported when a name is first looked up: a package, for all of its modules, or
+            `package.*.module`, for that module of each of its subpackages. One that is not installed has none.
     """
 
-    def __init__(self, kind: str, home: str) -> None:
+    def __init__(self, kind: str, *homes: str) -> None:
         self.kind = kind
-        self.home = home
+        self.homes = homes
         self._things: dict[str, T] = {}
         self._found = False
 
@@ -75,13 +77,31 @@ class Registry(Generic[T]):
             return
         self._found = True  # first: a module that is being imported may ask again
         try:
-            home = importlib.import_module(self.home)
-            for module in pkgutil.iter_modules(getattr(home, "__path__", [])):
-                importlib.import_module(f"{self.home}.{module.name}")
+            for home in self.homes:
+                for module in _modules_of(home):
+                    importlib.import_module(module)
             load_outside_packages()
         except BaseException:
             self._found = False
             raise
+
+
+def _modules_of(home: str) -> list[str]:
+    """The modules that `Registry(homes=…)` means by a package or by `package.*.module`."""
+    package, _, module = home.partition(".*.")
+    if not _is_installed(package):
+        return []
+    found = pkgutil.iter_modules(getattr(importlib.import_module(package), "__path__", []))
+    if not module:
+        return [f"{package}.{each.name}" for each in found]
+    return [f"{package}.{each.name}.{module}" for each in found if each.ispkg]
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # a package around it is absent
+        return False
 
 
 def _same_definition(one: object, other: object) -> bool:
@@ -94,7 +114,7 @@ def _describe(thing: object) -> str:
     return f"{getattr(thing, '__module__', type(thing).__module__)}.{name}"
 
 
-recipes: Registry[Any] = Registry("model arch", "minigpt4.recipes")
+systems: Registry[Any] = Registry("model arch", "minigpt4.systems.*.system")
 vision_encoders: Registry[Any] = Registry("vision encoder", "minigpt4.models.vision")
 resamplers: Registry[Any] = Registry("resampler", "minigpt4.models.resamplers")
 connectors: Registry[Any] = Registry("connector", "minigpt4.models.connectors")
@@ -137,7 +157,7 @@ class LavisRegistry:
 
 
     def register_model(self, name: str) -> Callable[[T], T]:
-        return recipes.register(name)
+        return systems.register(name)
 
     def register_builder(self, name: str) -> Callable[[T], T]:
         return builders.register(name)
@@ -161,7 +181,7 @@ class LavisRegistry:
         return keep
 
     def get_model_class(self, name: str) -> Any:
-        return recipes.get(name)
+        return systems.get(name)
 
     def get_builder_class(self, name: str) -> Any:
         return builders.get(name)
@@ -179,7 +199,7 @@ class LavisRegistry:
         return image_processors.get(name) if name in image_processors else text_processors.get(name)
 
     def list_models(self) -> list[str]:
-        return recipes.names()
+        return systems.names()
 
     def list_datasets(self) -> list[str]:
         return builders.names()

@@ -11,16 +11,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from minigpt4.assembly.loaded import LoadedModel
+from minigpt4.assembly.probe import Probe, difference, logits_of, probe_of
 from minigpt4.common.errors import UserError
-from minigpt4.common.registry import recipes
+from minigpt4.common.registry import systems
+from minigpt4.ecosystem.exporting import unused_id
+from minigpt4.ecosystem.foreign_files import Check
 from minigpt4.ecosystem.model import MiniGPT4ForConditionalGeneration
 from minigpt4.models.vision_language_model import VisionLanguageModel
-from minigpt4.recipes.export import unused_id
-from minigpt4.recipes.loaded import LoadedModel
-from minigpt4.recipes.probe import Probe, difference, logits_of, probe_of
-from minigpt4.weights.export import Check
-from minigpt4.weights.loading import load_file
-from minigpt4.weights.readers import open_weights
+from minigpt4.weights.files.readers import open_weights
+from minigpt4.weights.plans.loading import load_file
 
 TOLERANCE = 1e-3
 """largest difference of logits, in units of the largest of them where that is above 1"""
@@ -54,10 +54,10 @@ def check_of(form: str, loaded: LoadedModel) -> Check:
 
 def _original(loaded: LoadedModel, probe: Probe, written: Path) -> Tensor:
     """Parts that the file holds come from it, the rest from the model."""
-    recipe = recipes.get(loaded.config.arch)
+    system = systems.get(loaded.config.arch)
     llm = loaded.model.llm
-    again = VisionLanguageModel(recipe.visual_path(loaded.config, llm.width), llm)
-    made, _ = load_file(recipe.checkpoint_plan, open_weights(written), again.parts())
+    again = VisionLanguageModel(system.visual_path(loaded.config, llm.width), llm)
+    made, _ = load_file(system.checkpoint_plan, open_weights(written), again.parts())
     for name, part in again.parts().items():
         if name not in made:
             part.load_state_dict(loaded.model.parts()[name].state_dict())

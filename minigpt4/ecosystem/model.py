@@ -1,6 +1,6 @@
 """Our model as a transformers model: the same parts, its generation loop, its way of saving and loading.
 
-No layer is written twice: the parts are those that the recipe builds, under their own names (`vision.…`,
+No layer is written twice: the parts are those that the system builds, under their own names (`vision.…`,
 `llm.model.…`), which are also the names in a bundle. B rows, L positions, N images of all rows in order.
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, GenerationMixin, PreTrainedModel
 
 from minigpt4.common.errors import UserError
-from minigpt4.common.registry import recipes
+from minigpt4.common.registry import systems
 from minigpt4.ecosystem.config import MiniGPT4Config
 from minigpt4.models.language_models.causal_lm import CausalLM
 from minigpt4.models.vision_language_model import VisionLanguageModel
@@ -26,7 +26,7 @@ class MiniGPT4ForConditionalGeneration(PreTrainedModel, GenerationMixin):
     """Images and text in, text out.
 
     Args:
-        config: recipe and language model.
+        config: system and language model.
     """
 
     config_class = MiniGPT4Config
@@ -41,7 +41,7 @@ class MiniGPT4ForConditionalGeneration(PreTrainedModel, GenerationMixin):
         super().__init__(config)
         section = config.section()
         llm = CausalLM(config.text_config)
-        path = recipes.get(section.arch).visual_path(section, llm.width)
+        path = systems.get(section.arch).visual_path(section, llm.width)
         for name, part in VisionLanguageModel(path, llm).parts().items():
             self.add_module(name, part)
         tied = llm.model._tied_weights_keys or {}

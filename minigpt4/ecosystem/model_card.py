@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from minigpt4.recipes.loaded import LoadedModel
-from minigpt4.weights.licences import UNKNOWN
+from minigpt4.assembly.loaded import LoadedModel
+from minigpt4.weights.bundles.licences import UNKNOWN
 
 CARD = """\
 ---

@@ -28,7 +28,7 @@ from minigpt4.ecosystem.prompt_rows import lengthened, render_text
 from minigpt4.records.batches import Rendered
 from minigpt4.records.conversations import IMAGE_MARK, Conversation
 from minigpt4.records.images import ImageRef
-from minigpt4.weights.bundle import TOKENIZER_FILES
+from minigpt4.weights.bundles.bundle import TOKENIZER_FILES
 
 NO_LIMIT = 1 << 30
 """tokens of an answer: nothing is cut here"""

@@ -8,16 +8,16 @@ from typing import Any
 
 import yaml
 
+from minigpt4.assembly.loaded import LoadedModel
+from minigpt4.assembly.verification import image_spec
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder, refuse_taken
-from minigpt4.common.registry import recipes
+from minigpt4.common.registry import systems
 from minigpt4.ecosystem.config import MiniGPT4Config
 from minigpt4.ecosystem.model import MiniGPT4ForConditionalGeneration
-from minigpt4.recipes.loaded import LoadedModel
-from minigpt4.recipes.rendering import behaviour_of
-from minigpt4.recipes.verification import image_spec
-from minigpt4.weights.loading import PartOrigin
-from minigpt4.weights.readers import read_json, some_names
+from minigpt4.systems.minigpt4.wording import behaviour_of
+from minigpt4.weights.files.readers import read_json, some_names
+from minigpt4.weights.plans.loading import PartOrigin
 
 
 def import_transformers(source: Path, target: Path) -> list[str]:
@@ -57,7 +57,7 @@ def _loaded(model: MiniGPT4ForConditionalGeneration, source: Path) -> LoadedMode
     parts, behaviour = model.parts, behaviour_of(section)
     assert parts.visual_path is not None
     tokens = parts.visual_path.tokens_per_image
-    renderer = recipes.get(section.arch).renderer(section, tokens_per_image=tokens)
+    renderer = systems.get(section.arch).renderer(section, tokens_per_image=tokens)
     origins = {name: (PartOrigin("bundle" if part.state_dict() else "none", str(source)),)
                for name, part in parts.parts().items()}
     return LoadedModel(parts, renderer, image_spec(None, section, behaviour, tokens), behaviour, section, origins)

@@ -10,16 +10,16 @@ from typing import Any
 import yaml
 from transformers import AutoTokenizer, GenerationConfig, LlamaTokenizer
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.files import atomic_folder, refuse_taken
 from minigpt4.ecosystem.config import MiniGPT4Config, portable_recipe
+from minigpt4.ecosystem.exporting import Check, refuse_unfit, unused_id
 from minigpt4.ecosystem.image_processor import MiniGPT4ImageProcessor
 from minigpt4.ecosystem.model import MiniGPT4ForConditionalGeneration
 from minigpt4.ecosystem.model_card import model_card
 from minigpt4.ecosystem.processor import MiniGPT4Processor, template_values
-from minigpt4.recipes.export import Check, refuse_unfit, unused_id
-from minigpt4.recipes.loaded import LoadedModel
-from minigpt4.weights.bundle import MANIFEST
-from minigpt4.weights.readers import read_json
+from minigpt4.weights.bundles.bundle import MANIFEST
+from minigpt4.weights.files.readers import read_json
 
 
 def export_transformers(loaded: LoadedModel, target: Path, check: Check | None = None) -> list[str]:

@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.registry import templates
 from minigpt4.conversation.renderer import Renderer
 from minigpt4.generation.engine import Answer, Engine
 from minigpt4.generation.prompt import Prompt, embed_prompt
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.images import ImageTokens, as_image_ref
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 from minigpt4.records.images import ImageRef
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import torch
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.datasets.scenes.languages import LANGUAGES, Language
 from minigpt4.datasets.scenes.splits import AskedScene
 from minigpt4.evaluation.asking import Gallery
 from minigpt4.inference.images import as_image_ref
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.tasks.scene_words_pretrain import word_tokens
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.datasets.scenes.captions import describe
 from minigpt4.datasets.scenes.files import CAPTION_TEMPLATE, QUESTION_TEMPLATE
 from minigpt4.datasets.scenes.languages import LANGUAGES, WORDINGS, Language, written_in
@@ -22,7 +23,6 @@ from minigpt4.generation.engine import Answer
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.metrics.scenes import Reader, attribute_score, form_fault, is_right, majority_share
 from minigpt4.metrics.tally import Tally
-from minigpt4.recipes.loaded import LoadedModel
 
 PAIR_TYPES = (QuestionType.COLOUR, QuestionType.EXISTS, QuestionType.WHAT_IS_AT, QuestionType.RELATION)
 """what depends on which kind has which colour: the types that tell whether held-out combinations are understood"""

@@ -15,12 +15,12 @@ from torch import Tensor
 from transformers import GenerationConfig, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.generation.prefix_cache import PrefixCache
 from minigpt4.generation.prompt import Prompt, cut_from_left, refuse_too_long
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.generation.stops import StopCriterion, cut_at_stop
-from minigpt4.recipes.loaded import LoadedModel
 
 Reason = Literal["stop", "length", "cancelled"]
 

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.generation.engine import Engine
 from minigpt4.generation.prompt import embed_prompt
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.images import ImageTokens, as_image_ref
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 from minigpt4.records.images import ImageRef
 

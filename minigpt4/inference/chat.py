@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.conversation.tokenizer import StreamDecoder
 from minigpt4.generation.engine import Answer, Engine
@@ -21,7 +22,6 @@ from minigpt4.generation.settings import DecodingSettings
 from minigpt4.generation.stops import cut_at_stop, held_back
 from minigpt4.inference.events import Done, Event, Notice, TextDelta, Usage
 from minigpt4.inference.images import ImageTokens, as_image_ref
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 
 BARE_CAPTIONS = "plain"

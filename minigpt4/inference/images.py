@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.processors.images import ImageProcessor, ImageProcessorConfig, build_image_processor
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.records.images import ImageRef
 
 REMEMBERED_IMAGES = 64

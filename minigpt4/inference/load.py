@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from minigpt4.assembly.build import build
+from minigpt4.assembly.loaded import LoadedModel
+from minigpt4.assembly.verification import options_of
 from minigpt4.common.config import load_config
 from minigpt4.common.errors import UserError
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.captioning import Captioner
 from minigpt4.inference.chat import Chat
-from minigpt4.recipes.build import build
-from minigpt4.recipes.loaded import LoadedModel
-from minigpt4.recipes.verification import options_of
-from minigpt4.weights.bundle import newest_bundle, open_bundle
+from minigpt4.weights.bundles.bundle import newest_bundle, open_bundle
 
 
 class Assistant:

@@ -59,4 +59,4 @@ class ImageSpec:
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
     tokens_per_image: int = 0
-    """filled by the recipe from the built visual path; 0 = not known yet"""
+    """filled by the system from the built visual path; 0 = not known yet"""

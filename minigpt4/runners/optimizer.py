@@ -34,7 +34,7 @@ def decays_by_name(name: str, dimensions: int) -> bool:
 
 
 DECAY_RULES: Mapping[str, DecayRule] = {"by_name": decays_by_name, "by_dimension": decays_by_dimension}
-"""what `recipes.behaviours.Behaviour.decay_rule` names"""
+"""what `systems.minigpt4.behaviours.Behaviour.decay_rule` names"""
 
 
 @dataclass(frozen=True)

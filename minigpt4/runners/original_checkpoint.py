@@ -1,6 +1,6 @@
 """Go on from a checkpoint of the original runner: its optimizer moments and epoch (facts/minigpt4.md §5.9).
 
-Its weights come in through the recipe's plan for `model.ckpt`. The original numbered parameters by decay group, the
+Its weights come in through the system's plan for `model.ckpt`. The original numbered parameters by decay group, the
 decayed ones first, which is the order of `optimizer.py`; shapes tell whether both mean the same parameters.
 """
 
@@ -15,7 +15,7 @@ import torch
 from minigpt4.common.errors import UserError
 from minigpt4.runners.job import TakenOver
 from minigpt4.runners.timetable import Timetable
-from minigpt4.weights.readers import read_torch_file
+from minigpt4.weights.files.readers import read_torch_file
 
 
 def read_original_checkpoint(path: str) -> TakenOver:

@@ -1,6 +1,6 @@
 """The loop: windows of micro-batches to optimizer steps, with validation, logs and checkpoints on the way.
 
-Knows no recipe and no data set: the task says what a step is and what is measured, the bundle keeper writes weights.
+Knows no system and no data set: the task says what a step is and what is measured, the bundle keeper writes weights.
 Everything random is seeded by (seed, step, rank), so the step is the whole state of chance and of the data.
 """
 

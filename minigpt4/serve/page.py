@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.common.extras import import_extra
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.serve.visitor import MAX_FILE_MB, Knobs, Visitor
 from minigpt4.serve.wording import ENGLISH, WORDINGS, Wording
 

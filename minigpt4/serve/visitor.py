@@ -13,11 +13,11 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.chat import Chat
 from minigpt4.inference.events import Done, Event, Notice, TextDelta
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.serve.wording import Wording
 
 Message = dict[str, Any]

@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import nn
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.config import Config
 from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import Place
@@ -27,7 +28,6 @@ from minigpt4.datasets.loader import EvaluationLoader, TrainingLoader
 from minigpt4.datasets.mixture import Mixture
 from minigpt4.metrics.image_gap import with_exchanged_images
 from minigpt4.metrics.tally import Tally
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.records.batches import Batch, Output
 from minigpt4.records.conversations import Sample
 from minigpt4.records.images import ImageRef

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.config import Config
 from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import Place
@@ -26,7 +27,6 @@ from minigpt4.common.registry import tasks
 from minigpt4.datasets.builders.drawn_scenes import DrawnScene, DrawnScenes, DrawnScenesConfig
 from minigpt4.datasets.scenes.scene import BACKGROUNDS, COLOURS, KINDS, MAX_COUNT, QUADRANTS, SIZES
 from minigpt4.metrics.tally import Tally
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.records.batches import IGNORED_LABEL, Batch, Output
 from minigpt4.tasks.image_text_pretrain import Describe, ImageTextPretrain
 from minigpt4.tasks.task import Caption

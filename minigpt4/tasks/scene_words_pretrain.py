@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.config import Config
 from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import Place
@@ -36,7 +37,6 @@ from minigpt4.datasets.scenes.vocabulary import ALBUM
 from minigpt4.datasets.scenes.word_vectors import IDEAL, SLOTS, WeightedWords, scene_slots, slots_of
 from minigpt4.metrics.tally import Tally
 from minigpt4.models.vision_language_model import VisionLanguageModel
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.records.batches import IGNORED_LABEL, Batch, Output, Rendered
 from minigpt4.records.conversations import IMAGE_MARK, Conversation
 from minigpt4.records.images import ImageRef, ImageSpec

@@ -9,15 +9,15 @@ import torch
 
 from minigpt4.common.blank_tensors import find_blank_tensors
 from minigpt4.common.errors import UserError
-from minigpt4.weights.bundle import is_bundle, open_bundle
-from minigpt4.weights.bundle_inspection import describe_bundle, verify_bundle_tensors
-from minigpt4.weights.checksums import CHECKLISTS, SHA256SUMS, nothing, verify_checksums, verify_file
-from minigpt4.weights.llama_folder import VOCABULARY_TENSOR, open_llama
-from minigpt4.weights.llama_raw import open_raw_llama, raw_llama_plan, target_shapes
-from minigpt4.weights.model_folder import PROVENANCE
-from minigpt4.weights.plan import match
-from minigpt4.weights.readers import TensorFile, open_weights, read_json, some_names
-from minigpt4.weights.shard_writer import Progress
+from minigpt4.weights.bundles.bundle import is_bundle, open_bundle
+from minigpt4.weights.bundles.inspection import describe_bundle, verify_bundle_tensors
+from minigpt4.weights.files.checksums import CHECKLISTS, SHA256SUMS, nothing, verify_checksums, verify_file
+from minigpt4.weights.files.model_folder import PROVENANCE
+from minigpt4.weights.files.readers import TensorFile, open_weights, read_json, some_names
+from minigpt4.weights.files.shard_writer import Progress
+from minigpt4.weights.llama.folder import VOCABULARY_TENSOR, open_llama
+from minigpt4.weights.llama.raw import open_raw_llama, raw_llama_plan, target_shapes
+from minigpt4.weights.plans.plan import match
 
 
 def describe_weights(path: Path) -> list[str]:

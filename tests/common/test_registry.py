@@ -36,7 +36,7 @@ def test_a_name_is_taken_once(kinds: Registry[type]) -> None:
 @pytest.fixture
 def put_back() -> Iterator[None]:
     """What a test registers is gone after it."""
-    kinds = (registry.recipes, registry.builders)
+    kinds = (registry.systems, registry.builders)
     before = [(kind, kind.names()) for kind in kinds]
     yield
     for kind, names in before:

@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig, pipeline
 
 import minigpt4.ecosystem
+from minigpt4.assembly.loaded import LoadedModel
+from minigpt4.assembly.probe import difference, logits_of, probe_of, probed_logits
 from minigpt4.cli.main import main
 from minigpt4.common.errors import UserError
 from minigpt4.ecosystem import MiniGPT4ForConditionalGeneration, MiniGPT4Processor
@@ -27,8 +29,6 @@ from minigpt4.inference.images import as_image_ref
 from minigpt4.inference.images import processor_of as pixels_of
 from minigpt4.inference.load import load, load_model
 from minigpt4.models.language_models.quantized import is_quantized
-from minigpt4.recipes.loaded import LoadedModel
-from minigpt4.recipes.probe import difference, logits_of, probe_of, probed_logits
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 from tests import tiny
 from tests.cli.pages import blocks

@@ -6,12 +6,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.generation.engine import Engine
 from minigpt4.generation.prompt import Prompt, embed_prompt
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.images import ImageTokens, as_image_ref
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 from tests import tiny
 

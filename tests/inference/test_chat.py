@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.generation.stops import cut_at_stop, held_back
 from minigpt4.inference.chat import Chat
 from minigpt4.inference.events import Done, Notice, TextDelta
-from minigpt4.recipes.loaded import LoadedModel
 from tests import tiny
 
 SETTINGS = DecodingSettings(max_new_tokens=10)

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from minigpt4.assembly.build import build_model
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.config import load_config
 from minigpt4.common.errors import UserError
 from minigpt4.conversation.padding import pad
@@ -18,8 +20,6 @@ from minigpt4.inference.load import Assistant, load_model
 from minigpt4.models.language_models.quantized import is_quantized
 from minigpt4.models.lora import LoraConfig, adapter_state, base_state, is_adapter
 from minigpt4.models.vision.eva_vit import EvaVitConfig
-from minigpt4.recipes.build import build_model
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.records.batches import Batch
 from minigpt4.records.conversations import caption_conversation
 from minigpt4.records.images import ImageRef

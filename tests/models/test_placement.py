@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.chat import Chat
 from minigpt4.models.language_models.causal_lm import CausalLMConfig
 from minigpt4.models.language_models.placement import device_of
 from minigpt4.models.lora import LoraConfig
-from minigpt4.recipes.loaded import LoadedModel
 from tests import tiny
 
 CPU = torch.device("cpu")

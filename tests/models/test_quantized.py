@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.config import load_config
 from minigpt4.common.errors import UserError
 from minigpt4.inference.load import Assistant
 from minigpt4.models.language_models.causal_lm import CausalLMConfig
 from minigpt4.models.language_models.quantized import is_quantized
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.records.conversations import caption_conversation
 from minigpt4.records.images import ImageRef
 from tests import tiny

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from minigpt4.weights.readers import open_weights
+from minigpt4.weights.files.readers import open_weights
 
 State = dict[str, Tensor]
 

@@ -13,13 +13,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from minigpt4.assembly.build import build_model
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.models.language_models.causal_lm import CausalLMConfig
 from minigpt4.models.resamplers.merge_neighbours import MergeNeighboursConfig
 from minigpt4.models.resamplers.q_former import QFormerConfig
 from minigpt4.models.vision.eva_vit import EvaVitConfig
-from minigpt4.recipes.build import build_model
-from minigpt4.recipes.loaded import LoadedModel
-from minigpt4.recipes.minigpt4_config import MiniGPT4Config
+from minigpt4.systems.minigpt4.config import MiniGPT4Config
 from tests.conftest import ORACLES
 
 CPU = torch.device("cpu")

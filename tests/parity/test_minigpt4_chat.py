@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.conversation.tokenizer import SentencePieceTokenizer
 from minigpt4.generation.engine import Engine
 from minigpt4.generation.prompt import Prompt, cut_from_left, embed_prompt
 from minigpt4.generation.settings import DecodingSettings
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 from minigpt4.records.images import ImageRef
 from tests.parity import minigpt4_folder as oracle

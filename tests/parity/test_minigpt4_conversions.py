@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from minigpt4.cli.main import main
-from minigpt4.weights.readers import open_weights, read_json
+from minigpt4.weights.files.readers import open_weights, read_json
 from tests.parity.minigpt4_folder import Case, folder, read_case
 
 ROTARY = "rotary_emb.inv_freq"

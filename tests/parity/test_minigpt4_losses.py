@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.conversation.padding import pad
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.records.batches import Batch
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 from minigpt4.records.images import ImageRef

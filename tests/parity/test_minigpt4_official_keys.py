@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from minigpt4.ecosystem.foreign_files import in_original_names
 from minigpt4.models.connectors.linear import LinearConnector, LinearConnectorConfig
 from minigpt4.models.language_models.causal_lm import CausalLM, transformers_config
 from minigpt4.models.resamplers.q_former import QFormer, QFormerConfig
 from minigpt4.models.vision.eva_vit import EvaVit, EvaVitConfig
-from minigpt4.recipes import minigpt4_plans as plans
-from minigpt4.weights.export import in_original_names
-from minigpt4.weights.loading import target_shapes
-from minigpt4.weights.plan import ConversionPlan, Shape, match
+from minigpt4.systems.minigpt4 import plans as plans
+from minigpt4.weights.plans.loading import target_shapes
+from minigpt4.weights.plans.plan import ConversionPlan, Shape, match
 from tests.parity.minigpt4_folder import folder
 
 FILE = folder() / "official_keys.json"

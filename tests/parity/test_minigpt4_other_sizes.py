@@ -15,6 +15,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from minigpt4.assembly.build import build_model
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.conversation.padding import pad
 from minigpt4.generation.engine import Engine
 from minigpt4.generation.prompt import embed_prompt
@@ -22,11 +24,9 @@ from minigpt4.generation.settings import DecodingSettings
 from minigpt4.models.language_models.causal_lm import CausalLMConfig
 from minigpt4.models.resamplers.q_former import QFormerConfig
 from minigpt4.models.vision.eva_vit import EvaVitConfig
-from minigpt4.recipes.build import build_model
-from minigpt4.recipes.loaded import LoadedModel
-from minigpt4.recipes.minigpt4_config import MiniGPT4Config
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn, caption_conversation
 from minigpt4.records.images import ImageRef
+from minigpt4.systems.minigpt4.config import MiniGPT4Config
 
 TEXTS = ("a red rose on the table", "two small boats near the harbour in the rain")
 QUESTION = "what is shown here?"

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.process_group import Place, ProcessGroup
 from minigpt4.conversation.padding import pad
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.records.batches import Batch, Output
 from minigpt4.records.conversations import caption_conversation
 from minigpt4.records.images import ImageRef
@@ -24,7 +24,7 @@ from minigpt4.runners.schedules import Schedule, build_schedule
 from minigpt4.runners.timetable import Timetable
 from minigpt4.runners.update import Update
 from minigpt4.runners.window import WindowGradient
-from minigpt4.weights.readers import read_torch_file
+from minigpt4.weights.files.readers import read_torch_file
 from tests.parity import minigpt4_folder as oracle
 
 LOSS_TOLERANCE = 1e-5

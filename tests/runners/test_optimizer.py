@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from minigpt4.common.errors import UserError
-from minigpt4.recipes.behaviours import BEHAVIOURS
 from minigpt4.runners.config import RunConfig
 from minigpt4.runners.muon import Muon, hidden_matrices
 from minigpt4.runners.optimizer import DECAY_RULES, build_optimizer, decay_groups, decays_by_dimension, decays_by_name
+from minigpt4.systems.minigpt4.behaviours import BEHAVIOURS
 
 
 def test_ours_looks_at_the_shape_only() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from minigpt4.assembly.build import build_model
 from minigpt4.cli.main import main
 from minigpt4.common.errors import UserError
 from minigpt4.models.language_models.causal_lm import CausalLMConfig
 from minigpt4.models.lora import LoraConfig
-from minigpt4.recipes.build import build_model
 from minigpt4.runners.planning.cards import CARDS, QUANTIZATIONS, chat_fit, training_fit
 from minigpt4.runners.planning.memory import Load, chat_memory, operations_per_sample, training_memory
 from minigpt4.runners.planning.sizes import ModelSize, size_of
@@ -30,7 +30,7 @@ def vicuna() -> dict[str | None, ModelSize]:
 
 
 def _real():  # noqa: ANN202
-    from minigpt4.recipes.minigpt4_config import MiniGPT4Config
+    from minigpt4.systems.minigpt4.config import MiniGPT4Config
 
     return MiniGPT4Config()
 

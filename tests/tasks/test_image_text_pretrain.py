@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
+from minigpt4.assembly.build import build
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.config import Config, load_config
 from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import Place
 from minigpt4.metrics.image_gap import with_exchanged_images
-from minigpt4.recipes.build import build
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.tasks.image_text_pretrain import ImageTextPretrain, batch_size
 from tests.runners.fakes import make_batch
 from tests.tasks.tiny_runs import write_tiny_run

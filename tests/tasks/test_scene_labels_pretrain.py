@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 import torch
 
+from minigpt4.assembly.build import build
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.config import Config, load_config
 from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import Place
 from minigpt4.datasets.builders.drawn_scenes import DrawnScene
 from minigpt4.datasets.scenes.scene import Group, Scene
 from minigpt4.models.vision.eva_vit import EvaVitConfig
-from minigpt4.recipes.build import build
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.records.batches import IGNORED_LABEL
 from minigpt4.tasks.scene_labels_pretrain import ATTRIBUTES, SceneLabelsPretrain, directions, labels_of, quarter_means
-from minigpt4.weights.bundle import open_bundle
-from minigpt4.weights.parts import write_parts
+from minigpt4.weights.bundles.bundle import open_bundle
+from minigpt4.weights.bundles.parts import write_parts
 from tests import tiny
 
 SMALL = ("model.vision.num_hidden_layers=1", "model.resampler.num_hidden_layers=1", "run.batch_size_train=4",

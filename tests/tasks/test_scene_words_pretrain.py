@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from minigpt4.assembly.build import build
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.config import Config, load_config
 from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import Place
 from minigpt4.datasets.builders.scene_words import EXAM_TYPES
 from minigpt4.datasets.scenes.scene import Group, Scene
-from minigpt4.recipes.build import build
-from minigpt4.recipes.loaded import LoadedModel
 from minigpt4.tasks.scene_words_pretrain import SceneWordsPretrain, WordImages, word_sums, word_tokens
 
 SMALL = ("model.llm.random.num_hidden_layers=1", "model.llm.random.hidden_size=32", "run.batch_size_train=8",

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 import minigpt4
+from minigpt4.assembly.build import build
 from minigpt4.common.config import load_config
 from minigpt4.common.process_group import Place
-from minigpt4.recipes.build import build
 from minigpt4.tasks.scene_labels_pretrain import SceneLabelsPretrain
 
 FOLDER = Path(minigpt4.__file__).parent / "parts" / "vision_q_former"

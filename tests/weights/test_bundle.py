@@ -11,11 +11,11 @@ import pytest
 import torch
 import yaml
 
+from minigpt4.assembly.build import build_model
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.config.write import plain
 from minigpt4.common.errors import UserError
 from minigpt4.inference.load import load_model
-from minigpt4.recipes.build import build_model
-from minigpt4.recipes.loaded import LoadedModel
 from tests import tiny
 from tests.parity import minigpt4_folder as oracle
 

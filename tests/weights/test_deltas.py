@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from minigpt4.common.errors import UserError
-from minigpt4.weights.deltas import apply_delta, make_delta
-from minigpt4.weights.model_folder import write_model_folder
-from minigpt4.weights.readers import open_weights, read_json
+from minigpt4.weights.files.model_folder import write_model_folder
+from minigpt4.weights.files.readers import open_weights, read_json
+from minigpt4.weights.llama.deltas import apply_delta, make_delta
 from tests.weights.llama_pairs import ROWS, difference, llama_tensors, tuned, write_folder
 
 BASE = llama_tensors(1)
@@ -50,8 +50,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from types import SimpleNamespace
-from minigpt4.weights.deltas import apply_delta
-from minigpt4.weights.model_folder import write_model_folder
+from minigpt4.weights.llama.deltas import apply_delta
+from minigpt4.weights.files.model_folder import write_model_folder
 base, delta, target, number = map(Path, sys.argv[1:])
 told = 0
 def on_bytes(count):

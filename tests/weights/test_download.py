@@ -20,10 +20,10 @@ import pytest
 
 from minigpt4.cli.main import main
 from minigpt4.common.errors import UserError
-from minigpt4.weights.checksums import read_checksums, verify_checksums, verify_file
-from minigpt4.weights.download import download, wanted_files
-from minigpt4.weights.fetch import Patience
-from minigpt4.weights.known import KnownFile, KnownWeights, Source, find_known, known_weights
+from minigpt4.weights.download.fetch import Patience
+from minigpt4.weights.download.folder import download, wanted_files
+from minigpt4.weights.download.known import KnownFile, KnownWeights, Source, find_known, known_weights
+from minigpt4.weights.files.checksums import read_checksums, verify_checksums, verify_file
 from tests.weights.servers import COMMIT, Server, serving
 
 CONTENT = bytes(range(256)) * 400  # 100 kB, no part like another's offset

@@ -16,8 +16,8 @@ from minigpt4.cli.main import main
 from minigpt4.common.errors import UserError
 from minigpt4.ecosystem import checking
 from minigpt4.ecosystem.checking import check_of
+from minigpt4.ecosystem.exporting import export_blip2, export_original
 from minigpt4.ecosystem.writing import export_transformers
-from minigpt4.recipes.export import export_blip2, export_original
 from minigpt4.records.batches import Batch
 from tests import tiny
 from tests.parity import minigpt4_folder as oracle
@@ -79,7 +79,7 @@ def test_the_projection_goes_out_as_it_came_in(loaded, tmp_path: Path) -> None: 
 
 def test_trained_encoders_go_out_under_their_original_names(tmp_path: Path) -> None:
     """What an unfrozen run saved is read again by the import plan: every tensor comes back bit for bit."""
-    from minigpt4.recipes.build import build_model
+    from minigpt4.assembly.build import build_model
 
     trained = oracle.model(train=True)
     with torch.no_grad():
@@ -91,8 +91,8 @@ def test_trained_encoders_go_out_under_their_original_names(tmp_path: Path) -> N
                 third = len(parameter) // 3
                 parameter[third : 2 * third] = 0
     names = ["vision", "resampler", "connector"]
-    from minigpt4.recipes.minigpt4_plans import CHECKPOINT_PLAN
-    from minigpt4.weights.export import state_of, write_original
+    from minigpt4.ecosystem.foreign_files import state_of, write_original
+    from minigpt4.systems.minigpt4.plans import CHECKPOINT_PLAN
 
     write_original(CHECKPOINT_PLAN, trained.model.parts(), names, tmp_path / "all.pth")
     again = build_model(oracle.config(train=True, ckpt=str(tmp_path / "all.pth")), device=torch.device("cpu"))

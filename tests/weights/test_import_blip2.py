@@ -11,19 +11,19 @@ import pytest
 import torch
 from transformers import Blip2Config, Blip2ForConditionalGeneration
 
+from minigpt4.assembly.probe import difference, logits_of, probe_of
 from minigpt4.cli.main import main
 from minigpt4.common.errors import UserError
+from minigpt4.ecosystem.blip2_import import blip2_plan, import_blip2
+from minigpt4.ecosystem.exporting import export_blip2
 from minigpt4.inference.load import load, load_model
 from minigpt4.models.language_models.causal_lm import CausalLM
 from minigpt4.models.vision_language_model import VisionLanguageModel
-from minigpt4.recipes.export import export_blip2
-from minigpt4.recipes.import_blip2 import blip2_plan, import_blip2
-from minigpt4.recipes.minigpt4 import MiniGPT4
-from minigpt4.recipes.minigpt4_config import MiniGPT4Config
-from minigpt4.recipes.probe import difference, logits_of, probe_of
-from minigpt4.weights.loading import target_shapes
-from minigpt4.weights.plan import match
-from minigpt4.weights.readers import open_weights
+from minigpt4.systems.minigpt4.config import MiniGPT4Config
+from minigpt4.systems.minigpt4.system import MiniGPT4
+from minigpt4.weights.files.readers import open_weights
+from minigpt4.weights.plans.loading import target_shapes
+from minigpt4.weights.plans.plan import match
 from tests import tiny
 from tests.parity import minigpt4_folder as oracle
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minigpt4.weights.licences import UNKNOWN, licence_of
+from minigpt4.weights.bundles.licences import UNKNOWN, licence_of
 
 
 @pytest.fixture

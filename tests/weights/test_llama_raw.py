@@ -11,9 +11,9 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from minigpt4.common.errors import UserError
-from minigpt4.weights.llama_raw import convert_llama
-from minigpt4.weights.model_folder import write_model_folder
-from minigpt4.weights.readers import open_weights, read_json
+from minigpt4.weights.files.model_folder import write_model_folder
+from minigpt4.weights.files.readers import open_weights, read_json
+from minigpt4.weights.llama.raw import convert_llama
 from tests.parity.minigpt4_folder import folder as oracles
 
 WIDTH, HEADS, LAYERS, INNER = 32, 4, 2, 64

@@ -15,15 +15,15 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 import minigpt4
+from minigpt4.assembly.build import build_model
+from minigpt4.assembly.bundle_verification import verify_surroundings
 from minigpt4.cli.main import main
 from minigpt4.common.config.write import plain
 from minigpt4.common.errors import UserError
 from minigpt4.inference.load import load_model
-from minigpt4.recipes.build import build_model
-from minigpt4.recipes.bundle_verification import verify_surroundings
-from minigpt4.weights.bundle import open_bundle
+from minigpt4.weights.bundles.bundle import open_bundle
+from minigpt4.weights.bundles.licences import DataLicence
 from minigpt4.weights.inspection import describe_weights, verify_weights
-from minigpt4.weights.licences import DataLicence
 from tests import tiny
 from tests.parity import minigpt4_folder as oracle
 from tests.weights.test_bundle import save

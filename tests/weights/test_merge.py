@@ -11,20 +11,20 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from minigpt4.assembly import merging
+from minigpt4.assembly.build import build_model
+from minigpt4.assembly.loaded import LoadedModel
+from minigpt4.assembly.probe import probed_logits
 from minigpt4.cli.main import main
 from minigpt4.common.errors import UserError
+from minigpt4.ecosystem.exporting import export_original
 from minigpt4.inference.load import load_model
 from minigpt4.models.language_models.causal_lm import CausalLMConfig
 from minigpt4.models.lora import LoraConfig, adapters_of
-from minigpt4.recipes import merging
-from minigpt4.recipes.build import build_model
-from minigpt4.recipes.export import export_original
-from minigpt4.recipes.loaded import LoadedModel
-from minigpt4.recipes.probe import probed_logits
-from minigpt4.weights.bundle import open_bundle
+from minigpt4.weights.bundles.bundle import open_bundle
+from minigpt4.weights.bundles.parts import own_plan, write_parts
+from minigpt4.weights.files.readers import open_weights
 from minigpt4.weights.inspection import describe_weights
-from minigpt4.weights.parts import own_plan, write_parts
-from minigpt4.weights.readers import open_weights
 from tests import tiny
 
 LORA = LoraConfig(r=2, alpha=4)

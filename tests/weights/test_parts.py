@@ -9,15 +9,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.config.paths import PACKAGE, find_path
 from minigpt4.common.errors import UserError
 from minigpt4.models.language_models.causal_lm import CausalLMConfig
 from minigpt4.models.resamplers.q_former import QFormerConfig
 from minigpt4.models.vision.eva_vit import EvaVitConfig
-from minigpt4.recipes.loaded import LoadedModel
-from minigpt4.weights.bundle import Bundle, open_bundle
-from minigpt4.weights.parts import own_plan, write_parts
-from minigpt4.weights.readers import open_weights
+from minigpt4.weights.bundles.bundle import Bundle, open_bundle
+from minigpt4.weights.bundles.parts import own_plan, write_parts
+from minigpt4.weights.files.readers import open_weights
 from tests import tiny
 
 FROZEN = CausalLMConfig(random=tiny.config().llm.random, tokenizer=str(tiny.tokenizer_folder()))

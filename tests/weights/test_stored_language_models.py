@@ -9,13 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from minigpt4.assembly.build import build_model
+from minigpt4.assembly.loaded import LoadedModel
+from minigpt4.assembly.probe import probed_logits
 from minigpt4.common.errors import UserError
 from minigpt4.inference.load import Assistant, load_model
 from minigpt4.models.language_models.quantized import Quantization, is_quantized
 from minigpt4.models.lora import LoraConfig
-from minigpt4.recipes.build import build_model
-from minigpt4.recipes.loaded import LoadedModel
-from minigpt4.recipes.probe import probed_logits
 from minigpt4.runners.start.setup import LoadedBundle
 from minigpt4.weights.inspection import verify_weights
 from tests import tiny

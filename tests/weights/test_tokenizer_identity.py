@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from minigpt4.common.errors import UserError
-from minigpt4.weights.tokenizer_identity import identify_tokenizer
+from minigpt4.weights.bundles.tokenizer_identity import identify_tokenizer
 from tests import tiny
 from tests.parity import minigpt4_folder as oracle
 

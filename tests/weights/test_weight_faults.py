@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import torch
 
+from minigpt4.assembly.build import build_model
+from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
-from minigpt4.recipes.build import build_model
-from minigpt4.recipes.loaded import LoadedModel
-from minigpt4.weights.readers import open_weights
+from minigpt4.weights.files.readers import open_weights
 from tests.parity import minigpt4_folder as oracle
 
 State = dict[str, torch.Tensor]

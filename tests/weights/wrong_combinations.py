@@ -17,11 +17,11 @@ from typing import Any
 import torch
 import yaml
 
+from minigpt4.assembly.build import build_model
 from minigpt4.common.config.write import plain
 from minigpt4.common.errors import UserError
 from minigpt4.inference.load import load_model
-from minigpt4.recipes.build import build_model
-from minigpt4.weights.deltas import apply_delta
+from minigpt4.weights.llama.deltas import apply_delta
 from tests.parity import minigpt4_folder as oracle
 from tests.weights.llama_pairs import difference, llama_tensors, tuned, write_folder
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from minigpt4.weights.checksums import Progress
-    from minigpt4.weights.model_folder import ModelFolder
+    from minigpt4.weights.files.checksums import Progress
+    from minigpt4.weights.files.model_folder import ModelFolder
 
 
 def add_folder(parser: argparse.ArgumentParser, flag: str, words: str, *other_spellings: str) -> None:
@@ -29,8 +29,8 @@ def add_shard_size(parser: argparse.ArgumentParser) -> None:
 
 def write_folder(work: ModelFolder, target: Path, shard_gigabytes: float) -> int:
     """Write a language model and say what was written."""
-    from minigpt4.weights.disk import as_gigabytes
-    from minigpt4.weights.model_folder import write_model_folder
+    from minigpt4.weights.files.disk import as_gigabytes
+    from minigpt4.weights.files.model_folder import write_model_folder
 
     print("\n".join(work.report))
     with byte_progress("writing", work.num_bytes) as on_bytes:

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from minigpt4.weights.deltas import apply_delta
+    from minigpt4.weights.llama.deltas import apply_delta
 
     work = apply_delta(arguments.base, arguments.delta, allow_other_base=arguments.allow_other_base)
     return write_folder(work, arguments.target, arguments.shard_gb)

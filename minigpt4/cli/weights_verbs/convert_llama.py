@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from minigpt4.weights.checksums import CHECKLISTS, verify_checksums
-    from minigpt4.weights.llama_raw import convert_llama
+    from minigpt4.weights.files.checksums import CHECKLISTS, verify_checksums
+    from minigpt4.weights.llama.raw import convert_llama
 
     work = convert_llama(arguments.input_dir, arguments.tokenizer)
     above = arguments.input_dir.absolute().parent / "tokenizer_checklist.chk"

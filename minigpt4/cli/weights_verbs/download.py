@@ -11,8 +11,8 @@ from minigpt4.cli.weights_verbs._common import byte_progress
 from minigpt4.common.errors import UserError
 
 if TYPE_CHECKING:
-    from minigpt4.weights.download import Wanted
-    from minigpt4.weights.known import KnownWeights
+    from minigpt4.weights.download.folder import Wanted
+    from minigpt4.weights.download.known import KnownWeights
 
 HELP = "weights by their name: resumable, with checksums; or the list of files to bring by hand"
 SOMETHING_IS_MISSING = 2
@@ -28,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from minigpt4.weights.download import FOLDER
-    from minigpt4.weights.hub import is_offline
-    from minigpt4.weights.known import find_known, known_weights
+    from minigpt4.weights.download.folder import FOLDER
+    from minigpt4.weights.download.hub import is_offline
+    from minigpt4.weights.download.known import find_known, known_weights
 
     if arguments.list:
         print("\n".join(_line(known) for known in known_weights().values()))
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _line(known: KnownWeights) -> str:
-    from minigpt4.weights.disk import as_gigabytes
+    from minigpt4.weights.files.disk import as_gigabytes
 
     size = "size unknown" if known.num_bytes is None else as_gigabytes(known.num_bytes)
     only_by_hand = "" if known.sources else "; only by hand"
@@ -62,7 +62,7 @@ def _at(known: KnownWeights, revision: str | None) -> KnownWeights:
 
 
 def _bring(known: KnownWeights, folder: Path) -> int:
-    from minigpt4.weights.download import download, wanted_files
+    from minigpt4.weights.download.folder import download, wanted_files
 
     place = known.place(folder)
     if all(file.is_here for file in wanted_files(known, folder)):
@@ -75,7 +75,7 @@ def _bring(known: KnownWeights, folder: Path) -> int:
 
 
 def _say_what_to_bring(known: KnownWeights, folder: Path) -> int:
-    from minigpt4.weights.download import wanted_files
+    from minigpt4.weights.download.folder import wanted_files
 
     files = wanted_files(known, folder)
     print(f"{known.name}: {known.words} [{known.licence or 'see its page'}]")

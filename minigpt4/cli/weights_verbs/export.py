@@ -24,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from minigpt4.ecosystem.checking import check_of
+    from minigpt4.ecosystem.exporting import export_blip2, export_original
     from minigpt4.ecosystem.writing import export_transformers
     from minigpt4.inference.load import load_model
-    from minigpt4.recipes.export import export_blip2, export_original
 
     loaded = load_model(arguments.source, device="cpu", options=arguments.options)
     write = {"original": export_original, "blip2": export_blip2, "transformers": export_transformers}[arguments.form]

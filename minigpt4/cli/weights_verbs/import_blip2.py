@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from minigpt4.recipes.import_blip2 import import_blip2
+    from minigpt4.ecosystem.blip2_import import import_blip2
 
     print("\n".join(import_blip2(arguments.source, arguments.target, template=arguments.template)))
     return 0

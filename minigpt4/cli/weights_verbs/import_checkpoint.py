@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from minigpt4.assembly.importing import import_checkpoint
     from minigpt4.common.config import load_config
-    from minigpt4.recipes.importing import import_checkpoint
 
     options = [*arguments.options, f"model.ckpt={arguments.ckpt.absolute()}"]
     config = load_config(arguments.cfg_path, options, sections=("model",))

@@ -17,6 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from minigpt4.weights.deltas import make_delta
+    from minigpt4.weights.llama.deltas import make_delta
 
     return write_folder(make_delta(arguments.base, arguments.model), arguments.target, arguments.shard_gb)

@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from minigpt4.assembly.merging import merge_bundle
     from minigpt4.inference.load import load_model
-    from minigpt4.recipes.merging import merge_bundle
 
     lines = merge_bundle(arguments.run, arguments.target,
                          lambda place, options: load_model(place, device="cpu", options=options), arguments.options,

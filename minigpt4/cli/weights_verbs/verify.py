@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from minigpt4.recipes.bundle_verification import verify_surroundings
-    from minigpt4.weights.bundle import is_bundle, open_bundle
+    from minigpt4.assembly.bundle_verification import verify_surroundings
+    from minigpt4.weights.bundles.bundle import is_bundle, open_bundle
     from minigpt4.weights.inspection import verify_weights
 
     with byte_progress("checking", None) as on_bytes:

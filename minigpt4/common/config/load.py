@@ -2,7 +2,7 @@
 
 model: packaged YAML of arch and model_type < the user's. Each data set: packaged YAML of its `type` < the user's.
 run: the user's only. Options come last; one that changes arch, model_type or a data set's type also changes the
-packaged YAML (the original forgot that). Knows no recipe: classes come from the registries.
+packaged YAML (the original forgot that). Knows no system: classes come from the registries.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Config:
     """All that a YAML says, typed; a section that was not asked for or not written is None or empty."""
 
     model: Any = None
-    """instance of the recipe's `Config`"""
+    """instance of the system's `Config`"""
     datasets: dict[str, Any] = field(default_factory=dict)
     """name -> instance of its builder's `Config`, in the order of the YAML"""
     run: Any = None
@@ -80,9 +80,9 @@ def section_from(values: Mapping[str, Any]) -> Any:
     Raises:
         UserError: an unknown system or key, a value of the wrong kind.
     """
-    recipe = registry.recipes.get(str(values.get("arch")), where="arch")
+    system = registry.systems.get(str(values.get("arch")), where="arch")
     report = Report(Layer({"model": dict(values)}), check_paths=False)
-    section = _section(("model",), recipe, report)
+    section = _section(("model",), system, report)
     report.raise_if_any()
     return section
 
@@ -141,12 +141,12 @@ def _model_layers(user: list[Layer], report: Report) -> list[Layer]:
     arch = given.get(("model", "arch"))
     if arch is None and report.errors:  # a section is misspelt: it is not missing too
         return []
-    recipe = _registered(registry.recipes, arch, given, ("model", "arch"), report)
-    if recipe is None:
+    system = _registered(registry.systems, arch, given, ("model", "arch"), report)
+    if system is None:
         return []
-    model_type = given.get(("model", "model_type"), _default_of(recipe, "model_type"))
-    packaged = _packaged(recipe, model_type, given, ("model", "model_type"), report).part("model")
-    return _translated([packaged, *(layer.part("model") for layer in user)], ("model",), recipe, report)
+    model_type = given.get(("model", "model_type"), _default_of(system, "model_type"))
+    packaged = _packaged(system, model_type, given, ("model", "model_type"), report).part("model")
+    return _translated([packaged, *(layer.part("model") for layer in user)], ("model",), system, report)
 
 
 def _dataset_names(user: list[Layer]) -> list[str]:
@@ -176,7 +176,7 @@ def _run_layers(user: list[Layer], report: Report) -> list[Layer]:
 
 
 def _translated(layers: list[Layer], path: KeyPath, owner: Any, report: Report) -> list[Layer]:
-    """Each layer in today's keys; `owner` is the recipe, builder or runner that brings the tables.
+    """Each layer in today's keys; `owner` is the system, builder or runner that brings the tables.
 
     The names of the default parts come first: a layer that names another part starts it anew.
     """
@@ -204,7 +204,7 @@ def _default_of(owner: Any, key: str) -> Any:
 
 
 def _packaged(owner: Any, kind: Any, given: Layer, at: KeyPath, report: Report) -> Layer:
-    """The packaged YAML that a recipe or builder names for a model_type or type."""
+    """The packaged YAML that a system or builder names for a model_type or type."""
     if kind in owner.default_yaml:
         return read_yaml(beside(owner, owner.default_yaml[kind]))
     report.errors.append(UserError("config.value", where=str(given.origin(at)), what=f"{dotted(at)} is '{kind}'",
@@ -231,8 +231,8 @@ def beside(owner: Any, relative: str) -> Path:
 
 def _typed(report: Report, sections: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     config: dict[str, Any] = {"datasets": {}, "builders": {}}
-    if "model" in sections and (arch := report.layer.get(("model", "arch"))) in registry.recipes:
-        config["model"] = _section(("model",), registry.recipes.get(arch), report)
+    if "model" in sections and (arch := report.layer.get(("model", "arch"))) in registry.systems:
+        config["model"] = _section(("model",), registry.systems.get(arch), report)
     for name in names:
         path = ("datasets", name)
         if (builder_name := report.layer.get((*path, "builder")) or name) in registry.builders:

@@ -28,7 +28,7 @@ def reference_page() -> str:
     shown: set[type] = set()
     sections = [HEAD]
     for title, kind, prefix in (
-        ("model", registry.recipes, "model"), ("datasets", registry.builders, "datasets.NAME"),
+        ("model", registry.systems, "model"), ("datasets", registry.builders, "datasets.NAME"),
         ("run", registry.runners, "run"),
     ):
         sections.append(f"## {title}\n")

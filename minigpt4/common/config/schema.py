@@ -25,9 +25,9 @@ CHOOSERS = {
 
 
 def config_schema() -> Schema:
-    """The schema of a whole YAML: every registered recipe, builder and runner with its original keys."""
+    """The schema of a whole YAML: every registered system, builder and runner with its original keys."""
     defs: dict[str, Schema] = {}
-    models = _distinct(_owner(registry.recipes.get(name), defs) for name in registry.recipes.names())
+    models = _distinct(_owner(registry.systems.get(name), defs) for name in registry.systems.names())
     runs = _distinct(_owner(registry.runners.get(name), defs) for name in registry.runners.names()
                      if hasattr(registry.runners.get(name), "Config"))
     datasets = {name: _dataset(registry.builders.get(name), defs) for name in registry.builders.names()}
@@ -51,7 +51,7 @@ def config_schema() -> Schema:
 
 
 def _owner(owner: Any, defs: dict[str, Schema]) -> Schema:
-    """What a recipe, builder or runner takes: fields, original keys, retired keys."""
+    """What a system, builder or runner takes: fields, original keys, retired keys."""
     name = owner.Config.__name__
     if name not in defs:
         _define(owner.Config, defs)

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
+from minigpt4.assembly.build import choose_device
 from minigpt4.common.errors import UserError
 from minigpt4.datasets.assembly import build_source
 from minigpt4.datasets.mixture import Mixture
-from minigpt4.recipes.build import choose_device
 from minigpt4.runners.planning.cards import (
     CARDS,
     CHAT_POSITIONS,

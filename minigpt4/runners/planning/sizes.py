@@ -13,11 +13,11 @@ from transformers import PreTrainedConfig
 
 from minigpt4.common.config.paths import find_path
 from minigpt4.common.errors import UserError, nearest
-from minigpt4.common.registry import recipes
+from minigpt4.common.registry import systems
 from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.models.language_models.causal_lm import CausalLM, transformers_config
 from minigpt4.models.lora import adapted_layers
-from minigpt4.weights.readers import read_json
+from minigpt4.weights.files.readers import read_json
 
 _LLAMA = {"model_type": "llama", "max_position_embeddings": 2048, "vocab_size": 32000}
 _7B = {**_LLAMA, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32}
@@ -91,7 +91,7 @@ def size_of(config: Any, *, half: bool, llm: str | None = None, quantize: str | 
     values = _llm_values(config, llm, folder)
     language_model = CausalLM(transformers_config(values), empty=True)
     with torch.device("meta"):
-        path = recipes.get(config.arch, where="model.arch").visual_path(config, language_model.width)
+        path = systems.get(config.arch, where="model.arch").visual_path(config, language_model.width)
     parts, tokens = [], 0
     for name, stage in path.stages.items():
         own = getattr(config, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from minigpt4.assembly.build import build_renderer
 from minigpt4.common.config import Config
 from minigpt4.common.config.write import plain
 from minigpt4.common.process_group import Place
@@ -11,7 +12,6 @@ from minigpt4.common.registry import runners, tasks
 from minigpt4.datasets.assembly import build_source
 from minigpt4.datasets.formats.stream import ShardStream
 from minigpt4.datasets.mixture import Mixture
-from minigpt4.recipes.build import build_renderer
 from minigpt4.runners.config import RunConfig
 from minigpt4.runners.logs import check_wandb
 from minigpt4.runners.precision import choose_device, choose_precision

@@ -1,4 +1,4 @@
-"""A toy system of one recipe, two encoders, one data set and the real run section: what the engine is tested with."""
+"""A toy system of one system, two encoders, one data set and the real run section: what the engine is tested with."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class ToyRunner:
 
 def register_toys() -> None:
     """Put the toys beside whatever is registered."""
-    registry.recipes.add("toy", Toy)
-    registry.recipes.add("old_toy", Toy)
+    registry.systems.add("toy", Toy)
+    registry.systems.add("old_toy", Toy)
     registry.builders.add("toy_data", ToyData)
     registry.runners.add("toy_runner", ToyRunner)

@@ -1,0 +1,1 @@
+"""From names to objects: sources opened, parts built, filled, frozen and placed."""

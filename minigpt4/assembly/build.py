@@ -1,0 +1,185 @@
+"""The one way from names to objects: a config becomes a `LoadedModel`.
+
+Order: tokenizer and template (cheap, so mistakes show first), parts, files by their plans, checkpoint, freezing, dtype,
+device; the language model last, into what memory is left; adapters. Nothing is loaded silently: every tensor is
+accounted for in `load_report`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from minigpt4.assembly.language_model import fill_language_model, make_language_model, settle_language_model
+from minigpt4.assembly.load_ledger import LoadLedger
+from minigpt4.assembly.loaded import LoadedModel
+from minigpt4.assembly.manifest import data_of
+from minigpt4.assembly.part_files import visual_files
+from minigpt4.assembly.verification import changes_since, check_identities, check_tokenizer, image_spec
+from minigpt4.common.errors import UserError
+from minigpt4.common.registry import systems
+from minigpt4.conversation.renderer import Renderer
+from minigpt4.models.freezing import DTYPES, freeze, halve_linear_layers
+from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig
+from minigpt4.models.lora import add_adapters, import_peft
+from minigpt4.models.part import PartConfig
+from minigpt4.models.vision_language_model import VisionLanguageModel
+from minigpt4.systems.contract import System
+from minigpt4.systems.minigpt4.wording import behaviour_of, build_tokenizer
+from minigpt4.weights.bundles.adapters import load_adapters
+from minigpt4.weights.bundles.bundle import Bundle, load_bundle, newest_bundle, open_bundle
+from minigpt4.weights.files.readers import open_weights
+from minigpt4.weights.plans.loading import PartOrigin, load_file
+
+logger = logging.getLogger(__name__)
+
+
+def build(config: Any, *, device: str | None = None) -> LoadedModel:
+    """Build and load the model of a whole config (`model:` and, where there is one, `run:`).
+
+    Args:
+        config: what `load_config` gives.
+        device: overrides `run.device`.
+
+    Raises:
+        UserError: anything that does not belong together.
+    """
+    run = getattr(config, "run", None)
+    chosen = choose_device(device or str(getattr(run, "device", "auto")))
+    return build_model(config.model, device=chosen, seed=getattr(run, "seed", 42))
+
+
+def build_renderer(config: Any) -> Renderer:
+    """The renderer of a `model:` section alone, without a single weight (data show, dry runs)."""
+    system = _system_of(config)
+    with torch.device("meta"):
+        path = system.visual_path(config, llm_width=8)
+    return system.renderer(config, tokens_per_image=path.tokens_per_image)
+
+
+def build_model(config: Any, *, device: torch.device, seed: int = 42) -> LoadedModel:
+    """Build and load the model of a `model:` section."""
+    system = _system_of(config)
+    system.check(config)
+    _check_adapters(config)
+    tokenizer = build_tokenizer(config)
+    bundle = open_bundle(newest_bundle(config.ckpt)) if config.ckpt and Path(config.ckpt).is_dir() else None
+    ledger = LoadLedger(lines=check_tokenizer(bundle, config))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        llm = make_language_model(config.llm, tokenizer, bundle)
+        path = system.visual_path(config, llm.width)
+    model = VisionLanguageModel(path, llm)
+    for opened in visual_files(system, config, leave_out=bundle.stored_parts if bundle else ()):
+        ledger.add(opened.load(model.parts()))
+    _load_checkpoint(system, config, model, bundle, ledger)
+    for stage in path.stages:
+        ledger.lines += _settle(getattr(config, stage), stage, model.parts()[stage], device)
+    fill_language_model(llm, config.llm, ledger, bundle, dtype=dtype_of(config.llm, device)[0], device=device)
+    ledger.lines += _settle(config.llm, "llm", llm, device)
+    origins = {name: tuple(ledger.origins.get(name, [_fresh(part)])) for name, part in model.parts().items()}
+    ledger.lines += [f"{name}: {origin}" for name, found in origins.items() for origin in found
+                     if origin.source == "random"]
+    if bundle is not None:
+        named = {part: ledger.origins.get(part, []) for part in model.parts() if part not in bundle.stored_parts}
+        ledger.lines += check_identities(bundle, config, named)
+    ledger.lines += _add_adapters(config, model, bundle, seed)
+    if config.llm.activation_checkpointing:
+        llm.recompute_activations(during_training=False)
+    model.train(False)
+    renderer = system.renderer(config, tokens_per_image=path.tokens_per_image, tokenizer=tokenizer)
+    behaviour = behaviour_of(config)
+    spec = image_spec(bundle, config, behaviour, path.tokens_per_image)
+    ledger.lines += changes_since(bundle, renderer, spec)
+    stage = str(bundle.manifest.get("stage", "")) if bundle else ""
+    return LoadedModel(model, renderer, spec, behaviour, config, origins, ledger.lines, stage, data_of(bundle))
+
+
+def choose_device(name: str) -> torch.device:
+    """'auto' = CUDA, else MPS, else CPU. Raises `UserError` for a device this machine lacks."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError("device.missing", where="run.device", what=f"is '{name}', but torch sees no CUDA device here",
+                        fix="use run.device=cpu (or auto)")
+    return device
+
+
+def _system_of(config: Any) -> System:
+    system: System = systems.get(config.arch, where="model.arch")
+    return system
+
+
+def _load_checkpoint(system: System, config: Any, model: VisionLanguageModel, bundle: Bundle | None,
+                     ledger: LoadLedger) -> None:
+    if bundle is not None:
+        bundle.check_parts(list(model.parts()))
+        visual = {name: part for name, part in model.parts().items() if name != "llm"}  # which is read last
+        ledger.replace(load_bundle(bundle, visual))
+    elif config.ckpt:
+        ledger.replace(load_file(system.checkpoint_plan, open_weights(config.ckpt), model.parts()))
+
+
+def _fresh(part: nn.Module) -> PartOrigin:
+    return PartOrigin("random" if any(True for _ in part.parameters()) else "none")
+
+
+def dtype_of(config: PartConfig, device: torch.device) -> tuple[torch.dtype, str]:
+    """The dtype a part gets, and a sentence where that is not the one that was asked for (else '')."""
+    if config.dtype == "auto":
+        half = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float16
+        return (half if device.type == "cuda" and config.freeze else torch.float32), ""
+    wanted = DTYPES[config.dtype]
+    if wanted is torch.float16 and device.type == "cpu":
+        return torch.float32, "fp16 is a hundred times slower than fp32 on CPU, so it is kept in fp32"
+    if wanted is not torch.float32 and not config.freeze:
+        return torch.float32, f"it trains, so its weights stay in fp32 ({config.dtype} is left to run.precision)"
+    return wanted, ""
+
+
+def _settle(config: PartConfig, name: str, part: nn.Module, device: torch.device) -> list[str]:
+    """Freeze a part, give it its dtype and bring it to its device; returns lines where a wish was not followed."""
+    if config.freeze:
+        freeze(part)
+    else:
+        part.requires_grad_(True)
+    dtype, note = dtype_of(config, device)
+    if isinstance(config, CausalLMConfig) and isinstance(part, CausalLM):
+        settle_language_model(part, config, dtype, device)
+    else:
+        if dtype is not torch.float32:
+            halve_linear_layers(part, dtype)
+        part.to(device)
+    return [f"{name}: {note}"] if note else []
+
+
+def _check_adapters(config: Any) -> None:
+    """What adapters need is told before anything large is read."""
+    for name in (each.name for each in fields(config)):
+        part = getattr(config, name)
+        if not isinstance(part, PartConfig) or part.lora.r == 0:
+            continue
+        import_peft()
+        if not part.freeze:
+            raise UserError("config.value", where=f"model.{name}.lora.r",
+                            what=f"is {part.lora.r}, but model.{name}.freeze is False, so all its weights train anyway",
+                            fix=f"set model.{name}.freeze=True, or model.{name}.lora.r=0")
+
+
+def _add_adapters(config: Any, model: VisionLanguageModel, bundle: Bundle | None, seed: int) -> list[str]:
+    """Adapters on the parts whose config wants some, filled from the bundle; returns lines for the report."""
+    lines = []
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for name, part in model.parts().items():
+            wanted = getattr(config, name).lora
+            if wanted.r:
+                number = add_adapters(part, wanted, where=f"model.{name}")
+                lines.append(f"{name}: LoRA of rank {wanted.r} on {number} layers")
+    return lines + (load_adapters(bundle, model.parts()) if bundle is not None else [])

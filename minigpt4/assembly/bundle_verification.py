@@ -1,0 +1,74 @@
+"""`weights verify` of a bundle beyond its own files: is its config readable, are the parts it names where they were?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from minigpt4.assembly.part_files import PartFile, empty_language_model, empty_visual_path, visual_files
+from minigpt4.common.config import load_fragment
+from minigpt4.common.errors import UserError
+from minigpt4.common.registry import systems
+from minigpt4.systems.contract import System
+from minigpt4.systems.minigpt4.wording import build_tokenizer
+from minigpt4.weights.bundles.bundle import Bundle
+
+CONNECTOR, LANGUAGE_MODEL = "connector", "llm"
+
+
+def verify_surroundings(bundle: Bundle) -> list[str]:
+    """Read the bundle's config, and hold the files of its frozen parts against the identities of the manifest.
+
+    Returns:
+        a line per check that was passed, and per place that is gone.
+
+    Raises:
+        UserError: a config that cannot be read; a file that is not the one the bundle was trained with.
+    """
+    config = load_fragment(bundle.config_path, bundle.options()).model
+    if config is None:
+        raise UserError("config.missing", where=str(bundle.config_path), what="has no section 'model'",
+                        fix="take another copy of the bundle")
+    system = systems.get(config.arch, where=f"{bundle.config_path}: model.arch")
+    lines = [f"{bundle.config_path.name} can be read"]
+    parts, files = _parts_and_files(system, config)
+    for opened in files:
+        lines += _compare(bundle, opened, parts)
+    return lines + [f"{name}: {place} is not there, not checked" for name, place in _gone(bundle.manifest)]
+
+
+def _parts_and_files(system: System, config: Any) -> tuple[dict[str, nn.Module], list[PartFile]]:
+    """The parts, empty, and those of their files that are there."""
+    absent = {name for name in system.file_plans(config) if not Path(getattr(config, name).weights or "").exists()}
+    if not config.llm.weights or not Path(config.llm.weights).exists():
+        path = empty_visual_path(system, config)
+        return dict(path.stages.items()), list(visual_files(system, config, leave_out={*absent, CONNECTOR}))  # no width
+    llm, llm_file = empty_language_model(config.llm, build_tokenizer(config))
+    path = empty_visual_path(system, config, llm.width)
+    files = visual_files(system, config, leave_out=absent)
+    return {**dict(path.stages.items()), LANGUAGE_MODEL: llm}, [*files, llm_file]
+
+
+def _compare(bundle: Bundle, opened: PartFile, parts: Mapping[str, nn.Module]) -> list[str]:
+    """A part that the bundle stores, or that came without a file, has no identity to be held against."""
+    lines = []
+    for name, origin in opened.identify(parts).items():
+        wanted = [each["identity"] for each in bundle.manifest["parts"][name]["origins"] if each["identity"]]
+        if wanted and origin.identity not in wanted:
+            raise UserError(
+                "bundle.identity", where=str(bundle.folder),
+                what=f"was trained with the {name} {' + '.join(each[:12] for each in wanted)}, {opened.file.path} is "
+                f"{origin.identity[:12]}", fix="put the right file back",
+            )
+        if wanted:
+            lines.append(f"{name}: {opened.file.path} is {origin.identity[:12]}, as in training")
+    return lines
+
+
+def _gone(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    origins = [(name, origin) for name, part in manifest["parts"].items() for origin in part["origins"]]
+    return [(name, origin["place"]) for name, origin in origins
+            if origin["place"] and not Path(origin["place"]).exists()]

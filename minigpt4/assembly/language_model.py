@@ -1,0 +1,100 @@
+"""The language model of a config: made empty, filled tensor by tensor where each belongs, spread over devices.
+
+It is by far the largest part, so it is read last and straight to its device, in its final dtype or quantised: beyond
+the model itself, memory holds one tensor at a time.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from minigpt4.assembly.load_ledger import LoadLedger
+from minigpt4.common.errors import UserError
+from minigpt4.conversation.tokenizer import Tokenizer
+from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig, transformers_config
+from minigpt4.models.language_models.copying_start import start_copying
+from minigpt4.models.language_models.placement import device_of, dispatch, is_placed, plan_places
+from minigpt4.models.language_models.quantized import is_quantized, quantize_linear_layers
+from minigpt4.systems.minigpt4.plans import llama_plan
+from minigpt4.weights.bundles.bundle import Bundle, load_bundle
+from minigpt4.weights.files.readers import open_weights, read_json
+from minigpt4.weights.plans.loading import Home, load_file
+
+
+def make_language_model(config: CausalLMConfig, tokenizer: Tokenizer, bundle: Bundle | None) -> CausalLM:
+    """Empty, on the meta device, where a bundle or a folder has its weights; else with random ones.
+
+    Raises:
+        UserError: neither weights nor sizes are given, or the tokenizer has ids that the weights have no row for.
+    """
+    if bundle is not None and "llm" in bundle.stored_parts:
+        return CausalLM(transformers_config(read_json(bundle.llm_config_path)), empty=True)
+    if config.weights is not None:
+        return _empty(config.weights, tokenizer)
+    if not config.random:
+        raise UserError("config.missing", where="model.llm.weights", what="neither weights nor random sizes are given",
+                        fix="set model.llm.weights to a folder, or model.llm.random to config.json values")
+    ids = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    llm = CausalLM(transformers_config({"vocab_size": tokenizer.vocab_size, **ids, **config.random}))
+    if config.start == "copying":
+        start_copying(llm.model)
+    return llm
+
+
+def fill_language_model(llm: CausalLM, config: CausalLMConfig, ledger: LoadLedger, bundle: Bundle | None, *,
+                        dtype: torch.dtype, device: torch.device) -> None:
+    """Read an empty language model's weights to where they belong; one that is not empty stays as it is.
+
+    Raises:
+        UserError: a folder or bundle that does not fit, or layers that fit nowhere.
+    """
+    if not llm.model.get_input_embeddings().weight.is_meta:
+        return
+    if config.quantize:
+        number = quantize_linear_layers(llm.model, config.quantize, dtype)
+        ledger.lines.append(f"llm: {number} linear layers in {config.quantize} by bitsandbytes")
+    home = Home(dtype, lambda name: device)
+    if config.device_map:
+        places = plan_places(llm.model, config.device_map, config.max_memory, dtype, quantize=config.quantize,
+                             main_device=device)
+        home = Home(dtype, lambda name: device_of(places, name.removeprefix("model.")))
+        counts = {place: sum(value == place for value in places.values()) for place in places.values()}
+        ledger.lines.append("llm: modules " + ", ".join(f"{n} on {place}" for place, n in counts.items()))
+    if bundle is not None and "llm" in bundle.stored_parts:
+        ledger.replace(load_bundle(bundle, {"llm": llm}, {"llm": home}))
+    elif config.weights is not None:
+        plan = llama_plan(ties_embeddings=llm.ties_embeddings)
+        ledger.add(load_file(plan, open_weights(config.weights), {"llm": llm}, {"llm": home}))
+    llm.model.tie_weights()
+    if config.device_map:
+        dispatch(llm.model, places, device, config.offload_folder)
+
+
+def settle_language_model(llm: CausalLM, config: CausalLMConfig, dtype: torch.dtype, device: torch.device) -> None:
+    """Give it its dtype and device; what has random weights is quantised now, what has places stays there."""
+    if is_placed(llm.model):
+        return
+    if config.quantize:
+        quantize_linear_layers(llm.model, config.quantize, dtype)
+        for layer in llm.modules():
+            if not is_quantized(layer):
+                for parameter in layer.parameters(recurse=False):
+                    parameter.data = parameter.data.to(dtype)
+        llm.to(device)
+    else:
+        llm.to(device, dtype)
+
+
+def _empty(weights: str, tokenizer: Tokenizer) -> CausalLM:
+    shapes = open_weights(weights).shapes
+    rows = next((shape[0] for name, shape in shapes.items() if name.endswith("embed_tokens.weight")), None)
+    llm = CausalLM(transformers_config(read_json(Path(weights) / "config.json"), num_rows=rows), empty=True)
+    if llm.vocab_size < tokenizer.vocab_size:
+        raise UserError(
+            "weights.vocabulary", where=weights,
+            what=f"the tokenizer gives ids up to {tokenizer.vocab_size - 1}, the embedding has {llm.vocab_size} rows",
+            fix="tokenizer and weights are of different models",
+        )
+    return llm

@@ -1,0 +1,99 @@
+"""A model ready for work: what tasks, chat and export receive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from minigpt4.assembly.manifest import describe_model
+from minigpt4.conversation.renderer import Renderer
+from minigpt4.conversation.tokenizer import Tokenizer
+from minigpt4.models.lora import adapters_of, base_is_frozen
+from minigpt4.models.vision_language_model import VisionLanguageModel
+from minigpt4.records.images import ImageSpec
+from minigpt4.systems.minigpt4.behaviours import Behaviour
+from minigpt4.weights.bundles.bundle import BundleContents
+from minigpt4.weights.bundles.licences import DataLicence
+from minigpt4.weights.plans.loading import PartOrigin
+
+
+@dataclass
+class LoadedModel:
+    """Model, renderer, pixels and identity of one system.
+
+    Args:
+        model: the parts, on their device, frozen as the config says.
+        renderer: conversation -> ids, for training and chat.
+        image_spec: image -> pixels of chat and evaluation.
+        behaviour: standard, or an original.
+        config: the `model:` section it was built from.
+        origins: where each part's weights are from.
+        load_report: the same in lines for people.
+    """
+
+    model: VisionLanguageModel
+    renderer: Renderer
+    image_spec: ImageSpec
+    behaviour: Behaviour
+    config: Any
+    origins: Mapping[str, tuple[PartOrigin, ...]]
+    load_report: list[str] = field(default_factory=list)
+    stage: str = ""
+    """job_name of the run that trained it; empty for one that was put together from files"""
+    trained_on: tuple[DataLicence, ...] = ()
+    """data sets of the stages before"""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.renderer.tokenizer
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        return Path(self.config.llm.tokenizer or self.config.llm.weights)
+
+    @property
+    def vocab_size(self) -> int:
+        return self.model.llm.vocab_size
+
+    @property
+    def llm_loaded_and_frozen(self) -> bool:
+        """True where the language model came from files and does not train: its first loss cannot be ln V (U4).
+
+        Adapters on it begin without effect.
+        """
+        return base_is_frozen(self.model.llm) and all(origin.source == "file" for origin in self.origins.get("llm", ()))
+
+    def describe(self) -> str:
+        """The chain with shapes, dtype, parameters and origin, one line a part."""
+        lines = [f"behaviour {self.behaviour.name}: {self.behaviour.consequences}"]
+        lines.append(f"pixels [3, {self.image_spec.size}, {self.image_spec.size}] ({self.image_spec.opening})")
+        for name, part in self.model.parts().items():
+            parameters = list(part.parameters())
+            count = sum(parameter.numel() for parameter in parameters)
+            dtypes = "+".join(sorted({str(parameter.dtype).removeprefix("torch.") for parameter in parameters})) or "-"
+            shape = f"-> [{part.out_tokens}, {part.out_width}]" if name != "llm" else f"-> [{self.vocab_size}]"
+            state = "LoRA" if adapters_of(part) else "frozen" if base_is_frozen(part) else "trains"
+            origin = " + ".join(str(origin) for origin in self.origins[name])
+            lines.append(
+                f"{name:<10} {type(part).__name__:<16} {shape:<14} {dtypes:<16} {state:<7} {count:>13,}  {origin}"
+            )
+        lines.append(f"{self.renderer.tokens_per_image} tokens per image, template {self.renderer.training.name}")
+        return "\n".join(lines)
+
+    def save_bundle(self, folder: Path, *, resolved_config: str, stage: str, step: int,
+                    data: Sequence[DataLicence] = ()) -> None:
+        """Write a complete bundle into `folder` (which exists): everything that cannot be had from a file elsewhere.
+
+        Args:
+            folder: the caller makes it whole or absent.
+            resolved_config: its config.yaml.
+            stage: job_name of the run, or what else it is.
+            step: optimizer steps done.
+            data: data sets of this stage.
+        """
+        BundleContents(
+            self.model.parts(), self.origins, self.tokenizer_folder, self.renderer.prompts,
+            self.model.llm.model.config.to_dict(), describe_model(self, (*self.trained_on, *data)),
+        ).write(folder, resolved_config=resolved_config, stage=stage, step=step)

@@ -1,0 +1,122 @@
+"""Does what is being loaded belong to the bundle it is loaded with?
+
+Another tokenizer, language model or encoder is refused with both names; another language model may be insisted on
+(`model.allow_other_llm`). A config that asks for another template or image size than the bundle was trained with is
+followed, and said in the load report.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from minigpt4.common.errors import UserError
+from minigpt4.conversation.renderer import Renderer
+from minigpt4.records.images import ImageSpec
+from minigpt4.systems.minigpt4.behaviours import Behaviour
+from minigpt4.weights.bundles.bundle import Bundle
+from minigpt4.weights.bundles.tokenizer_identity import TokenizerIdentity, identify_tokenizer
+from minigpt4.weights.plans.loading import PartOrigin
+
+logger = logging.getLogger(__name__)
+
+LANGUAGE_MODEL = "llm"
+STAGE_1_AGAIN = "its answers mean nothing until stage 1 is trained again"
+
+
+def check_tokenizer(bundle: Bundle | None, config: Any) -> list[str]:
+    """Hold the tokenizer that the config names against the bundle's; asked before anything large is read.
+
+    Returns:
+        lines of the report.
+
+    Raises:
+        UserError: it is another one, and no other language model was insisted on.
+    """
+    wanted = bundle.manifest.get("tokenizer") if bundle else None
+    if bundle is None or wanted is None:
+        return []
+    then, now = TokenizerIdentity(**wanted), identify_tokenizer(config.llm.tokenizer or config.llm.weights)
+    if then.identity == now.identity:
+        return []
+    if _other_llm_allowed(config):
+        return [f"{bundle.folder}: was trained with {then}, this is {now}"]
+    raise UserError(
+        "bundle.tokenizer", where=str(bundle.folder), what=f"was trained with {then}, this is {now}",
+        fix="leave model.llm.tokenizer out when you load the bundle (it brings its own), or point it at the right one",
+    )
+
+
+def check_identities(bundle: Bundle, config: Any, origins: Mapping[str, Sequence[PartOrigin]]) -> list[str]:
+    """Hold the parts that came from files against those that the bundle was trained with (U3).
+
+    Args:
+        bundle: an opened bundle.
+        config: the `model:` section.
+        origins: part -> what its weights were read from, for every part that the bundle does not store.
+
+    Returns:
+        lines of the report.
+
+    Raises:
+        UserError: naming both identities, the wanted one's last known place, and the key to set.
+    """
+    lines = []
+    for part, found in origins.items():
+        other = bundle.other_identity(part, found)
+        if not other:
+            continue
+        if part == LANGUAGE_MODEL and _other_llm_allowed(config):
+            lines.append(f"{part}: {bundle.folder} {other}; the projection was trained for another language model: "
+                         f"{STAGE_1_AGAIN}")
+            logger.warning(lines[-1])
+            continue
+        insist = f", or insist with --allow-other-llm ({STAGE_1_AGAIN})" if part == LANGUAGE_MODEL else ""
+        raise UserError("bundle.identity", where=str(bundle.folder), what=other,
+                        fix=f"point model.{part}.weights at the right one{insist}")
+    return lines
+
+
+def image_spec(bundle: Bundle | None, config: Any, behaviour: Behaviour, tokens_per_image: int) -> ImageSpec:
+    """How images become pixels: colours as the bundle was trained with, size and opening as the config says."""
+    spec = ImageSpec(size=config.vision.image_size, opening=behaviour.opening, tokens_per_image=tokens_per_image)
+    recorded = bundle.manifest.get("image") if bundle else None
+    return replace(spec, mean=tuple(recorded["mean"]), std=tuple(recorded["std"])) if recorded else spec
+
+
+def changes_since(bundle: Bundle | None, renderer: Renderer, spec: ImageSpec) -> list[str]:
+    """A line for everything around words and images that the config asks for otherwise than the bundle was trained."""
+    if bundle is None:
+        return []
+    manifest, image = bundle.manifest, bundle.manifest.get("image") or {}
+    then_and_now = {
+        "template": (manifest.get("template"), renderer.training.name),
+        "chat template": (manifest.get("chat_template"), renderer.chat.name),
+        "stops": (manifest.get("stops"), list(renderer.stops)),
+        "image size": (manifest.get("image_size"), spec.size),
+        "opening of images": (image.get("opening"), spec.opening),
+        "tokens per image": (image.get("tokens_per_image"), spec.tokens_per_image),
+    }
+    return [f"{bundle.folder}: its {name} was {then!r}, this config asks for {now!r}"
+            for name, (then, now) in then_and_now.items() if then is not None and then != now]
+
+
+def options_of(bundle: Bundle, given: Sequence[str], *, allow_other_llm: bool) -> list[str]:
+    """All changes of a bundle's own config: what it holds itself, then what was asked for.
+
+    Another language model brings its own tokenizer, unless one is named.
+    """
+    options = [*bundle.options(), *given]
+    if allow_other_llm and _names("model.llm.weights", given) and not _names("model.llm.tokenizer", given):
+        options.append("model.llm.tokenizer=null")
+    return options
+
+
+def _names(key: str, options: Sequence[str]) -> bool:
+    return any(option.partition("=")[0] == key for option in options)
+
+
+def _other_llm_allowed(config: Any) -> bool:
+    return bool(getattr(config, "allow_other_llm", False))

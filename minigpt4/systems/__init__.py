@@ -1,0 +1,1 @@
+"""One folder per system, and the contract that all of them keep."""

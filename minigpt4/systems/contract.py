@@ -1,0 +1,53 @@
+"""What a system says of itself: the contract, asked by the config engine and by `assembly.build`.
+
+A system is a class in the registry `systems`, found by `model.arch`. A new system writes one, or takes MiniGPT-4's and
+changes what is different (docs/adding.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from minigpt4.conversation.renderer import Renderer
+from minigpt4.conversation.tokenizer import Tokenizer
+from minigpt4.models.visual_path import VisualPath
+from minigpt4.weights.plans.plan import ConversionPlan
+
+
+class System(Protocol):
+    """One system. `config` is an instance of its `Config`, the `model:` section.
+
+    `Config` has a part (`PartConfig`) under the name of each stage of the visual path, and one called `llm`; the part
+    `vision` has an `image_size`.
+    """
+
+    Config: type[Any]
+    default_yaml: Mapping[str, str]
+    """model_type -> default YAML, beside the system's file or below `configs/` of its package"""
+    original_keys: Mapping[str, tuple[str, Mapping[Any, Any] | None]]
+    """flat key of an original -> (dotted key today, translation of its values)"""
+    retired_keys: Mapping[str, str]
+    """key that has no effect any more -> why"""
+    checkpoint_plan: ConversionPlan
+    """how a file given as `model.ckpt` is read"""
+
+    @staticmethod
+    def behaviour_of(arch: str, model_type: str) -> str:
+        """`model.behaviour` of a YAML that does not say one."""
+
+    @staticmethod
+    def check(config: Any) -> None:
+        """Raise `UserError` for what the dataclass alone cannot see."""
+
+    @staticmethod
+    def visual_path(config: Any, llm_width: int) -> VisualPath:
+        """The chain from pixels to tokens of the language model, with random weights."""
+
+    @staticmethod
+    def file_plans(config: Any) -> Mapping[str, ConversionPlan]:
+        """Part -> how the file of its `weights` is read. Raises `UserError` for weights of a part without a format."""
+
+    @staticmethod
+    def renderer(config: Any, *, tokens_per_image: int, tokenizer: Tokenizer | None = None) -> Renderer:
+        """Conversation -> ids, of training and chat."""

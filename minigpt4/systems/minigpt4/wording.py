@@ -1,0 +1,134 @@
+"""From the `model:` section to a renderer: template, prompts, label rule, tokenizer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from minigpt4.common.errors import UserError
+from minigpt4.common.registry import templates
+from minigpt4.conversation.pieces import Template, template_around_prompt
+from minigpt4.conversation.renderer import LabelRule, Renderer
+from minigpt4.conversation.templates.standard import STANDARD_TEMPLATES
+from minigpt4.conversation.tokenizer import Tokenizer, open_tokenizer
+from minigpt4.records.conversations import IMAGE_MARK
+from minigpt4.systems.minigpt4.behaviours import BEHAVIOURS, Behaviour
+from minigpt4.systems.minigpt4.config import BEHAVIOURS_OF_ORIGINALS, MiniGPT4Config
+
+LLAMA2_MARK = "[INST]"
+
+
+def behaviour_of(config: MiniGPT4Config) -> Behaviour:
+    """The behaviour a config names, or that of the original its arch and model_type come from."""
+    name = config.behaviour or BEHAVIOURS_OF_ORIGINALS.get((config.arch, config.model_type), "standard")
+    return BEHAVIOURS[name]
+
+
+def build_tokenizer(config: MiniGPT4Config) -> Tokenizer:
+    """The tokenizer of the language model.
+
+    Raises:
+        UserError: no folder is given, or it holds no tokenizer.
+    """
+    folder = config.llm.tokenizer or config.llm.weights
+    if folder is None:
+        raise UserError(
+            "config.missing", where="model.llm", what="a language model without weights needs a tokenizer",
+            fix="set model.llm.tokenizer to a folder with tokenizer.json or tokenizer.model",
+        )
+    return open_tokenizer(Path(folder))
+
+
+def build_renderer(config: MiniGPT4Config, *, tokens_per_image: int, tokenizer: Tokenizer | None = None) -> Renderer:
+    """The renderer of training, evaluation and chat."""
+    tokenizer = tokenizer or build_tokenizer(config)
+    behaviour = behaviour_of(config)
+    prompts = read_prompts(config.prompt_path)
+    training = training_template(config, behaviour, has_prompts=bool(prompts))
+    return Renderer(
+        training=training,
+        chat=chat_template(config, behaviour, training),
+        tokenizer=tokenizer,
+        rule=label_rule(config, behaviour, tokenizer),
+        tokens_per_image=tokens_per_image,
+        prompts=prompts,
+    )
+
+
+def training_template(config: MiniGPT4Config, behaviour: Behaviour, *, has_prompts: bool) -> Template:
+    """`model.template` by name; else what `prompt_template` and `end_sym` spell; else the bare image of stage 1."""
+    if config.template is not None:
+        named: Template = templates.get(config.template, where="model.template")
+        return named
+    if config.prompt_template and behaviour.name == "standard":
+        return known_template(config.prompt_template, config.end_sym)
+    if config.prompt_template and has_prompts:
+        template = template_around_prompt(config.prompt_template, config.end_sym)
+        return replace(template, text_holds_specials=behaviour.text_holds_specials)
+    plain: Template = templates.get("plain")
+    return replace(
+        plain, answer_end=config.end_sym, stops=(config.end_sym,), text_holds_specials=behaviour.text_holds_specials
+    )
+
+
+def known_template(prompt_template: str, end_sym: str) -> Template:
+    """The named template that writes a first turn so, since it also knows later turns; else one for these texts."""
+    spelled = template_around_prompt(prompt_template, end_sym)
+    for template in STANDARD_TEMPLATES:
+        before = template.system + template.system_suffix + template.user_prefix
+        after = template.user_suffix + template.assistant_prefix
+        if (before, after, template.answer_end) == (spelled.user_prefix, spelled.user_suffix, end_sym):
+            return template
+    return spelled
+
+
+def chat_template(config: MiniGPT4Config, behaviour: Behaviour, training: Template) -> Template:
+    """The original's chat template where the behaviour has one, else the template of training."""
+    if not behaviour.chats:
+        return training
+    llama2 = LLAMA2_MARK in (config.prompt_template or "") or "llama2" in config.model_type
+    kind = "llama2" if llama2 else "vicuna"
+    if kind not in behaviour.chats:
+        raise UserError(
+            "config.value", where="model.behaviour", what=f"{behaviour.name} had no chat for {kind}",
+            fix=f"use one of: {', '.join(b.name for b in BEHAVIOURS.values() if not b.chats or kind in b.chats)}",
+        )
+    return behaviour.chats[kind]
+
+
+def label_rule(config: MiniGPT4Config, behaviour: Behaviour, tokenizer: Tokenizer) -> LabelRule:
+    """What is learned: the pad id of an original is also the label it never learns."""
+    hidden: int | None = None
+    if behaviour.pad == "eos":
+        hidden = tokenizer.eos_token_id
+    elif behaviour.pad is not None:
+        hidden = tokenizer.piece_id(behaviour.pad) or 0
+    return LabelRule(
+        max_answer_tokens=config.max_txt_len,
+        end_survives=behaviour.end_survives,
+        hidden_label=hidden,
+        pad_token_id=hidden or 0,
+        prompt_per=behaviour.prompt_per,
+    )
+
+
+def read_prompts(path: str | None) -> tuple[str, ...]:
+    """The prompts of a text file: its lines that hold an image mark (facts/minigpt4.md §3.6).
+
+    Raises:
+        UserError: the file has no such line, or one with more than one mark.
+    """
+    if not path:
+        return ()
+    lines = [line for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+    prompts = tuple(line for line in lines if IMAGE_MARK in line)
+    if not prompts:
+        raise UserError(
+            "prompts.empty", where=path, what=f"none of its {len(lines)} lines holds {IMAGE_MARK}",
+            fix=f"write lines like: <Img>{IMAGE_MARK}</Img> Describe this image in detail.",
+        )
+    for number, line in enumerate(lines, 1):
+        if line.count(IMAGE_MARK) > 1:
+            raise UserError("prompts.marks", where=f"{path}:{number}", what=f"holds {IMAGE_MARK} more than once",
+                            fix="one prompt shows one image")
+    return prompts

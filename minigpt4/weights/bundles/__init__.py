@@ -1,0 +1,1 @@
+"""Bundles: what training writes, with the fingerprints of all that it was trained with."""

@@ -1,0 +1,95 @@
+"""A bundle for people (`weights info`), and its own files held against its manifest (`weights verify`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from minigpt4.common.errors import UserError
+from minigpt4.weights.bundles.adapters import PREFIX
+from minigpt4.weights.bundles.bundle import TOKENIZER, Bundle
+from minigpt4.weights.bundles.tokenizer_identity import TokenizerIdentity, identify_tokenizer
+from minigpt4.weights.files.disk import as_gigabytes
+from minigpt4.weights.files.identity import identity_of
+from minigpt4.weights.files.readers import TensorFile, open_weights
+
+
+def describe_bundle(bundle: Bundle) -> list[str]:
+    """What a bundle says of itself; what an older one does not say is left out."""
+    manifest = bundle.manifest
+    size = as_gigabytes(bundle.tensors_path.stat().st_size)
+    lines = [f"bundle of {manifest['stage'] or 'no stage'}, step {manifest['step']}: {size} of its own tensors"]
+    lines += _describe_whole(manifest)
+    lines += [f"  {name}: {_describe_part(part)}" for name, part in manifest["parts"].items()]
+    return lines + _licences(manifest)
+
+
+def verify_bundle_tensors(bundle: Bundle) -> list[str]:
+    """Compare stored tensors, adapters and tokenizer with the identities of the manifest.
+
+    Returns:
+        a line per check that was passed.
+
+    Raises:
+        UserError: the first that was not.
+    """
+    file = open_weights(bundle.tensors_path)
+    stored = {name: bundle.manifest["parts"][name]["identity"] for name in bundle.stored_parts}
+    adapted = {f"{PREFIX}{name}": bundle.manifest["parts"][name]["lora"]["identity"] for name in bundle.adapted_parts}
+    for prefix, wanted in {**stored, **adapted}.items():
+        _compare_tensors(file, prefix, wanted)
+    lines = [f"{', '.join([*stored, *adapted]) or 'no part'}: the tensors that the manifest names"]
+    if "tokenizer" not in bundle.manifest:
+        return lines
+    wanted_tokenizer = TokenizerIdentity(**bundle.manifest["tokenizer"])
+    found = identify_tokenizer(bundle.folder / TOKENIZER)
+    if found.identity != wanted_tokenizer.identity:
+        raise UserError("bundle.tokenizer", where=str(bundle.folder / TOKENIZER), what=f"is not {wanted_tokenizer}",
+                        fix="copy that tokenizer's files there, or take another copy of the bundle")
+    return [*lines, f"tokenizer of {found.vocab_size} ids, the one that the manifest names"]
+
+
+def _compare_tensors(file: TensorFile, prefix: str, wanted: str) -> None:
+    names = [name for name in file.names if name.startswith(f"{prefix}.")]
+    found = identity_of({name.removeprefix(f"{prefix}."): file.load(name) for name in names})
+    if found != wanted:
+        raise UserError("bundle.changed", where=str(file.path), fix="take another copy of the bundle",
+                        what=f"its {prefix} is {found[:12]}, the manifest says {wanted[:12]}: "
+                        "the file was changed, or is of another bundle")
+
+
+def _describe_whole(manifest: Mapping[str, Any]) -> list[str]:
+    recipe, image, tokenizer = (manifest.get(key) for key in ("recipe", "image", "tokenizer"))
+    lines = []
+    if recipe:
+        lines.append(f"  recipe: {recipe['arch']}, {recipe['model_type']}, behaviour {manifest['behaviour']}")
+    stops = ", ".join(repr(stop) for stop in manifest.get("stops", []))
+    lines.append(f"  template: {manifest['template']}" + (f", stops {stops}" if stops else ""))
+    if image:
+        lines.append(f"  image: {image['size']} x {image['size']}, opening {image['opening']}, mean {image['mean']}, "
+                     f"std {image['std']}, {image['tokens_per_image']} tokens")
+    if tokenizer:
+        lines.append(f"  tokenizer: {tokenizer['vocab_size']} ids ({tokenizer['identity'][:12]})")
+    if "versions" in manifest:
+        lines.append("  made with " + ", ".join(f"{name} {number}" for name, number in manifest["versions"].items()))
+    return lines
+
+
+def _describe_part(part: Mapping[str, Any]) -> str:
+    places = " + ".join(f"{origin['place']} ({origin['identity'][:12]})" for origin in part["origins"])
+    stored = f"stored here ({part['identity'][:12]})"
+    lora = part.get("lora")
+    adapters = f", LoRA of rank {lora['r']} on {', '.join(lora['target_modules'])}" if lora else ""
+    return f"{stored if part['stored'] else places or 'nothing'}{adapters}"
+
+
+def _licences(manifest: Mapping[str, Any]) -> list[str]:
+    """A line per licence with all that is under it. Nothing is promised: it is what files and configs state."""
+    under: dict[str, list[str]] = {}
+    for name, part in manifest["parts"].items():
+        if part.get("licence"):
+            under.setdefault(part["licence"], []).append(name)
+    for entry in manifest.get("data", []):
+        under.setdefault(entry["licence"], []).append(f"data set {entry['name']}")
+    lines = [f"  {licence}: {', '.join(names)}" for licence, names in under.items()]
+    return ["licences, as stated by their files:", *lines] if lines else []

@@ -1,0 +1,1 @@
+"""Known weights from the network into a folder."""

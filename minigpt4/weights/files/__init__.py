@@ -1,0 +1,1 @@
+"""Files of weights: opened, checked, written in shards."""

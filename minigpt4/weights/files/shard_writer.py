@@ -1,0 +1,112 @@
+"""Write tensors into safetensors files, one tensor in memory at a time.
+
+The header of a file follows from names, shapes and dtypes alone. So it is written first, and each tensor is made,
+hashed, written and dropped before the next: a shard of any size costs the memory of its largest tensor.
+Source: the safetensors format (8 bytes length, JSON header, tensors without holes).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from torch import Tensor
+
+from minigpt4.weights.files.checksums import BLOCK, Progress
+
+DTYPE_NAMES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
+    torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+}
+
+
+@dataclass(frozen=True)
+class LazyTensor:
+    """A tensor that is made when it is written."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    make: Callable[[], Tensor] = field(repr=False)
+
+    @property
+    def num_bytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file and what goes into it, in the order of the file."""
+
+    file_name: str
+    tensors: tuple[LazyTensor, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the whole file, header included."""
+        return len(_header(self.tensors)) + sum(tensor.num_bytes for tensor in self.tensors)
+
+
+def plan_shards(tensors: Sequence[LazyTensor], max_bytes: int) -> list[Shard]:
+    """Spread tensors, in their order, over files of at most `max_bytes` (a larger tensor has a file of its own)."""
+    groups: list[list[LazyTensor]] = [[]]
+    for tensor in tensors:
+        if groups[-1] and sum(one.num_bytes for one in groups[-1]) + tensor.num_bytes > max_bytes:
+            groups.append([])
+        groups[-1].append(tensor)
+    names = [f"model-{n:05d}-of-{len(groups):05d}.safetensors" for n in range(1, len(groups) + 1)]
+    if len(groups) == 1:
+        names = ["model.safetensors"]
+    return [Shard(name, _aligned(group)) for name, group in zip(names, groups, strict=True)]
+
+
+def write_shard(shard: Shard, path: Path, on_bytes: Progress) -> str:
+    """Write one safetensors file.
+
+    Returns:
+        sha256 of the file's bytes.
+    """
+    digest = hashlib.sha256()
+    with open(path, "wb") as file:
+        header = _header(shard.tensors)
+        digest.update(header)
+        file.write(header)
+        for tensor in shard.tensors:
+            _write_tensor(tensor, file, digest.update, on_bytes)
+    return digest.hexdigest()
+
+
+def _write_tensor(
+    planned: LazyTensor, file: BinaryIO, hashed: Callable[[memoryview], None], on_bytes: Progress
+) -> None:
+    made = planned.make()
+    assert (tuple(made.shape), made.dtype) == (planned.shape, planned.dtype), f"{planned.name} is not as planned"
+    content = made.contiguous().reshape(-1).view(torch.uint8).numpy().data
+    for start in range(0, len(content), BLOCK):
+        block = content[start : start + BLOCK]
+        hashed(block)
+        file.write(block)
+        on_bytes(len(block))
+
+
+def _header(tensors: Iterable[LazyTensor]) -> bytes:
+    entries: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    offset = 0
+    for tensor in tensors:
+        entries[tensor.name] = {"dtype": DTYPE_NAMES[tensor.dtype], "shape": list(tensor.shape),
+                                "data_offsets": [offset, offset + tensor.num_bytes]}
+        offset += tensor.num_bytes
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8, as readers that map memory want it
+    return len(text).to_bytes(8, "little") + text
+
+
+def _aligned(tensors: Iterable[LazyTensor]) -> tuple[LazyTensor, ...]:
+    """Wide dtypes first: no tensor begins in the middle of its own words."""
+    return tuple(sorted(tensors, key=lambda tensor: -tensor.dtype.itemsize))

@@ -1,0 +1,1 @@
+"""Llama folders: Vicuna deltas and raw LLaMA checkpoints."""

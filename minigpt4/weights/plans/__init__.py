@@ -1,0 +1,1 @@
+"""Conversion plans: which key of a file becomes which tensor of a model."""

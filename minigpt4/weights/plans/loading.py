@@ -1,0 +1,142 @@
+"""Load files into the parts of a model by their plans, and report what came from where.
+
+Tensors are named `part.key`. A part whose weights come from files must be made whole; what came from where, what was
+left out and why is one line each, never hundreds of key names (U5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from minigpt4.common.blank_tensors import fault_of
+from minigpt4.common.errors import UserError
+from minigpt4.models.language_models.quantized import is_quantized, quantized_weight
+from minigpt4.models.lora import base_names, base_state
+from minigpt4.weights.files.identity import IdentityHash
+from minigpt4.weights.files.readers import TensorFile
+from minigpt4.weights.plans.plan import ConversionPlan, convert, match
+
+Source = Literal["file", "bundle", "random", "none"]
+
+
+@dataclass(frozen=True)
+class PartOrigin:
+    """Where a part's weights are from. `identity` is that of the file's tensors, empty for random ones."""
+
+    source: Source
+    place: str = ""
+    identity: str = ""
+    num_tensors: int = 0
+
+    def __str__(self) -> str:
+        if self.source == "none":
+            return "no weights"
+        if self.source == "random":
+            return "random initial weights"
+        return f"{self.num_tensors} tensors from {self.place}"
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where the tensors of an empty part go.
+
+    Args:
+        dtype: of floating-point tensors; None = the file's.
+        device: key of a tensor -> its device.
+    """
+
+    dtype: torch.dtype | None
+    device: Callable[[str], torch.device]
+
+
+AS_IN_FILE = Home(None, lambda key: torch.device("cpu"))
+
+
+def target_shapes(parts: Mapping[str, nn.Module]) -> dict[str, tuple[int, ...]]:
+    """`part.key` -> shape of everything the parts keep (parameters and persistent buffers) but adapters."""
+    return {f"{part}.{key}": tuple(value.shape) for part, module in parts.items()
+            for key, value in base_state(module).items()}
+
+
+def load_file(plan: ConversionPlan, file: TensorFile, parts: Mapping[str, nn.Module],
+              homes: Mapping[str, Home] | None = None) -> tuple[dict[str, PartOrigin], list[str]]:
+    """Load one file by its plan.
+
+    Args:
+        plan: names tensors of the parts.
+        file: the opened file.
+        parts: the parts it may fill.
+        homes: dtype and devices of parts on the meta device; without one they take the file's tensors as they are.
+
+    Returns:
+        origin of each part that got a tensor, and the lines of the report.
+
+    Raises:
+        UserError: keys or shapes that do not fit; blank tensors.
+    """
+    shapes = target_shapes(parts)
+    matched = match(plan, file.shapes, shapes, where=str(file.path))
+    names = {part: base_names(module) for part, module in parts.items()}
+    assigned = {each.target: each for each in matched.assignments}
+    hashes: dict[str, IdentityHash] = {}
+    for target, tensor in convert(matched, file, shapes):
+        part, _, key = target.partition(".")
+        _refuse_blank(target, tensor, file)
+        hashes.setdefault(part, IdentityHash()).add(key, assigned[target].as_in_file(tensor, file))
+        _assign(parts[part], names[part][key], tensor, (homes or {}).get(part, AS_IN_FILE))
+    origins = {part: PartOrigin("file", str(file.path), h.hexdigest(), len(h)) for part, h in hashes.items()}
+    made = ", ".join(f"{part} {origin.num_tensors} tensors" for part, origin in origins.items())
+    lines = [f"{file.path}: {made}"]
+    lines += [f"  left out: {len(keys)} ({reason})" for reason, keys in matched.ignored.items()]
+    return origins, lines
+
+
+def _assign(module: nn.Module, key: str, tensor: Tensor, home: Home) -> None:
+    owner_name, _, leaf = key.rpartition(".")
+    owner = module.get_submodule(owner_name)
+    old = getattr(owner, leaf)
+    if not old.is_meta:
+        with torch.no_grad():
+            old.copy_(tensor)
+        return
+    value = tensor.to(home.dtype) if home.dtype is not None and tensor.is_floating_point() else tensor
+    if leaf == "weight" and is_quantized(owner):
+        owner.weight = quantized_weight(owner, value, home.device(key))
+    else:
+        # a copy even where nothing changes: the file's own memory is a map of the file
+        setattr(owner, leaf, nn.Parameter(value.to(home.device(key), copy=True), requires_grad=False))
+
+
+def _refuse_blank(target: str, tensor: Tensor, file: TensorFile) -> None:
+    """Weights that were never trained or came out broken: the file is a placeholder or damaged (U4)."""
+    if fault := fault_of(tensor):
+        raise UserError(
+            "weights.blank", where=str(file.path), what=f"'{target}' {fault}",
+            fix="these are not trained weights; download the file again",
+        )
+
+
+def identify_file(plan: ConversionPlan, file: TensorFile, parts: Mapping[str, nn.Module]) -> dict[str, PartOrigin]:
+    """The origins that `load_file` would give, one tensor in memory at a time and none kept.
+
+    Args:
+        plan: names tensors of the parts.
+        file: the opened file.
+        parts: the parts it may fill, on the meta device too.
+
+    Raises:
+        UserError: keys or shapes that do not fit; tensors that are not finite.
+    """
+    shapes = target_shapes(parts)
+    matched = match(plan, file.shapes, shapes, where=str(file.path))
+    assigned = {each.target: each for each in matched.assignments}
+    hashes: dict[str, IdentityHash] = {}
+    for target, tensor in convert(matched, file, shapes):
+        part, _, key = target.partition(".")
+        hashes.setdefault(part, IdentityHash()).add(key, assigned[target].as_in_file(tensor, file))
+    return {part: PartOrigin("file", str(file.path), h.hexdigest(), len(h)) for part, h in hashes.items()}

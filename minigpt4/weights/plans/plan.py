@@ -1,0 +1,207 @@
+"""Conversion plans: which key of a file becomes which tensor of a model, declared and checked both ways.
+
+Every source key is used once and every target key made once. What is left over, missing or of another shape is an
+error that lists it, unless the plan names it as ignorable with a reason. `{i}` in a key stands for a block's number,
+`*` for any rest. Targets are named `part.key` (`vision.model.post_layernorm.weight`), the same names as in bundles.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from minigpt4.common.errors import UserError
+from minigpt4.weights.files.readers import TensorFile, some_names
+
+Shape = tuple[int, ...]
+Forward = Callable[[list[Tensor], Shape], Tensor]
+"""source tensors of a rule and the shape of the target -> the target"""
+Backward = Callable[[Tensor], list[Tensor]]
+
+
+def _copy(sources: list[Tensor], shape: Shape) -> Tensor:
+    return sources[0]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One target made of one or more sources.
+
+    `backward` gives the sources back from the target (export); `reshapes` says that the shape may differ.
+    """
+
+    target: str
+    sources: tuple[str, ...]
+    forward: Forward = _copy
+    backward: Backward = lambda target: [target]
+    reshapes: bool = False
+
+
+@dataclass(frozen=True)
+class Ignorable:
+    """Source keys that are left out, with the reason; `at_least` ignores only blocks from that number on."""
+
+    pattern: str
+    reason: str
+    at_least: int = 0
+
+
+@dataclass(frozen=True)
+class ConversionPlan:
+    """How a kind of file becomes (a part of) a model.
+
+    Args:
+        name: what the report calls the file.
+        rules: target <- sources.
+        ignorable: source keys that may be left out.
+        optional: targets (patterns) that the file may lack, as a checkpoint lacks frozen parts.
+        sizes: what the sizes of its tensors tell, for the sentence about shapes that do not fit.
+    """
+
+    name: str
+    rules: tuple[Rule, ...]
+    ignorable: tuple[Ignorable, ...] = ()
+    optional: tuple[str, ...] = ()
+    sizes: str = ""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A rule with its numbers filled in."""
+
+    target: str
+    sources: tuple[str, ...]
+    rule: Rule
+
+    def as_in_file(self, made: Tensor, file: TensorFile) -> Tensor:
+        """What identities hash: a source that was made to fit (positions of another image size) as the file has it."""
+        return file.load(self.sources[0]) if self.rule.reshapes and len(self.sources) == 1 else made
+
+
+@dataclass
+class Match:
+    """A plan held against a file: what is made, and what is left out for which reason."""
+
+    assignments: list[Assignment]
+    ignored: dict[str, list[str]] = field(default_factory=dict)
+
+
+def match(plan: ConversionPlan, source_shapes: Mapping[str, Shape], target_shapes: Mapping[str, Shape],
+          *, where: str) -> Match:
+    """Hold a plan against the keys of a file and of a model.
+
+    Raises:
+        UserError: leftover source keys, targets that are not made, or shapes that do not fit; each list in one
+            sentence, all sentences together.
+    """
+    assignments, used = _assign(plan, source_shapes, target_shapes)
+    ignored, leftover = _sort_leftovers(plan, [key for key in source_shapes if key not in used])
+    made = {assignment.target for assignment in assignments}
+    missing = [target for target in _claimed(plan, target_shapes) if target not in made]
+    problems = []
+    if leftover:
+        problems.append(f"{some_names(leftover)} belong nowhere in this model")
+    if missing:
+        problems.append(f"nothing in the file for {some_names(missing)}")
+    if problems:
+        raise UserError(
+            "weights.keys", where=where, what=f"is not a {plan.name} of this model: " + "; ".join(problems),
+            fix="take the file that belongs to this model, or give its sizes in the YAML",
+        )
+    _check_shapes(plan, assignments, source_shapes, target_shapes, where)
+    return Match(assignments, ignored)
+
+
+def convert(matched: Match, file: TensorFile, target_shapes: Mapping[str, Shape]) -> Iterable[tuple[str, Tensor]]:
+    """Make the targets one at a time: (name, tensor in the file's dtype)."""
+    for assignment in matched.assignments:
+        sources = [file.load(name) for name in assignment.sources]
+        made = assignment.rule.forward(sources, target_shapes[assignment.target])
+        _check_finite(made, assignment, file)
+        yield assignment.target, made
+
+
+def _assign(plan: ConversionPlan, sources: Mapping[str, Shape], targets: Mapping[str, Shape]
+            ) -> tuple[list[Assignment], set[str]]:
+    assignments: list[Assignment] = []
+    used: set[str] = set()
+    for rule in plan.rules:
+        pattern = key_pattern(rule.target)
+        for target in targets:
+            found = pattern.fullmatch(target)
+            if found is None:
+                continue
+            wanted = tuple(fill_key(source, found) for source in rule.sources)
+            if all(name in sources for name in wanted):
+                assignments.append(Assignment(target, wanted, rule))
+                used.update(wanted)
+    return assignments, used
+
+
+def _sort_leftovers(plan: ConversionPlan, keys: list[str]) -> tuple[dict[str, list[str]], list[str]]:
+    ignored: dict[str, list[str]] = defaultdict(list)
+    leftover = []
+    for key in keys:
+        reason = next((entry.reason for entry in plan.ignorable if _is_ignorable(entry, key)), None)
+        if reason is None:
+            leftover.append(key)
+        else:
+            ignored[reason].append(key)
+    return dict(ignored), leftover
+
+
+def _is_ignorable(entry: Ignorable, key: str) -> bool:
+    found = key_pattern(entry.pattern).fullmatch(key)
+    return found is not None and int(found.groupdict().get("i") or 0) >= entry.at_least
+
+
+def _claimed(plan: ConversionPlan, targets: Mapping[str, Shape]) -> list[str]:
+    """Targets that the plan has to make."""
+    patterns = [key_pattern(rule.target) for rule in plan.rules]
+    optional = [key_pattern(entry) for entry in plan.optional]
+    return [
+        target for target in targets
+        if any(p.fullmatch(target) for p in patterns) and not any(p.fullmatch(target) for p in optional)
+    ]
+
+
+def _check_shapes(plan: ConversionPlan, assignments: list[Assignment], sources: Mapping[str, Shape],
+                  targets: Mapping[str, Shape], where: str) -> None:
+    wrong = [
+        f"'{a.sources[0]}' is {list(sources[a.sources[0]])}, the model needs {list(targets[a.target])}"
+        for a in assignments
+        if not a.rule.reshapes and len(a.sources) == 1 and sources[a.sources[0]] != targets[a.target]
+    ]
+    if wrong:
+        more = f" ({len(wrong) - 3} more)" if len(wrong) > 3 else ""
+        raise UserError(
+            "weights.shape",
+            where=where,
+            what="; ".join(wrong[:3]) + more + (f" ({plan.sizes})" if plan.sizes else ""),
+            fix="file and model are of different sizes: take the file made for this model, or change the YAML's sizes",
+        )
+
+
+def _check_finite(tensor: Tensor, assignment: Assignment, file: TensorFile) -> None:
+    if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        raise UserError(
+            "weights.nonfinite", where=str(file.path), what=f"'{assignment.sources[0]}' holds nan or inf",
+            fix="the file is damaged; take another copy",
+        )
+
+
+def key_pattern(key: str) -> re.Pattern[str]:
+    """'blocks.{i}.*' -> a regular expression; {i} is a number, * (once) is anything."""
+    escaped = re.escape(key).replace(r"\{i\}", r"(?P<i>\d+)").replace(r"\*", "(?P<rest>.*)")
+    return re.compile(escaped)
+
+
+def fill_key(key: str, found: re.Match[str]) -> str:
+    """The key with the number and rest that a pattern found."""
+    groups = found.groupdict()
+    return key.replace("{i}", groups.get("i") or "").replace("*", groups.get("rest") or "")
