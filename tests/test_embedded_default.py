@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from minigpt4.assembly.loaded import LoadedModel
-from minigpt4.datasets.scenes.files import ScenesPlan, write_scenes
-from minigpt4.datasets.scenes.splits import read_split
-from minigpt4.evaluation.ceiling import in_words
-from minigpt4.evaluation.scenes import figures, predict
 from minigpt4.inference.load import load_model
+from minigpt4.scenes.data.files import ScenesPlan, write_scenes
+from minigpt4.scenes.data.splits import read_split
+from minigpt4.scenes.exam.ceiling import in_words
+from minigpt4.scenes.exam.scoring import figures, predict
 
 MOST_BYTES = 12_000_000
 

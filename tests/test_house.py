@@ -30,6 +30,7 @@ BELOW["inference"] = {"generation", *BELOW["generation"], "metrics"}
 BELOW["evaluation"] = {"inference", *BELOW["inference"], "runners", *BELOW["runners"]}
 BELOW["ecosystem"] = {"inference", *BELOW["inference"]}
 BELOW["serve"] = {"inference", *BELOW["inference"]}
+BELOW["scenes"] = set(BELOW)
 BELOW["cli"] = set(BELOW)
 """the room table of docs/architecture.md: room -> the rooms it may import"""
 

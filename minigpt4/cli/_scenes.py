@@ -28,7 +28,7 @@ def draw_scenes(arguments: argparse.Namespace) -> int:
     """Write the data set and say what lies where."""
     from tqdm import tqdm
 
-    from minigpt4.datasets.scenes.files import ScenesPlan, write_scenes
+    from minigpt4.scenes.data.files import ScenesPlan, write_scenes
 
     plan = ScenesPlan(
         seed=arguments.seed, stage1=arguments.stage1, stage2=arguments.stage2, dialogues=arguments.dialogues,

@@ -141,9 +141,9 @@ def _tokenizer(arguments: argparse.Namespace) -> int:
     from minigpt4.datasets.assembly import build_indexed
     from minigpt4.datasets.config import TRAIN_SPLIT
     from minigpt4.datasets.inspection import texts_of
-    from minigpt4.datasets.scenes.languages import LANGUAGES
-    from minigpt4.datasets.scenes.vocabulary import REGISTERS, whole_words
     from minigpt4.datasets.tokenizer_training import train_tokenizer
+    from minigpt4.scenes.words.languages import LANGUAGES
+    from minigpt4.scenes.words.vocabulary import REGISTERS, whole_words
 
     config = load_config(arguments.cfg_path, arguments.options, sections=("datasets",))
     datasets = [build_indexed(name, each, TRAIN_SPLIT) for name, each in config.datasets.items()]

@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     source, device = model_source(arguments), device_of(arguments)
-    from minigpt4.cli._demo_examples import scene_examples
     from minigpt4.inference.load import load_model
+    from minigpt4.scenes.examples import scene_examples
     from minigpt4.serve.page import build_page, import_gradio, launch
     from minigpt4.serve.visitor import Knobs
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from minigpt4.cli._decoding_arguments import add_model_arguments, model_source
 
 if TYPE_CHECKING:
-    from minigpt4.evaluation.scenes import Figures
+    from minigpt4.scenes.exam.scoring import Figures
 
 HELP = "Ask a model about scenes it has not seen: accuracy by type and language, form, a page of wrong answers."
 EXAMPLES = (
@@ -37,11 +37,11 @@ def run(arguments: argparse.Namespace) -> int:
     source = model_source(arguments)
     from tqdm import tqdm
 
-    from minigpt4.datasets.scenes.splits import read_split
-    from minigpt4.evaluation.ceiling import in_words
-    from minigpt4.evaluation.report import write_report
-    from minigpt4.evaluation.scenes import figures, number_of_answers, predict
     from minigpt4.inference.load import load_model
+    from minigpt4.scenes.data.splits import read_split
+    from minigpt4.scenes.exam.ceiling import in_words
+    from minigpt4.scenes.exam.report import write_report
+    from minigpt4.scenes.exam.scoring import figures, number_of_answers, predict
 
     splits = {name: read_split(arguments.scenes / name, arguments.limit) for name in arguments.split}
     loaded = load_model(source, device=arguments.device, options=arguments.options,

@@ -122,8 +122,8 @@ language_models: Registry[Any] = Registry("language model", "minigpt4.models.lan
 templates: Registry[Any] = Registry("template", "minigpt4.conversation.templates")
 image_processors: Registry[Any] = Registry("image processor", "minigpt4.processors")
 text_processors: Registry[Any] = Registry("text processor", "minigpt4.processors")
-builders: Registry[Any] = Registry("data set", "minigpt4.datasets.builders")
-tasks: Registry[Any] = Registry("task", "minigpt4.tasks")
+builders: Registry[Any] = Registry("data set", "minigpt4.datasets.builders", "minigpt4.scenes.builders")
+tasks: Registry[Any] = Registry("task", "minigpt4.tasks", "minigpt4.scenes.tasks")
 runners: Registry[Any] = Registry("runner", "minigpt4.runners")
 schedules: Registry[Any] = Registry("learning-rate schedule", "minigpt4.runners")
 

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.scenes import MOMENTS, SPLITS, bars
 from benchmarks.scenes_page import PAIR_TYPES, page
-from minigpt4.evaluation.scenes import PAIR_TYPES as MEASURED_PAIR_TYPES
-from minigpt4.evaluation.scenes import QUESTION_TYPES, Figures, as_json
+from minigpt4.scenes.exam.scoring import PAIR_TYPES as MEASURED_PAIR_TYPES
+from minigpt4.scenes.exam.scoring import QUESTION_TYPES, Figures, as_json
 
 COST = {"stage1": 250.0, "stage2": 90.0}
 

@@ -40,7 +40,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The page of a tiny random model, served for the whole session."""
-    from minigpt4.cli._demo_examples import scene_examples
+    from minigpt4.scenes.examples import scene_examples
     from minigpt4.serve.page import build_page, launch
     from minigpt4.serve.visitor import Knobs
     from tests import tiny

@@ -11,7 +11,7 @@ import tarfile
 from pathlib import Path
 
 from minigpt4.cli.main import main
-from minigpt4.datasets.scenes.files import ScenesPlan, write_scenes
+from minigpt4.scenes.data.files import ScenesPlan, write_scenes
 from tests import tiny
 
 

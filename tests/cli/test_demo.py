@@ -41,7 +41,7 @@ def test_nothing_is_shared_and_no_other_machine_let_in_unasked() -> None:
 
 
 def test_the_examples_are_images_with_questions_in_both_languages(tmp_path: Path) -> None:
-    from minigpt4.cli._demo_examples import scene_examples
+    from minigpt4.scenes.examples import scene_examples
 
     examples = scene_examples(tmp_path)
     assert all(Path(one.image).is_file() and one.question for one in examples)

@@ -1,1 +1,0 @@
-"""Drawn scenes: the embedded data set, with words in English and Chinese; everything follows from a seed."""

@@ -1,0 +1,1 @@
+"""Data sets that draw scenes as they are asked for."""

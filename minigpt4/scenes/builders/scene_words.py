@@ -1,0 +1,101 @@
+"""Scenes in words, for a language model that shall read them before it sees an image: made as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from minigpt4.common.registry import builders
+from minigpt4.datasets.config import TRAIN_SPLIT
+from minigpt4.records.conversations import IMAGE_MARK, Conversation, Sample, Turn, Unreadable
+from minigpt4.scenes.sampling import allowed_pairs, random_for, sample_scene
+from minigpt4.scenes.words.languages import LANGUAGES, Language
+from minigpt4.scenes.words.lessons import Teacher
+from minigpt4.scenes.words.questions import QUESTION_TYPES, ask
+from minigpt4.scenes.words.vocabulary import ALBUM
+from minigpt4.scenes.words.word_vectors import IDEAL, as_image, scene_slots
+from minigpt4.scenes.words.wording import QuestionType
+
+EXAM_TYPES = (*QUESTION_TYPES, QuestionType.DESCRIPTION)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneWordsConfig:
+    """Conversations about scenes that are given in words instead of images."""
+
+    builder: str | None = None
+    """registered data set that makes them; null = the name of the section"""
+    languages: list[Language] = field(default_factory=lambda: list(LANGUAGES))
+    """which languages are spoken"""
+    held_out_variant: int = 0
+    """which combinations of kind and colour no text ever names: 0 or 1"""
+    seed: int = 0
+    """of the scenes and words"""
+    num_samples: int = 1 << 24
+    """different conversations; they are made when asked for"""
+    exam_samples: int = 100
+    """questions of every type and language in the splits `seen` and `held_out`"""
+    sample_ratio: float | None = None
+    """weight in the mixture, for all data sets or for none (then each has the same)"""
+    batch_size: int | None = None
+    """samples a micro-batch and rank; run.batch_size_train says the same"""
+    max_samples: int | None = None
+    """only the first so many samples"""
+
+
+@builders.register("scene_words")
+class SceneWords:
+    """`train`: conversations of all sorts. `seen`, `held_out`: one question each, the scene in ideal words."""
+
+    Config = SceneWordsConfig
+    default_yaml: dict[str, str] = {}
+
+    @staticmethod
+    def build(config: SceneWordsConfig, split: str, name: str = "scene_words") -> Lessons | Exam:
+        return Lessons(name, config) if split == TRAIN_SPLIT else Exam(name, config, split)
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Sample i follows from the seed and i."""
+
+    name: str
+    config: SceneWordsConfig
+    damaged: Sequence[Unreadable] = ()
+
+    def __len__(self) -> int:
+        return self.config.num_samples
+
+    def __getitem__(self, number: int) -> Sample:
+        teacher = Teacher(tuple(self.config.languages), allowed_pairs(TRAIN_SPLIT, self.config.held_out_variant))
+        identity = f"{self.name}/{number}"
+        return Sample(identity, identity, teacher.lesson(random_for(self.config.seed, self.name, number)))
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Questions of every type and language, by turns; the id of a sample ends in its type and language."""
+
+    name: str
+    config: SceneWordsConfig
+    split: str
+    damaged: Sequence[Unreadable] = ()
+
+    def __len__(self) -> int:
+        return self.config.exam_samples * len(EXAM_TYPES) * len(self.config.languages)
+
+    def __getitem__(self, number: int) -> Sample:
+        type = EXAM_TYPES[number % len(EXAM_TYPES)]
+        language = self.config.languages[number // len(EXAM_TYPES) % len(self.config.languages)]
+        random = random_for(self.config.seed, self.split, number)
+        identity = f"{self.split}/{number}/{type}/{language}"
+        return Sample(identity, identity, self._asked(type, language, random))
+
+    def _asked(self, type: QuestionType, language: Language, random: Random) -> Conversation:
+        allowed = allowed_pairs(self.split, self.config.held_out_variant)
+        scene = sample_scene(random, allowed=allowed)
+        exchange = ask(scene, type, language, random, allowed=allowed)
+        slots = scene_slots(scene, random, tongues={language: 1.0}, mark=ALBUM, style=IDEAL)
+        turns = (Turn("user", f"{IMAGE_MARK} {exchange.question}"), Turn("assistant", exchange.answer))
+        return Conversation(turns, (as_image(slots),))

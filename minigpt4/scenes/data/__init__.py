@@ -1,0 +1,1 @@
+"""Scenes on disk, in the layouts of real data."""

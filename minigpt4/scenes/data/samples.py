@@ -1,0 +1,80 @@
+"""Sample i of each data set of scenes: what is drawn and what is said about it, from (seed, data set, i) alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from minigpt4.scenes.sampling import allowed_pairs, random_for, sample_scene
+from minigpt4.scenes.scene import Pair, Scene
+from minigpt4.scenes.words.captions import caption, describe
+from minigpt4.scenes.words.languages import LANGUAGES, Language
+from minigpt4.scenes.words.questions import QUESTION_TYPES, Exchange, ask
+from minigpt4.scenes.words.wording import QuestionType
+
+CHINESE_SHARE = 0.3
+TURN_WEIGHTS = (60, 25, 15)
+"""dialogues of one, two, three questions, in percent"""
+TURN_TYPES = {type: 8 for type in QUESTION_TYPES} | {
+    QuestionType.ABOUT: 6, QuestionType.DESCRIPTION: 6, QuestionType.CAPTION: 16,
+}
+"""how often each is asked; captions keep what stage 1 learned"""
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """A scene and one text about it."""
+
+    scene: Scene
+    text: str
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """A scene and what is asked about it, one question after the other."""
+
+    scene: Scene
+    exchanges: tuple[Exchange, ...]
+
+
+def stage1_sample(seed: int, number: int, variant: int = 0) -> Captioned:
+    """A scene and its caption, in English or Chinese."""
+    random, scene, _ = _scene(seed, "stage1", number, "train", variant)
+    return Captioned(scene, caption(scene, _language(random), random))
+
+
+def stage2_sample(seed: int, number: int, variant: int = 0) -> Captioned:
+    """A scene and its description; in English, because the prompts of stage 2 are."""
+    _, scene, _ = _scene(seed, "stage2", number, "train", variant)
+    return Captioned(scene, describe(scene, "en"))
+
+
+def dialogue_sample(seed: int, number: int, variant: int = 0) -> Dialogue:
+    """A scene and one to three questions of different types in one language."""
+    random, scene, allowed = _scene(seed, "dialogues", number, "train", variant)
+    language = _language(random)
+    (turns,) = random.choices(range(1, len(TURN_WEIGHTS) + 1), TURN_WEIGHTS)
+    types: list[QuestionType] = []
+    while len(types) < turns:
+        (type,) = random.choices(list(TURN_TYPES), list(TURN_TYPES.values()))
+        types += [type] if type not in types else []
+    return Dialogue(scene, tuple(ask(scene, type, language, random, allowed=allowed) for type in types))
+
+
+def evaluation_sample(seed: int, split: str, number: int, variant: int = 0) -> Dialogue:
+    """A scene of an evaluation split with one question of every type in every language."""
+    random, scene, allowed = _scene(seed, split, number, split, variant)
+    types: Sequence[QuestionType] = (*QUESTION_TYPES, QuestionType.ABOUT, QuestionType.DESCRIPTION)
+    return Dialogue(
+        scene, tuple(ask(scene, type, language, random, allowed=allowed) for language in LANGUAGES for type in types)
+    )
+
+
+def _scene(seed: int, name: str, number: int, split: str, variant: int) -> tuple[Random, Scene, frozenset[Pair]]:
+    random, allowed = random_for(seed, name, number), allowed_pairs(split, variant)
+    return random, sample_scene(random, allowed=allowed), allowed
+
+
+def _language(random: Random) -> Language:
+    return "zh" if random.random() < CHINESE_SHARE else "en"

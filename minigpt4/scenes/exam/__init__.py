@@ -1,0 +1,1 @@
+"""How well a model speaks of drawn scenes: questions asked, answers scored, a page of wrong ones."""

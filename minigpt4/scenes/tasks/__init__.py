@@ -1,0 +1,1 @@
+"""The tasks that make the tiny parts of the embedded default."""

@@ -1,0 +1,196 @@
+"""The task that makes the tiny vision encoder and Q-Former: tell what stands in each quarter of a drawn scene.
+
+There is nothing to learn in the reading of the labels: each value of each attribute has a fixed direction, all of them
+at right angles. So kind, colour, size, count, place and background stand side by side in the tokens, each readable
+without the others, and a linear layer that learns them on some combinations has learned them for all.
+
+N images, P places of tokens, A attributes, W width. The vision encoder is read at the mean of each quarter's patches,
+the Q-Former at its queries: the first quarter of the queries tells the first quarter of the image, and so on. Where
+the language model comes from files, the answers to questions are learned through it too, as BLIP-2 did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from math import isqrt
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minigpt4.assembly.loaded import LoadedModel
+from minigpt4.common.config import Config
+from minigpt4.common.errors import UserError
+from minigpt4.common.process_group import Place
+from minigpt4.common.registry import tasks
+from minigpt4.metrics.tally import Tally
+from minigpt4.records.batches import IGNORED_LABEL, Batch, Output
+from minigpt4.scenes.builders.drawn_scenes import DrawnScene, DrawnScenes, DrawnScenesConfig
+from minigpt4.scenes.scene import BACKGROUNDS, COLOURS, KINDS, MAX_COUNT, QUADRANTS, SIZES
+from minigpt4.tasks.image_text_pretrain import Describe, ImageTextPretrain
+from minigpt4.tasks.task import Caption
+
+NOTHING = "nothing"
+ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
+    "kind": (*KINDS, NOTHING), "colour": (*COLOURS, NOTHING), "size": (*SIZES, NOTHING),
+    "count": (*map(str, range(1, MAX_COUNT + 1)), NOTHING), "place": QUADRANTS, "background": BACKGROUNDS,
+}
+"""what is read of every quarter of an image, and its values"""
+MEASURED = ("kind", "colour", "size", "count")
+
+LEARNERS = ("vision", "resampler")
+"""parts whose tokens are read"""
+NUM_PLACES = len(QUADRANTS)
+LOGIT_SCALE = 2.0
+"""logits are this times what a token has in a value's direction; tokens leave their last norm with entries near 1"""
+NOISE = 0.1
+"""deviation of what is added to tokens in training: what can be read in spite of it stands out clearly"""
+DIRECTIONS_SEED = 1
+
+
+@tasks.register("scene_labels_pretrain")
+class SceneLabelsPretrain:
+    """Labels, and words where there is a language model to learn them through.
+
+    Args: as `ImageTextPretrain`, which brings the data. Raises `UserError` where data or sizes do not fit the task.
+    """
+
+    measures = ("loss", *(f"{part}_{name}" for part in ("vision", "query") for name in (*MEASURED, "all")))
+
+    def __init__(self, config: Config, loaded: LoadedModel, place: Place, describe: Describe | None = None) -> None:
+        _check(config, loaded)
+        self._config = config
+        self._data = ImageTextPretrain(config, loaded, place)
+        self._learns_words = loaded.llm_loaded_and_frozen
+        parts: Mapping[str, Any] = loaded.model.parts()
+        self._directions = {width: directions(width) for width in {parts[name].out_width for name in LEARNERS}}
+
+    def report(self) -> list[str]:
+        words = "and answers through the language model" if self._learns_words else "alone"
+        return [*self._data.report(), f"learns labels {words}"]
+
+    def batches_per_epoch(self) -> int:
+        return self._data.batches_per_epoch()
+
+    def training_batches(self, position: int) -> Iterator[Batch]:
+        return self._data.training_batches(position)
+
+    def output(self, model: nn.Module, batch: Batch) -> Output:
+        """Loss of the answers per token, plus the labels' loss once for every token, so that the mean is their sum."""
+        tokens = self._tokens(model, batch)
+        labels = self._labels(batch)
+        losses = [self._label_loss(each, labels) for each in tokens.values()]
+        total = torch.stack(losses).sum() * batch.num_supervised
+        if self._learns_words:
+            path: Any = model.visual_path
+            total = total + model(batch, path({"tokens": tokens["query"]}, first="connector")).loss_sum
+        return Output(total, batch.num_supervised)
+
+    def ledger_state(self) -> dict[str, Any]:
+        return self._data.ledger_state()
+
+    def restore_ledger(self, state: dict[str, Any]) -> None:
+        self._data.restore_ledger(state)
+
+    def evaluation_batches(self, split: str, limit: int | None) -> Iterable[Batch]:
+        return self._data.evaluation_batches(split, limit)
+
+    def measure(self, model: nn.Module, batch: Batch) -> dict[str, Tally]:
+        """The loss, and how many groups are read rightly: by each attribute, and by all of them at once."""
+        labels = self._labels(batch)
+        output = self.output(model, batch)
+        tallies = {"loss": Tally(float(output.loss_sum), output.num_tokens)}
+        for part, tokens in self._tokens(model, batch).items():
+            for name, right in self._right(tokens, labels).items():
+                tallies[f"{part}_{name}"] = Tally(float(right.sum()), right.numel())
+        return tallies
+
+    def captions(self, split: str) -> list[Caption]:
+        return []
+
+    def _tokens(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """[N, 4, W] means of the vision encoder's patches in each quarter, [N, Q, W] the Q-Former's queries."""
+        path: Any = model.visual_path
+        vision = path({"pixel_values": batch.pixel_values}, last="vision")
+        queries = path({"tokens": vision}, first="resampler", last="resampler")
+        return {"vision": quarter_means(vision), "query": queries}
+
+    def _labels(self, batch: Batch) -> Tensor:
+        """[N, 4, A] the batch's labels, found again by the samples' names."""
+        rows = []
+        for sample_id in batch.sample_ids:
+            name, split, number = sample_id.rsplit("/", 2)
+            rows.append(labels_of(DrawnScenes(self._config.datasets[name], split, name).drawn(int(number))))
+        return torch.tensor(rows, device=batch.labels.device)
+
+    def _label_loss(self, tokens: Tensor, labels: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            tokens = tokens + NOISE * torch.randn_like(tokens)
+        spread = labels.repeat_interleave(tokens.shape[1] // NUM_PLACES, dim=1)
+        losses = [F.cross_entropy(logits.flatten(0, 1), spread[:, :, index].flatten(), ignore_index=IGNORED_LABEL)
+                  for index, logits in enumerate(self._logits(tokens))]
+        return torch.stack(losses).sum()
+
+    def _logits(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        """tokens [N, P, W] -> for each attribute [N, P, values]"""
+        readable = tokens.float() @ self._directions[tokens.shape[-1]].to(tokens.device)
+        return (LOGIT_SCALE * readable).split([len(values) for values in ATTRIBUTES.values()], dim=-1)
+
+    def _right(self, tokens: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """For every group of the batch whether it is read rightly; queries of the same quarter decide together."""
+        places = tokens.unflatten(1, (NUM_PLACES, -1)).mean(dim=2)
+        read = torch.stack([logits.argmax(dim=-1) for logits in self._logits(places)], dim=-1)
+        right = (read == labels)[labels[:, :, 0] != ATTRIBUTES["kind"].index(NOTHING)]
+        columns = {name: right[:, list(ATTRIBUTES).index(name)] for name in MEASURED}
+        return {**columns, "all": torch.stack(list(columns.values())).all(dim=0)}
+
+
+def directions(width: int) -> Tensor:
+    """[W, values of all attributes] of length 1 and at right angles; the same for everybody."""
+    generator = torch.Generator().manual_seed(DIRECTIONS_SEED)
+    orthogonal, _ = torch.linalg.qr(torch.randn(width, width, generator=generator))
+    return orthogonal[:, : _num_values()]
+
+
+def labels_of(drawn: DrawnScene) -> list[list[int]]:
+    """[4, A] the attributes of each quarter; a colour without a name is `IGNORED_LABEL`."""
+    return [_labels_at(drawn, quadrant) for quadrant in range(NUM_PLACES)]
+
+
+def quarter_means(tokens: Tensor) -> Tensor:
+    """[N, 1 + G*G, W] (or without class token) -> [N, 4, W] means of the patches of each quarter, in reading order."""
+    side = isqrt(tokens.shape[1])
+    grid = tokens[:, -side * side :].unflatten(1, (2, side // 2, 2, side // 2))
+    return grid.mean(dim=(2, 4)).flatten(1, 2)
+
+
+def _labels_at(drawn: DrawnScene, quadrant: int) -> list[int]:
+    scene, group = drawn.scene, drawn.scene.at(quadrant)
+    values = {"kind": NOTHING, "colour": NOTHING, "size": NOTHING, "count": NOTHING}
+    if group is not None:
+        values = {"kind": group.kind, "colour": group.colour, "size": group.size, "count": str(group.count)}
+    values |= {"place": QUADRANTS[quadrant], "background": scene.background}
+    labels = [ATTRIBUTES[name].index(value) for name, value in values.items()]
+    if group is not None and drawn.fills[scene.groups.index(group)] is not None:
+        labels[list(ATTRIBUTES).index("colour")] = IGNORED_LABEL
+    return labels
+
+
+def _num_values() -> int:
+    return sum(map(len, ATTRIBUTES.values()))
+
+
+def _check(config: Config, loaded: LoadedModel) -> None:
+    for name, dataset in config.datasets.items():
+        if not isinstance(dataset, DrawnScenesConfig):
+            raise UserError("task.data", where=f"datasets.{name}", what="has no labels for scene_labels_pretrain",
+                            fix="use the data set drawn_scenes")
+    parts: Mapping[str, Any] = loaded.model.parts()
+    for name in LEARNERS:
+        if parts[name].out_width < _num_values():
+            raise UserError("config.value", where=f"model.{name}.hidden_size", what=f"is {parts[name].out_width}",
+                            fix=f"scene_labels_pretrain needs {_num_values()} or more, a direction for each value")
+    if parts["resampler"].out_tokens % NUM_PLACES:
+        raise UserError("config.value", where="model.resampler.num_query_tokens",
+                        what=f"is {parts['resampler'].out_tokens}", fix=f"use a multiple of {NUM_PLACES}")

@@ -1,0 +1,1 @@
+"""Scenes in English and Chinese: words, captions, questions, lessons."""

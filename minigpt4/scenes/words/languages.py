@@ -1,0 +1,20 @@
+"""The languages that scenes are spoken of in."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from minigpt4.scenes.words.chinese import CHINESE
+from minigpt4.scenes.words.english import ENGLISH
+from minigpt4.scenes.words.wording import Wording
+
+Language = Literal["en", "zh"]
+
+WORDINGS: dict[Language, Wording] = {"en": ENGLISH, "zh": CHINESE}
+
+LANGUAGES: tuple[Language, ...] = tuple(WORDINGS)
+
+
+def written_in(text: str) -> Language:
+    """The language of a text: Chinese as soon as it holds a Chinese character."""
+    return "zh" if any("\u4e00" <= letter <= "\u9fff" for letter in text) else "en"

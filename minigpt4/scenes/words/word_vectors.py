@@ -1,0 +1,118 @@
+"""A scene as a language model could be given it without an image: sixteen sums of words.
+
+Each slot holds a few words with weights. The slots of a group name its number, size, colour, kind and place, those of
+an empty quadrant its place and "nothing"; any slot may name the background, and say that it is one, as nothing else
+in the slot leads there. All carry the same mark of where image and text are from. So an image path with a linear end
+can take their place: sums and a constant are what it can make.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from minigpt4.records.images import ImageRef
+from minigpt4.scenes.scene import QUADRANTS, Group, Scene
+from minigpt4.scenes.words.invented import Speech
+from minigpt4.scenes.words.languages import WORDINGS, Language
+
+SLOTS = 16
+SLOTS_PER_QUADRANT = SLOTS // len(QUADRANTS)
+
+WeightedWords = tuple[tuple[str, float], ...]
+"""(word, weight) …; English words with the blank before them"""
+
+Range = tuple[float, float]
+
+BACKGROUND: dict[Language, str] = {"en": "background", "zh": "景"}
+"""the word, in one piece, by which a question asks for it"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """How strongly words stand in a slot; each weight is drawn anew.
+
+    kind, place: weights of what everything else is looked up by. other: of the other words. kept: share of words that
+    a slot has at all. background: share of slots that name it. mark: weight of the mark of origin, one per scene.
+    """
+
+    kind: Range = (2.0, 3.0)
+    place: Range = (1.5, 2.5)
+    other: Range = (0.7, 1.3)
+    kept: Range = (0.75, 0.95)
+    background: float = 0.4
+    mark: Range = (0.5, 1.5)
+
+
+IDEAL = Style(kind=(2.5, 2.5), place=(2.0, 2.0), other=(1.0, 1.0), kept=(1.0, 1.0), mark=(1.0, 1.0))
+"""every word, evenly: what the ceiling of a language model is measured with"""
+
+
+def scene_slots(scene: Scene, random: Random, *, tongues: dict[Language, float], mark: str,
+                style: Style) -> list[WeightedWords]:
+    """The slots of a scene, in any order.
+
+    Args:
+        tongues: weight of each language: its words stand in the slots that much.
+        mark: token that says where image and text are from.
+    """
+    mark_weight, kept = random.uniform(*style.mark), random.uniform(*style.kept)
+    slots = []
+    for quadrant in range(len(QUADRANTS)):
+        group = scene.at(quadrant)
+        for _ in range(SLOTS_PER_QUADRANT):
+            words: list[tuple[str, float]] = [(mark, mark_weight)]
+            background = scene.background if random.random() < style.background else None
+            for meaning, bounds in _meanings(group, quadrant, background, style):
+                if random.random() < kept:
+                    weight = random.uniform(*bounds)
+                    words += [(_word(meaning, language), share * weight) for language, share in tongues.items()]
+            slots.append(tuple(words))
+    random.shuffle(slots)
+    return slots
+
+
+_Meaning = tuple[str, str | int]
+"""a category of words, and which of them"""
+
+
+def _meanings(group: Group | None, quadrant: int, background: str | None, style: Style) -> list[tuple[_Meaning, Range]]:
+    """What a slot names, and how strongly."""
+    meanings: list[tuple[_Meaning, Range]] = [(("quadrants", quadrant), style.place)]
+    if group is None:
+        meanings.append((("nothing", ""), style.kind))
+    else:
+        meanings += [
+            (("kinds", group.kind), style.kind), (("colours", group.colour), style.other),
+            (("sizes", group.size), style.other), (("numbers", group.count - 1), style.other),
+        ]
+    if background:
+        meanings += [(("backgrounds", background), style.other), (("background", ""), style.other)]
+    return meanings
+
+
+def _word(meaning: _Meaning, language: Language) -> str:
+    category, which = meaning
+    text: str
+    if category == "background":
+        text = BACKGROUND[language]
+    elif category == "nothing":
+        text = WORDINGS[language].words.nothing
+    else:
+        word = getattr(WORDINGS[language].words, category)[which]
+        text = word.one if category == "kinds" else word
+    return f" {text}" if language == "en" else text
+
+
+def as_image(slots: Sequence[WeightedWords], speech: Speech = str) -> ImageRef:
+    """Slots in the place of an image: what a conversation can hold. `speech` replaces words."""
+    said = [[(speech(word), weight) for word, weight in words] for words in slots]
+    return ImageRef(data=json.dumps(said, ensure_ascii=False).encode(), name="a scene in words")
+
+
+def slots_of(image: ImageRef) -> list[WeightedWords]:
+    """The slots that `as_image` put into an image's place."""
+    assert image.data is not None, "a scene in words is bytes"
+    return [tuple((str(word), float(weight)) for word, weight in words) for words in json.loads(image.data)]
