@@ -13,7 +13,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -72,7 +72,7 @@ def random_batch() -> Batch:
         attention_mask=real.long(),
         labels=torch.where(real & (place > IMAGE_TOKENS), ids, IGNORED_LABEL),
         slots=torch.where(is_image.expand(SAMPLES, -1), rows, -1),
-        pixel_values=torch.randn(SAMPLES, 3, 224, 224, generator=generator),
+        images={"pixel_values": torch.randn(SAMPLES, 3, 224, 224, generator=generator)},
     )
 
 
@@ -95,7 +95,7 @@ def peer_step(peer: Any, batch: Batch) -> Step:
     optimizer = torch.optim.AdamW([p for p in peer.parameters() if p.requires_grad], lr=LEARNING_RATE)
 
     def step() -> Tensor:
-        peer(pixel_values=batch.pixel_values, input_ids=ids, attention_mask=batch.attention_mask,
+        peer(pixel_values=batch.images["pixel_values"], input_ids=ids, attention_mask=batch.attention_mask,
              labels=batch.labels).loss.backward()
         return _updated(optimizer, peer.language_projection.weight)
 
@@ -110,14 +110,13 @@ def _updated(optimizer: torch.optim.Optimizer, weight: Any) -> Tensor:
 
 
 def stored(batch: Batch, model: VisionLanguageModel) -> Batch:
-    """The batch with what the frozen head gives for its images instead of their pixels."""
+    """The batch with what the frozen stages give for its images instead of their pixels."""
     path = model.visual_path
     assert path is not None
-    values = {"pixel_values": batch.pixel_values}
+    wanted = path.frozen_values()
     with torch.no_grad():
-        for name in path.frozen_head():
-            values = path.stages[name](values)
-    return Batch(batch.input_ids, batch.attention_mask, batch.labels, batch.slots, image_features=values)
+        values = path.values(batch.images, wanted)
+    return replace(batch, images={name: values[name] for name in wanted})
 
 
 def variants() -> list[Variant]:

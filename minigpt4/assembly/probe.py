@@ -9,6 +9,7 @@ from torch import Tensor
 
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.models.vision_language_model import VisionLanguageModel
+from minigpt4.records.batches import PIXELS
 
 TEXT_TOKENS = 8
 """random ids that follow the image"""
@@ -47,7 +48,7 @@ def probe_of(loaded: LoadedModel, *, without: int = -1) -> Probe:
 @torch.no_grad()
 def logits_of(model: VisionLanguageModel, probe: Probe) -> Tensor:
     """Logits [1, L, V] in float32."""
-    embeddings = model.embed(probe.input_ids, probe.slots, model.encode_images(probe.pixel_values))
+    embeddings = model.embed(probe.input_ids, probe.slots, model.encode_images({PIXELS: probe.pixel_values}))
     logits: Tensor = model.llm.model(inputs_embeds=embeddings, use_cache=False).logits
     return logits.float()
 

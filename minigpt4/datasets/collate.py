@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from minigpt4.records.batches import IGNORED_LABEL, Batch, Rendered
+from minigpt4.records.batches import IGNORED_LABEL, PIXELS, Batch, Rendered
 from minigpt4.records.conversations import Unreadable
 
 
@@ -37,7 +37,7 @@ def collate(
         attention_mask=_padded([[1] * len(row.rendered.ids) for row in rows], length, 0),
         labels=_padded([row.rendered.labels for row in rows], length, IGNORED_LABEL),
         slots=_padded(_moved_slots(rows, tokens_per_image), length, -1),
-        pixel_values=torch.stack(images) if images else None,
+        images={PIXELS: torch.stack(images)} if images else {},
         sample_ids=[row.sample_id for row in rows],
         unreadable=list(unreadable),
         unsupervised=list(unsupervised),

@@ -17,7 +17,8 @@ from minigpt4.common.registry import systems
 from minigpt4.ecosystem.config import MiniGPT4Config
 from minigpt4.models.language_models.causal_lm import CausalLM
 from minigpt4.models.vision_language_model import VisionLanguageModel
-from minigpt4.models.visual_path import VisualPath
+from minigpt4.models.visual_path import Stage, VisualPath
+from minigpt4.records.batches import PIXELS
 
 LANGUAGE_MODEL = "llm"
 
@@ -46,6 +47,7 @@ class MiniGPT4ForConditionalGeneration(PreTrainedModel, GenerationMixin):
             self.add_module(name, part)
         tied = llm.model._tied_weights_keys or {}
         self._tied_weights_keys = {f"llm.model.{key}": f"llm.model.{source}" for key, source in tied.items()}
+        self._wiring = {name: (path.reads[name], path.writes[name]) for name in path.stages}
         kinds = [type(stage).__name__ for stage in path.stages.values()]
         self._no_split_modules = [*kinds, *(llm.model._no_split_modules or [])]  # with a device_map
         self._keep_in_fp32_modules = list(path.stages)  # beside float16; transformers also never quantises these
@@ -54,7 +56,7 @@ class MiniGPT4ForConditionalGeneration(PreTrainedModel, GenerationMixin):
     @property
     def parts(self) -> VisionLanguageModel:
         """The parts put together as training and chat have them; it owns nothing, so it is made when it is wanted."""
-        stages = {name: part for name, part in self.named_children() if name != LANGUAGE_MODEL}
+        stages = {name: Stage(getattr(self, name), *wires) for name, wires in self._wiring.items()}
         return VisionLanguageModel(VisualPath(stages), self.llm)
 
     def get_input_embeddings(self) -> nn.Module:
@@ -95,7 +97,7 @@ class MiniGPT4ForConditionalGeneration(PreTrainedModel, GenerationMixin):
             return self.llm.embed(input_ids)
         parts = self.parts
         first = next(self.parameters())  # of the visual path, which may stay in fp32
-        tokens = parts.encode_images(pixel_values.to(first.dtype))
+        tokens = parts.encode_images({PIXELS: pixel_values.to(first.dtype)})
         return parts.embed(input_ids, self._slots(input_ids, tokens.shape[0] * tokens.shape[1]), tokens)
 
     def _slots(self, input_ids: Tensor, wanted: int) -> Tensor:

@@ -16,6 +16,7 @@ from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.processors.images import ImageProcessor, ImageProcessorConfig, build_image_processor
+from minigpt4.records.batches import PIXELS
 from minigpt4.records.images import ImageRef
 
 REMEMBERED_IMAGES = 64
@@ -70,7 +71,8 @@ class ImageTokens:
         new = {digest: value for digest, value in zip(digests, pixels, strict=True) if digest not in self._known}
         if new:
             with torch.no_grad():
-                tokens = self.model.encode_images(torch.stack(list(new.values())).to(self.model.device))
+                pixels_of_new = torch.stack(list(new.values())).to(self.model.device)
+                tokens = self.model.encode_images({PIXELS: pixels_of_new})
             self._known.update(zip(new, tokens, strict=True))
         found = torch.stack([self._known[digest] for digest in digests])
         while len(self._known) > max(REMEMBERED_IMAGES, len(digests)):

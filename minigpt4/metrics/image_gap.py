@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import Tensor
-
 from minigpt4.records.batches import Batch
 
 
@@ -17,14 +15,6 @@ def with_exchanged_images(batch: Batch) -> Batch | None:
 
     Moved by one place and not drawn: no image keeps its place, and the gap is the same number each time it is measured.
     """
-    if batch.image_features is not None:
-        features = {name: value.roll(1, dims=0) for name, value in batch.image_features.items()}
-        number = _rows(batch.image_features)
-        return replace(batch, image_features=features) if number > 1 else None
-    if batch.pixel_values is None or batch.pixel_values.shape[0] < 2:
+    if batch.num_images < 2:
         return None
-    return replace(batch, pixel_values=batch.pixel_values.roll(1, dims=0))
-
-
-def _rows(features: dict[str, Tensor]) -> int:
-    return min((value.shape[0] for value in features.values()), default=0)
+    return replace(batch, images={name: value.roll(1, dims=0) for name, value in batch.images.items()})

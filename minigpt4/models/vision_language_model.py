@@ -6,6 +6,7 @@ Source: facts/minigpt4.md §3.3, §3.8; the slots are our own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -51,10 +52,11 @@ class VisionLanguageModel(nn.Module):
         """Where embeddings live; image tokens follow them."""
         return self.llm.device
 
-    def encode_images(self, pixel_values: Tensor) -> Tensor:
-        """pixel_values [N, 3, S, S] -> image tokens [N, tokens, D]."""
+    def encode_images(self, images: Mapping[str, Tensor]) -> Tensor:
+        """`pixel_values` [N, 3, S, S], or stored values of frozen stages -> image tokens [N, tokens, D]."""
         assert self.visual_path is not None, "a text-only model has no images"
-        return self.visual_path({"pixel_values": pixel_values})
+        tokens: Tensor = self.visual_path(images)
+        return tokens
 
     def embed(self, input_ids: Tensor, slots: Tensor, image_tokens: Tensor | None) -> Tensor:
         """ids [B, L], slots [B, L], image tokens [N, tokens, D] (or [R, D]) -> embeddings [B, L, D]."""
@@ -69,13 +71,13 @@ class VisionLanguageModel(nn.Module):
         """Summed cross-entropy of the supervised tokens; logits are made only at positions that predict one.
 
         Args:
-            image_tokens: [N, tokens, D] of the batch's images, where they are at hand; None = made from its pixels.
+            image_tokens: [N, tokens, D] of the batch's images, where they are at hand; None = made from `images`.
         """
         num_tokens = batch.num_supervised
         if num_tokens == 0:
             return Output(torch.zeros((), device=self.device), 0)
-        if image_tokens is None:
-            image_tokens = self._image_tokens(batch)
+        if image_tokens is None and batch.num_images:
+            image_tokens = self.encode_images(batch.images)
         embeddings = self.embed(batch.input_ids, batch.slots, image_tokens)
         targets = batch.labels[:, 1:]
         positions = (targets != IGNORED_LABEL).any(dim=0).nonzero().squeeze(1)
@@ -88,18 +90,6 @@ class VisionLanguageModel(nn.Module):
             reduction="sum",
         )
         return Output(loss_sum, num_tokens)
-
-    def _image_tokens(self, batch: Batch) -> Tensor | None:
-        if batch.image_features is not None and self.visual_path is not None:
-            head = self.visual_path.frozen_head()
-            names = list(self.visual_path.stages)
-            first = names[len(head)] if len(head) < len(names) else None
-            return (
-                batch.image_features["tokens"] if first is None else self.visual_path(batch.image_features, first=first)
-            )
-        if batch.pixel_values is None or batch.pixel_values.shape[0] == 0:
-            return None
-        return self.encode_images(batch.pixel_values)
 
     def _logits(self, embeddings: Tensor, attention_mask: Tensor, positions: Tensor) -> Tensor:
         """Logits [B, positions, V]; transformers takes the same positions of every row."""

@@ -1,71 +1,139 @@
-"""From pixels to image tokens: an ordered chain of named stages that pass `dict[str, Tensor]`.
+"""From pixels to image tokens: named stages, each of which reads values by name and writes one or more.
 
-The first stage reads `pixel_values` [N, 3, S, S], the last writes `tokens` [N, tokens, LLM width]. The chain knows
-how far its head is frozen: what the head gives for an image never changes, so it need not be computed twice.
+The path starts with what a batch has of its images: pixels, or values that were computed and stored before. A stage
+runs where its output is wanted and not there yet, so stored features, two encoders of one image and several hidden
+states in one token are the same mechanism. What the last stage writes are the tokens [images, tokens, LLM width].
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from minigpt4.models.freezing import is_frozen
+from minigpt4.records.batches import PIXELS
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A module and its place in the path.
+
+    Args:
+        module: called with the tensors it reads; returns one tensor, or a tuple where it writes several. It tells
+            `out_width` and `out_tokens` of what it writes.
+        reads: names of values, in the order of the module's arguments: inputs of the path or what stages write.
+        writes: names of its results; empty = the stage's own name.
+    """
+
+    module: nn.Module
+    reads: tuple[str, ...]
+    writes: tuple[str, ...] = ()
 
 
 class VisualPath(nn.Module):
-    """Named stages, run in order.
+    """Named stages in an order in which each can run.
 
     Args:
-        stages: name -> module with `forward(dict) -> dict`, `out_width` and `out_tokens`; each sees what the one
-            before it wrote.
+        stages: name -> stage; it may read inputs of the path and whatever stages before it write.
+
+    Raises:
+        ValueError: two stages write the same value.
     """
 
-    def __init__(self, stages: Mapping[str, nn.Module]) -> None:
+    def __init__(self, stages: Mapping[str, Stage]) -> None:
         super().__init__()
-        self.stages = nn.ModuleDict(dict(stages))
+        self.stages = nn.ModuleDict({name: stage.module for name, stage in stages.items()})
+        self.reads = {name: stage.reads for name, stage in stages.items()}
+        self.writes = {name: stage.writes or (name,) for name, stage in stages.items()}
+        written = [value for values in self.writes.values() for value in values]
+        if len(set(written)) < len(written):
+            raise ValueError(f"a value is written twice: {written}")
+
+    @classmethod
+    def chain(cls, modules: Mapping[str, nn.Module]) -> VisualPath:
+        """A path in which each module reads what the one before it writes, the first one `pixel_values`."""
+        sources = dict(zip(modules, [PIXELS, *modules], strict=False))
+        return cls({name: Stage(module, (sources[name],)) for name, module in modules.items()})
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the values that no stage writes: what images must come with."""
+        written = {value for values in self.writes.values() for value in values}
+        read = dict.fromkeys(value for values in self.reads.values() for value in values)
+        return tuple(value for value in read if value not in written)
+
+    @property
+    def last(self) -> str:
+        """Name of the value that the image tokens are."""
+        return self.writes[list(self.stages)[-1]][-1]
 
     @property
     def tokens_per_image(self) -> int:
         return cast(int, list(self.stages.values())[-1].out_tokens)
 
-    def frozen_head(self) -> tuple[str, ...]:
-        """Names of the longest run of first stages without a trainable parameter (and so always in eval mode)."""
-        head: list[str] = []
-        for name, stage in self.stages.items():
-            if not is_frozen(stage):
-                break
-            head.append(name)
-        return tuple(head)
+    def forward(self, values: Mapping[str, Tensor]) -> Tensor:
+        """Image tokens [N, tokens, width] from the inputs of the path, or from values stored in their place."""
+        return self.values(values, (self.last,))[self.last]
 
-    def forward(self, values: dict[str, Tensor], *, first: str | None = None, last: str | None = None) -> Tensor:
-        """Image tokens [N, tokens, width].
+    def values(self, given: Mapping[str, Tensor], wanted: Sequence[str]) -> dict[str, Tensor]:
+        """All given values and the wanted ones, by name; stages that they do not need do not run.
 
-        Args:
-            values: `pixel_values`, or what the stage before `first` wrote.
-            first: stage to begin with, where the output of those before it was stored.
-            last: stage to end with, where its own tokens are wanted; None = the whole chain.
+        Raises:
+            ValueError: a value is needed that neither is given nor can be made.
         """
-        head = self.frozen_head()
-        begun = first is None
-        for name, stage in self.stages.items():
-            begun = begun or name == first
-            if begun:
-                values = self._run(stage, values, frozen=name in head)
-            if name == last:
-                break
-        return values["tokens"]
+        found = dict(given)
+        frozen = self.frozen_stages()
+        for name in self._needed(found, wanted):
+            module = self.stages[name]
+            with _gradients(frozen=name in frozen), _precision(module):
+                made = module(*(found[value] for value in self.reads[name]))
+            found |= zip(self.writes[name], made if isinstance(made, tuple) else (made,), strict=True)
+        return found
 
-    @staticmethod
-    def _run(stage: nn.Module, values: dict[str, Tensor], *, frozen: bool) -> dict[str, Tensor]:
-        parameter = next(stage.parameters(), None)
-        half = parameter is not None and any(p.dtype in (torch.float16, torch.bfloat16) for p in stage.parameters())
-        gradients = torch.no_grad() if frozen else torch.enable_grad() if torch.is_grad_enabled() else torch.no_grad()
-        if not half or parameter is None:
-            with gradients:
-                return cast(dict[str, Tensor], stage(values))
-        dtype = next(p.dtype for p in stage.parameters() if p.dtype in (torch.float16, torch.bfloat16))
-        with gradients, torch.autocast(parameter.device.type, dtype=dtype):
-            return cast(dict[str, Tensor], stage(values))
+    def frozen_stages(self) -> frozenset[str]:
+        """Stages whose output for an image never changes: frozen (so in eval mode), and all before them too."""
+        fixed = set(self.inputs)
+        frozen = []
+        for name, module in self.stages.items():
+            if fixed.issuperset(self.reads[name]) and is_frozen(module):
+                frozen.append(name)
+                fixed.update(self.writes[name])
+        return frozenset(frozen)
+
+    def frozen_values(self) -> tuple[str, ...]:
+        """The values that never change for an image and that what trains reads: those that are worth storing."""
+        frozen = self.frozen_stages()
+        fixed = {value for name in frozen for value in self.writes[name]} | set(self.inputs)
+        read = {value for name in self.stages if name not in frozen for value in self.reads[name]} or {self.last}
+        return tuple(sorted(fixed & read))
+
+    def _needed(self, given: Collection[str], wanted: Sequence[str]) -> list[str]:
+        needed = []
+        missing = set(wanted) - set(given)
+        for name in reversed(list(self.stages)):
+            if missing.intersection(self.writes[name]):
+                needed.append(name)
+                missing -= set(self.writes[name])
+                missing |= set(self.reads[name]) - set(given)
+        if missing:
+            raise ValueError(f"the visual path needs {sorted(missing)} and has {sorted(given)}")
+        return needed[::-1]
+
+
+def _gradients(*, frozen: bool) -> AbstractContextManager[None]:
+    return torch.no_grad() if frozen else nullcontext()  # type: ignore[return-value]
+
+
+def _precision(module: nn.Module) -> AbstractContextManager[None]:
+    """Autocast in the half precision of the module's weights, where it has some."""
+    half = next((parameter for parameter in module.parameters() if parameter.dtype in HALF), None)
+    if half is None:
+        return nullcontext()
+    return torch.autocast(half.device.type, dtype=half.dtype)  # type: ignore[return-value]

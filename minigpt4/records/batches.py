@@ -6,6 +6,7 @@ B samples, L positions, N images of the whole batch, R image tokens of the whole
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor
 from minigpt4.records.conversations import Unreadable
 
 IGNORED_LABEL = -100
+PIXELS = "pixel_values"
+"""name of the images' pixels among a batch's `images`"""
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,9 @@ class Batch:
     """[B, L] int64, unshifted, -100 = not learned"""
     slots: Tensor
     """[B, L] int64, -1 = text, else a row of the batch's image tokens"""
-    pixel_values: Tensor | None = None
-    """[N, 3, S, S] float32, images of all rows in order; None for text only or where features are stored"""
-    image_features: dict[str, Tensor] | None = None
-    """stored output of the frozen head instead of pixels, each [N, …]"""
+    images: Mapping[str, Tensor] = field(default_factory=dict)
+    """what the visual path starts from, each [N, …], images of all rows in order: `pixel_values` [N, 3, S, S] float32,
+    or values of frozen stages that were stored; empty for text only"""
     sample_ids: list[str] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     """holes of this batch"""
@@ -57,16 +59,18 @@ class Batch:
     """ids of samples without a learned token, left out"""
 
     @property
+    def num_images(self) -> int:
+        return next((value.shape[0] for value in self.images.values()), 0)
+
+    @property
     def num_supervised(self) -> int:
         return int((self.labels[:, 1:] != IGNORED_LABEL).sum())
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        features = self.image_features
         return Batch(
             self.input_ids.to(device), self.attention_mask.to(device), self.labels.to(device), self.slots.to(device),
-            None if self.pixel_values is None else self.pixel_values.to(device),
-            None if features is None else {name: value.to(device) for name, value in features.items()},
+            {name: value.to(device) for name, value in self.images.items()},
             self.sample_ids, self.unreadable, self.unsupervised,
         )
 

@@ -76,8 +76,7 @@ class NonFiniteGuard:
 def _as_plain(batch: Batch) -> dict[str, Any]:
     return {
         "sample_ids": batch.sample_ids, "input_ids": batch.input_ids, "attention_mask": batch.attention_mask,
-        "labels": batch.labels, "slots": batch.slots, "pixel_values": batch.pixel_values,
-        "image_features": batch.image_features,
+        "labels": batch.labels, "slots": batch.slots, "images": dict(batch.images),
     }
 
 
@@ -110,7 +109,6 @@ def out_of_memory(window: Sequence[Batch], device: torch.device) -> UserError:
     """The numbers and three remedies (users.md U11)."""
     largest = max(window, key=lambda batch: batch.input_ids.numel())
     rows, positions = largest.input_ids.shape
-    images = 0 if largest.pixel_values is None else largest.pixel_values.shape[0]
     memory = ""
     if device.type == "cuda":
         free, whole = torch.cuda.mem_get_info(device)
@@ -118,6 +116,6 @@ def out_of_memory(window: Sequence[Batch], device: torch.device) -> UserError:
                   f"{free / GIB:.1f} of {whole / GIB:.1f} GiB are free; ")
     return UserError("train.out_of_memory", where=str(device),
                      what=f"out of memory ({memory}the largest micro-batch is {rows} rows x {positions} positions "
-                          f"with {images} images)",
+                          f"with {largest.num_images} images)",
                      fix="1. halve the batch size and double run.accum_grad_iters (same result); "
                          "2. use run.precision: bf16; 3. freeze a part or shorten model.max_txt_len")

@@ -33,10 +33,10 @@ def test_every_row_finds_its_own_images(shapes: list[tuple[int, int]]) -> None:
         assert set(batch.labels[number, length:].tolist()) <= {IGNORED_LABEL}
         assert set(batch.slots[number, length:].tolist()) <= {-1}
         used = [slot for slot in batch.slots[number].tolist() if slot >= 0]
-        owners = [float(batch.pixel_values[slot // TOKENS, 0, 0, 0]) for slot in used]
+        owners = [float(batch.images["pixel_values"][slot // TOKENS, 0, 0, 0]) for slot in used]
         assert owners == [number * 10.0 + slot // TOKENS for slot in each.rendered.slots if slot >= 0]
 
 
 def test_no_rows() -> None:
     batch = collate([], pad_token_id=9, tokens_per_image=TOKENS)
-    assert batch.input_ids.shape == batch.slots.shape == (0, 0) and batch.pixel_values is None
+    assert batch.input_ids.shape == batch.slots.shape == (0, 0) and not batch.num_images

@@ -40,9 +40,8 @@ def assert_same(one: list[Batch], other: list[Batch]) -> None:
     for ours, theirs in zip(one, other, strict=True):
         assert torch.equal(ours.input_ids, theirs.input_ids)
         assert torch.equal(ours.labels, theirs.labels) and torch.equal(ours.slots, theirs.slots)
-        assert (ours.pixel_values is None) == (theirs.pixel_values is None)
-        if ours.pixel_values is not None and theirs.pixel_values is not None:
-            assert torch.equal(ours.pixel_values, theirs.pixel_values)
+        assert ours.images.keys() == theirs.images.keys()
+        assert all(torch.equal(value, theirs.images[name]) for name, value in ours.images.items())
         assert ours.unreadable == theirs.unreadable
 
 
@@ -70,13 +69,13 @@ def test_ranks_share_out_the_order_of_one() -> None:
 
 def test_holes_leave_a_shorter_batch_and_no_substitute() -> None:
     batches = first(loader(datasets=[FakeDataset("a", 12, bad=frozenset({2, 5}))], batch_size=12), 1)
-    assert len(batches[0].sample_ids) == 10 == batches[0].input_ids.shape[0] == len(batches[0].pixel_values)
+    assert len(batches[0].sample_ids) == 10 == batches[0].input_ids.shape[0] == batches[0].num_images
     assert sorted(entry.id for entry in batches[0].unreadable) == ["a2", "a5"]
 
 
 def test_a_batch_without_a_row_is_legal() -> None:
     batch = first(loader(datasets=[FakeDataset("a", 4, bad=frozenset(range(4)))]), 1)[0]
-    assert batch.input_ids.shape == (0, 0) and batch.pixel_values is None and batch.num_supervised == 0
+    assert batch.input_ids.shape == (0, 0) and not batch.num_images and batch.num_supervised == 0
 
 
 def test_u41_samples_without_a_learned_token_are_named_and_left_out() -> None:
@@ -87,7 +86,7 @@ def test_u41_samples_without_a_learned_token_are_named_and_left_out() -> None:
 def test_text_samples_stand_beside_images() -> None:
     batch = first(loader(datasets=[FakeDataset("a", 20), TextDataset("t", 20)], weights=[1, 1], batch_size=16), 1)[0]
     images = sum(sample_id.startswith("a") for sample_id in batch.sample_ids)
-    assert 0 < images < 16 and batch.pixel_values is not None and len(batch.pixel_values) == images
+    assert 0 < images < 16 and batch.num_images and len(batch.images["pixel_values"]) == images
     assert int(batch.slots.max()) == images * FakeRenderer.tokens_per_image - 1
 
 
@@ -101,7 +100,8 @@ def test_prompt_is_drawn_per_sample_or_per_batch(prompt_per: str, different: int
 
 def test_a_sample_meets_new_chance_in_the_next_epoch() -> None:
     batches = first(loader(datasets=[FakeDataset("a", 8)], batch_size=8), 2)
-    one, two = (dict(zip(b.sample_ids, b.pixel_values[:, 1].flatten().tolist(), strict=True)) for b in batches)
+    one, two = (dict(zip(batch.sample_ids, batch.images["pixel_values"][:, 1].flatten().tolist(), strict=True))
+                for batch in batches)
     assert one.keys() == two.keys() and all(one[name] != two[name] for name in one)
 
 

@@ -47,7 +47,7 @@ def model(lora: LoraConfig = LORA, **values: Any) -> LoadedModel:
 def batch(loaded: LoadedModel) -> Batch:
     rows = [loaded.renderer.render(caption_conversation(ImageRef(data=b"x"), text)) for text in ("a red rose", "world")]
     made = pad(rows, pad_token_id=0, tokens_per_image=loaded.renderer.tokens_per_image)
-    made.pixel_values = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    made.images = {"pixel_values": torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))}
     return made
 
 

@@ -46,7 +46,8 @@ def _conversations(case: oracle.Case) -> Iterator[Conversation]:
 
 
 def _prompt(loaded: LoadedModel, conversation: Conversation) -> Prompt:
-    tokens = loaded.model.encode_images(oracle.pixels([image.name for image in conversation.images])).detach()
+    pixels = oracle.pixels([image.name for image in conversation.images])
+    tokens = loaded.model.encode_images({"pixel_values": pixels}).detach()
     numbers = [str(number) for number in range(len(conversation.images))]
     return embed_prompt(loaded.model, loaded.renderer.render_prompt(conversation), tokens, numbers)
 
@@ -145,7 +146,7 @@ def test_batched_generation(name: str) -> None:
     prompts = []
     for image, text in zip(case.values["images"], case.values["texts"], strict=True):
         ids = [token for stretch in _split(loaded, text) for token in stretch]
-        tokens = loaded.model.encode_images(oracle.pixels([image])).detach()
+        tokens = loaded.model.encode_images({"pixel_values": oracle.pixels([image])}).detach()
         slots, count = [], 0
         for token in ids:
             slots.append(count if token < 0 else -1)

@@ -59,7 +59,7 @@ def _batch(case: oracle.Case, loaded: LoadedModel) -> Batch:
     rows = [loaded.renderer.render(conversation, draw) for conversation in _conversations(case)]
     renderer = loaded.renderer
     batch = pad(rows, pad_token_id=renderer.pad_token_id, tokens_per_image=renderer.tokens_per_image)
-    batch.pixel_values = oracle.pixels(case.values["images"])
+    batch.images = {"pixel_values": oracle.pixels(case.values["images"])}
     return batch
 
 
@@ -137,7 +137,7 @@ def test_embeddings_and_logits_of_the_first_row(name: str) -> None:
     loaded = _model(case)
     batch = _batch(case, loaded)
     with torch.no_grad():
-        tokens = loaded.model.encode_images(batch.pixel_values)
+        tokens = loaded.model.encode_images(batch.images)
         embeddings = loaded.model.embed(batch.input_ids, batch.slots, tokens)
         logits = loaded.model.llm.model(inputs_embeds=embeddings, attention_mask=batch.attention_mask).logits
     real = batch.attention_mask[0].bool()

@@ -176,8 +176,8 @@ def _config(folder: Path, sizes: Sizes) -> MiniGPT4Config:
 
 def test_image_tokens(pair: Pair) -> None:
     with torch.no_grad():
-        torch.testing.assert_close(pair.house.model.encode_images(pair.pixels), pair.page.see(pair.pixels),
-                                   atol=5e-5, rtol=1e-5)
+        tokens = pair.house.model.encode_images({"pixel_values": pair.pixels})
+        torch.testing.assert_close(tokens, pair.page.see(pair.pixels), atol=5e-5, rtol=1e-5)
 
 
 def test_loss_and_gradient(pair: Pair) -> None:
@@ -185,7 +185,7 @@ def test_loss_and_gradient(pair: Pair) -> None:
     assert renderer.pad_token_id == 0, "the vocabulary has no '$$'"
     rows = [renderer.render(caption_conversation(ImageRef(data=b""), text)) for text in TEXTS]
     batch = pad(rows, pad_token_id=renderer.pad_token_id, tokens_per_image=renderer.tokens_per_image)
-    batch.pixel_values = pair.pixels
+    batch.images = {"pixel_values": pair.pixels}
     output = pair.house.model(batch)
     ours = output.loss_sum / output.num_tokens
     theirs = pair.page.loss(pair.pixels, PROMPT, TEXTS, max_tokens=12)
@@ -202,7 +202,7 @@ def test_greedy_answers(pair: Pair) -> None:
     conversation = Conversation((Turn("user", f"{IMAGE_MARK} {QUESTION}"),), (ImageRef(data=b""),))
     answers = set()
     for pixels in pair.pixels:
-        tokens = house.model.encode_images(pixels[None]).detach()
+        tokens = house.model.encode_images({"pixel_values": pixels[None]}).detach()
         prompt = embed_prompt(house.model, house.renderer.render_prompt(conversation), tokens, ["image"])
         ids = Engine(house).answer(prompt, DecodingSettings(max_new_tokens=12)).ids
         assert list(ids) == pair.page.answer(pixels, QUESTION, 12)

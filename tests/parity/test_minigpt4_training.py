@@ -61,7 +61,7 @@ def _batch(step: dict[str, Any], loaded: LoadedModel) -> Batch:
         for image, text in zip(step["images"], step["texts"], strict=True)
     ]
     batch = pad(rows, pad_token_id=renderer.pad_token_id, tokens_per_image=renderer.tokens_per_image)
-    batch.pixel_values = oracle.pixels(step["images"])
+    batch.images = {"pixel_values": oracle.pixels(step["images"])}
     return batch
 
 

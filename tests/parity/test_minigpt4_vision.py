@@ -37,7 +37,7 @@ def test_vit_and_every_block() -> None:
     hooks = [layer.register_forward_hook(keep) for layer in vision.model.encoder.layers]
     with torch.no_grad():
         pixels = oracle.pixels(names[: len(recorded["features"])])
-        normed = vision({"pixel_values": pixels})["tokens"]
+        normed = vision(pixels)
     for hook in hooks:
         hook.remove()
     assert _difference(normed, recorded["ln_vision"]) <= 2e-5
@@ -53,11 +53,11 @@ def test_q_former_layer_by_layer() -> None:
     loaded = oracle.model()
     parts = loaded.model.parts()
     with torch.no_grad():
-        image_tokens = parts["vision"]({"pixel_values": oracle.pixels(case.values["images"])})["tokens"]
+        image_tokens = parts["vision"](oracle.pixels(case.values["images"]))
         resampler = parts["resampler"]
         queries = resampler.query_tokens.expand(len(image_tokens), -1, -1)
         out = resampler.model(query_embeds=queries, encoder_hidden_states=image_tokens, output_hidden_states=True)
-        projected = parts["connector"]({"tokens": out.last_hidden_state})["tokens"]
+        projected = parts["connector"](out.last_hidden_state)
     for number, expected in _numbered(case.tensors, "hidden").items():
         assert _difference(out.hidden_states[number][: len(expected)], expected) <= 1e-5
     assert _difference(out.last_hidden_state, case.tensors["last_hidden_state"]) <= 1e-5
@@ -75,7 +75,7 @@ def test_without_q_former() -> None:
     case = oracle.read_case("noqformer_tokens")
     loaded = oracle.model(q_former=False)
     with torch.no_grad():
-        tokens = loaded.model.encode_images(oracle.pixels(case.values["images"]))
+        tokens = loaded.model.encode_images({"pixel_values": oracle.pixels(case.values["images"])})
     assert tokens.shape[1] == case.values["merged_tokens"]
     assert _difference(tokens, case.tensors["projected"]) <= 1e-5
 
@@ -86,7 +86,8 @@ def test_interpolated_positions() -> None:
     vision = loaded.model.parts()["vision"]
     assert _difference(vision.model.embeddings.position_embedding.detach(), case.tensors["pos_embed"]) <= 2e-5
     with torch.no_grad():
-        assert _difference(loaded.model.encode_images(case.tensors["pixels"]), case.tensors["projected"]) <= 2e-5
+        tokens = loaded.model.encode_images({"pixel_values": case.tensors["pixels"]})
+    assert _difference(tokens, case.tensors["projected"]) <= 2e-5
 
 
 def test_interpolated_positions_without_q_former() -> None:
@@ -94,7 +95,7 @@ def test_interpolated_positions_without_q_former() -> None:
     loaded = oracle.model(q_former=False, image_size=case.values["model_size"])
     pixels = oracle.read_case("interp").tensors["pixels"]
     with torch.no_grad():
-        assert _difference(loaded.model.encode_images(pixels), case.tensors["projected"]) <= 2e-5
+        assert _difference(loaded.model.encode_images({"pixel_values": pixels}), case.tensors["projected"]) <= 2e-5
 
 
 def test_trainable_names_and_shapes() -> None:
@@ -115,4 +116,4 @@ def test_another_image_size_is_refused(size: int) -> None:
     if size == loaded.image_spec.size:
         size += 14
     with pytest.raises(ValueError, match="was built for"):
-        loaded.model.encode_images(torch.zeros(1, 3, size, size))
+        loaded.model.encode_images({"pixel_values": torch.zeros(1, 3, size, size)})

@@ -41,8 +41,8 @@ class FakeModel(nn.Module):
 
     def forward(self, batch: Batch) -> Output:
         hidden = self.words(batch.input_ids)
-        if batch.pixel_values is not None:
-            tokens = self.vision(batch.pixel_values.flatten(1))
+        if batch.num_images:
+            tokens = self.vision(batch.images["pixel_values"].flatten(1))
             hidden = torch.where((batch.slots >= 0)[..., None], tokens[batch.slots.clamp(min=0)], hidden)
         logits = self.head(self.dropout(hidden.cumsum(1)))[:, :-1]
         loss = F.cross_entropy(logits.reshape(-1, VOCABULARY), batch.labels[:, 1:].reshape(-1), reduction="sum",
@@ -59,8 +59,8 @@ def make_batch(samples: Iterable[int], *, images: bool = True) -> Batch:
     slots = torch.full_like(ids, -1)
     if images:
         slots[:, 0] = torch.arange(len(rows))
-    pixels = torch.stack([pixels for _, _, pixels in rows]) if rows and images else None
-    return Batch(ids, torch.ones_like(ids), labels, slots, pixels, sample_ids=[f"sample {n}" for n in numbers])
+    seen = {"pixel_values": torch.stack([pixels for _, _, pixels in rows])} if rows and images else {}
+    return Batch(ids, torch.ones_like(ids), labels, slots, seen, sample_ids=[f"sample {n}" for n in numbers])
 
 
 def _row(number: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -110,8 +110,8 @@ class FakeTask:
             return empty
         last = self.group.rank == self.group.world_size - 1
         batch = make_batch(samples, images=not (position in self.textual and last))
-        if position in self.poisoned and batch.pixel_values is not None:
-            batch.pixel_values[0] = math.nan
+        if position in self.poisoned and batch.num_images:
+            batch.images["pixel_values"][0] = math.nan
         return batch
 
     def output(self, model: nn.Module, batch: Batch) -> Output:

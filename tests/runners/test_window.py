@@ -69,8 +69,8 @@ def test_a_window_without_a_supervised_token_is_an_error_that_names_samples() ->
 
 def test_bad_micro_batches_are_told() -> None:
     bad = make_batch([1])
-    assert bad.pixel_values is not None
-    bad.pixel_values[:] = torch.inf
+    assert bad.num_images
+    bad.images["pixel_values"][:] = torch.inf
     result = WindowGradient(FakeModel(), FakeTask(ProcessGroup()), ProcessGroup(), FP32, CPU)(
         [make_batch([0]), bad], FP32.scaler())
     assert [batch.sample_ids for batch in result.bad_batches] == [["sample 1"]]

@@ -58,11 +58,12 @@ def test_u36_the_image_gap_is_the_loss_with_exchanged_images_minus_the_right_one
                                                                                 loaded: LoadedModel) -> None:
     task = ImageTextPretrain(config, loaded, Place())
     batch = next(iter(task.evaluation_batches("val", None)))
-    assert batch.pixel_values is not None
+    assert batch.num_images
     with torch.no_grad():
         counted = task.measure(loaded.model, batch)
         right = loaded.model(batch)
-        wrong = loaded.model(dataclasses.replace(batch, pixel_values=batch.pixel_values[[2, 0, 1]]))
+        exchanged = {"pixel_values": batch.images["pixel_values"][[2, 0, 1]]}
+        wrong = loaded.model(dataclasses.replace(batch, images=exchanged))
     assert counted["loss"].mean == pytest.approx(float(right.loss_sum) / right.num_tokens)
     assert counted["image_gap"].total == pytest.approx(float(wrong.loss_sum - right.loss_sum))
     assert counted["image_gap"].total != 0

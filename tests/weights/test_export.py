@@ -51,9 +51,9 @@ def test_the_blip2_folder_gives_our_logits_without_our_package(loaded, tmp_path:
     slots = torch.full_like(ids, -1)
     slots[0, 1 : 1 + tokens] = torch.arange(tokens)
     image = oracle.pixels([next(iter(oracle.read_case("pixels_eval").tensors))])
-    batch = Batch(ids, torch.ones_like(ids), ids, slots, image)
+    batch = Batch(ids, torch.ones_like(ids), ids, slots, {"pixel_values": image})
     with torch.no_grad():
-        embeddings = loaded.model.embed(ids, slots, loaded.model.encode_images(batch.pixel_values))
+        embeddings = loaded.model.embed(ids, slots, loaded.model.encode_images(batch.images))
         ours = loaded.model.llm.model(inputs_embeds=embeddings).logits
     save_file({"input_ids": ids, "slots": slots, "pixel_values": image}, tmp_path / "inputs.safetensors")
     place_holder = next(int(found.group(1)) for line in lines if (found := re.search(r"place holder: id (\d+);", line)))

@@ -35,5 +35,7 @@ class LinearConnector(nn.Module):
         self.out_width = out_width
         self.out_tokens = in_tokens
 
-    def forward(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {"tokens": self.projection(values["tokens"])}
+    def forward(self, tokens: Tensor) -> Tensor:
+        """[N, Q, in_width] -> [N, Q, out_width]."""
+        projected: Tensor = self.projection(tokens)
+        return projected

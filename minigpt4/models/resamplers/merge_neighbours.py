@@ -47,7 +47,8 @@ class MergeNeighbours(nn.Module):
         self.out_width = in_width * config.merge
         self.out_tokens = patches // config.merge
 
-    def forward(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        patches = values["tokens"][:, self.first :]
+    def forward(self, tokens: Tensor) -> Tensor:
+        """[N, 1 + P, width] -> [N, P / merge, width * merge]."""
+        patches = tokens[:, self.first :]
         N, P, D = patches.shape
-        return {"tokens": patches.reshape(N, P // self.merge, D * self.merge)}
+        return patches.reshape(N, P // self.merge, D * self.merge)

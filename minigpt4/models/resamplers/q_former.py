@@ -72,8 +72,8 @@ class QFormer(nn.Module):
         self.out_width = config.hidden_size
         self.out_tokens = config.num_query_tokens
 
-    def forward(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """tokens [N, V, in_width] -> tokens [N, Q, width]; every image token is attended to."""
-        tokens = values["tokens"]
+    def forward(self, tokens: Tensor) -> Tensor:
+        """[N, V, in_width] -> [N, Q, width]; every image token is attended to."""
         queries = self.query_tokens.expand(tokens.shape[0], -1, -1)
-        return {"tokens": self.model(query_embeds=queries, encoder_hidden_states=tokens).last_hidden_state}
+        read: Tensor = self.model(query_embeds=queries, encoder_hidden_states=tokens).last_hidden_state
+        return read

@@ -75,13 +75,13 @@ class ConvNet(nn.Module):
         self.out_width = width
         self.out_tokens = (config.image_size // 2 ** len(config.widths)) ** 2
 
-    def forward(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """pixel_values [N, 3, S, S] -> tokens [N, places, width]."""
-        pixels = values["pixel_values"]
+    def forward(self, pixels: Tensor) -> Tensor:
+        """[N, 3, S, S] -> [N, places, width]."""
         if pixels.shape[-2:] != (self.image_size, self.image_size):
             raise ValueError(f"pixels are {tuple(pixels.shape[-2:])}, the encoder was built for {self.image_size}")
         maps = self.layers(pixels.contiguous(memory_format=torch.channels_last))
-        return {"tokens": self.dropout(maps.flatten(2).transpose(1, 2))}
+        tokens: Tensor = self.dropout(maps.flatten(2).transpose(1, 2))
+        return tokens
 
 
 class _ResidualBlock(nn.Module):

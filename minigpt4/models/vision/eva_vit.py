@@ -94,12 +94,12 @@ class EvaVit(nn.Module):
         self.out_width = config.hidden_size
         self.out_tokens = (config.image_size // config.patch_size) ** 2 + 1
 
-    def forward(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """pixel_values [N, 3, S, S] -> tokens [N, 1 + patches, width]. Any other size than S is refused."""
-        pixels = values["pixel_values"]
+    def forward(self, pixels: Tensor) -> Tensor:
+        """[N, 3, S, S] -> [N, 1 + patches, width]. Any other size than S is refused."""
         if pixels.shape[-2:] != (self.image_size, self.image_size):
             raise ValueError(f"pixels are {tuple(pixels.shape[-2:])}, the encoder was built for {self.image_size}")
-        return {"tokens": self.model(pixel_values=pixels).last_hidden_state}
+        tokens: Tensor = self.model(pixel_values=pixels).last_hidden_state
+        return tokens
 
 
 def _without_k_bias(gradient: Tensor) -> Tensor:

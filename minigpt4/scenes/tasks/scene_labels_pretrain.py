@@ -84,7 +84,7 @@ class SceneLabelsPretrain:
         total = torch.stack(losses).sum() * batch.num_supervised
         if self._learns_words:
             path: Any = model.visual_path
-            total = total + model(batch, path({"tokens": tokens["query"]}, first="connector")).loss_sum
+            total = total + model(batch, path({"resampler": tokens["query"]})).loss_sum
         return Output(total, batch.num_supervised)
 
     def ledger_state(self) -> dict[str, Any]:
@@ -112,9 +112,8 @@ class SceneLabelsPretrain:
     def _tokens(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """[N, 4, W] means of the vision encoder's patches in each quarter, [N, Q, W] the Q-Former's queries."""
         path: Any = model.visual_path
-        vision = path({"pixel_values": batch.pixel_values}, last="vision")
-        queries = path({"tokens": vision}, first="resampler", last="resampler")
-        return {"vision": quarter_means(vision), "query": queries}
+        found = path.values(batch.images, LEARNERS)
+        return {"vision": quarter_means(found["vision"]), "query": found["resampler"]}
 
     def _labels(self, batch: Batch) -> Tensor:
         """[N, 4, A] the batch's labels, found again by the samples' names."""

@@ -30,7 +30,7 @@ from minigpt4.datasets.ledger import Ledger, UnreadableLimits, ledger_path
 from minigpt4.datasets.loader import EvaluationLoader, TrainingLoader
 from minigpt4.metrics.tally import Tally
 from minigpt4.models.vision_language_model import VisionLanguageModel
-from minigpt4.records.batches import IGNORED_LABEL, Batch, Output, Rendered
+from minigpt4.records.batches import IGNORED_LABEL, PIXELS, Batch, Output, Rendered
 from minigpt4.records.conversations import IMAGE_MARK, Conversation
 from minigpt4.records.images import ImageRef, ImageSpec
 from minigpt4.scenes.builders.scene_words import EXAM_TYPES, SceneWordsConfig
@@ -123,10 +123,10 @@ class SceneWordsPretrain:
 
     def _image_tokens(self, model: nn.Module, batch: Batch, *, varied: bool) -> Tensor | None:
         """[N, S, D]; `varied` = in any strength and with noise, as no image path is exact."""
-        if batch.pixel_values is None:
+        if not batch.num_images:
             return None
         assert isinstance(model, VisionLanguageModel), "the runner trains the loaded model itself"
-        sums = word_sums(model, batch.pixel_values)
+        sums = word_sums(model, batch.images[PIXELS])
         if not varied:
             return sums
         number = sums.shape[0]

@@ -48,7 +48,7 @@ class MiniGPT4:
         connector = connectors.get(config.connector.name)(
             config.connector, resampler.out_width, resampler.out_tokens, llm_width
         )
-        return VisualPath({"vision": vision, "resampler": resampler, "connector": connector})
+        return VisualPath.chain({"vision": vision, "resampler": resampler, "connector": connector})
 
     @staticmethod
     def file_plans(config: MiniGPT4Config) -> Mapping[str, ConversionPlan]:
