@@ -8,9 +8,7 @@ accounted for in `load_report`.
 from __future__ import annotations
 
 import logging
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -20,17 +18,20 @@ from minigpt4.assembly.load_ledger import LoadLedger
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.assembly.manifest import data_of
 from minigpt4.assembly.part_files import visual_files
-from minigpt4.assembly.verification import changes_since, check_identities, check_tokenizer, image_spec
+from minigpt4.assembly.verification import as_trained, changes_since, check_identities, check_tokenizer
+from minigpt4.common.config import Config
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import systems
 from minigpt4.conversation.renderer import Renderer
+from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.models.freezing import DTYPES, freeze, halve_linear_layers
 from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig
 from minigpt4.models.lora import add_adapters, import_peft
 from minigpt4.models.part import PartConfig
 from minigpt4.models.vision_language_model import VisionLanguageModel
+from minigpt4.models.visual_path import VisualPath
+from minigpt4.systems.config import LANGUAGE_MODEL, SystemConfig
 from minigpt4.systems.contract import System
-from minigpt4.systems.minigpt4.wording import behaviour_of, build_tokenizer
 from minigpt4.weights.bundles.adapters import load_adapters
 from minigpt4.weights.bundles.bundle import Bundle, load_bundle, newest_bundle, open_bundle
 from minigpt4.weights.files.readers import open_weights
@@ -38,8 +39,11 @@ from minigpt4.weights.plans.loading import PartOrigin, load_file
 
 logger = logging.getLogger(__name__)
 
+DEFAULT_SEED = 42
+"""of random parts where no run says one; run.seed has the same default"""
 
-def build(config: Any, *, device: str | None = None) -> LoadedModel:
+
+def build(config: Config, *, device: str | None = None) -> LoadedModel:
     """Build and load the model of a whole config (`model:` and, where there is one, `run:`).
 
     Args:
@@ -49,25 +53,24 @@ def build(config: Any, *, device: str | None = None) -> LoadedModel:
     Raises:
         UserError: anything that does not belong together.
     """
-    run = getattr(config, "run", None)
-    chosen = choose_device(device or str(getattr(run, "device", "auto")))
-    return build_model(config.model, device=chosen, seed=getattr(run, "seed", 42))
+    run = config.run
+    chosen = choose_device(device or ("auto" if run is None else str(run.device)))
+    return build_model(config.model, device=chosen, seed=DEFAULT_SEED if run is None else run.seed)
 
 
-def build_renderer(config: Any) -> Renderer:
+def build_renderer(config: SystemConfig) -> Renderer:
     """The renderer of a `model:` section alone, without a single weight (data show, dry runs)."""
-    system = _system_of(config)
+    system = system_of(config)
     with torch.device("meta"):
         path = system.visual_path(config, llm_width=8)
-    return system.renderer(config, tokens_per_image=path.tokens_per_image)
+    return system.renderer(config, tokens_per_image=_tokens_per_image(path))
 
 
-def build_model(config: Any, *, device: torch.device, seed: int = 42) -> LoadedModel:
+def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42) -> LoadedModel:
     """Build and load the model of a `model:` section."""
-    system = _system_of(config)
-    system.check(config)
+    system = system_of(config)
     _check_adapters(config)
-    tokenizer = build_tokenizer(config)
+    tokenizer = open_tokenizer(config.llm.tokenizer_folder())
     bundle = open_bundle(newest_bundle(config.ckpt)) if config.ckpt and Path(config.ckpt).is_dir() else None
     ledger = LoadLedger(lines=check_tokenizer(bundle, config))
     with torch.random.fork_rng():
@@ -78,10 +81,11 @@ def build_model(config: Any, *, device: torch.device, seed: int = 42) -> LoadedM
     for opened in visual_files(system, config, leave_out=bundle.stored_parts if bundle else ()):
         ledger.add(opened.load(model.parts()))
     _load_checkpoint(system, config, model, bundle, ledger)
-    for stage in path.stages:
-        ledger.lines += _settle(getattr(config, stage), stage, model.parts()[stage], device)
+    for name, part in model.parts().items():
+        if name != LANGUAGE_MODEL:
+            ledger.lines += _settle(config.parts()[name], name, part, device)
     fill_language_model(llm, config.llm, ledger, bundle, dtype=dtype_of(config.llm, device)[0], device=device)
-    ledger.lines += _settle(config.llm, "llm", llm, device)
+    ledger.lines += _settle(config.llm, LANGUAGE_MODEL, llm, device)
     origins = {name: tuple(ledger.origins.get(name, [_fresh(part)])) for name, part in model.parts().items()}
     ledger.lines += [f"{name}: {origin}" for name, found in origins.items() for origin in found
                      if origin.source == "random"]
@@ -92,9 +96,9 @@ def build_model(config: Any, *, device: torch.device, seed: int = 42) -> LoadedM
     if config.llm.activation_checkpointing:
         llm.recompute_activations(during_training=False)
     model.train(False)
-    renderer = system.renderer(config, tokens_per_image=path.tokens_per_image, tokenizer=tokenizer)
-    behaviour = behaviour_of(config)
-    spec = image_spec(bundle, config, behaviour, path.tokens_per_image)
+    renderer = system.renderer(config, tokens_per_image=_tokens_per_image(path), tokenizer=tokenizer)
+    behaviour = system.behaviour(config)
+    spec = as_trained(system.pixels(config), bundle)
     ledger.lines += changes_since(bundle, renderer, spec)
     stage = str(bundle.manifest.get("stage", "")) if bundle else ""
     return LoadedModel(model, renderer, spec, behaviour, config, origins, ledger.lines, stage, data_of(bundle))
@@ -111,13 +115,18 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _system_of(config: Any) -> System:
-    system: System = systems.get(config.arch, where="model.arch")
+def system_of(config: SystemConfig) -> System[SystemConfig]:
+    """The system of a `model:` section."""
+    system: System[SystemConfig] = systems.get(config.arch, where="model.arch")
     return system
 
 
-def _load_checkpoint(system: System, config: Any, model: VisionLanguageModel, bundle: Bundle | None,
-                     ledger: LoadLedger) -> None:
+def _tokens_per_image(path: VisualPath | None) -> int:
+    return 0 if path is None else path.tokens_per_image
+
+
+def _load_checkpoint(system: System[SystemConfig], config: SystemConfig, model: VisionLanguageModel,
+                     bundle: Bundle | None, ledger: LoadLedger) -> None:
     if bundle is not None:
         bundle.check_parts(list(model.parts()))
         visual = {name: part for name, part in model.parts().items() if name != "llm"}  # which is read last
@@ -159,11 +168,10 @@ def _settle(config: PartConfig, name: str, part: nn.Module, device: torch.device
     return [f"{name}: {note}"] if note else []
 
 
-def _check_adapters(config: Any) -> None:
+def _check_adapters(config: SystemConfig) -> None:
     """What adapters need is told before anything large is read."""
-    for name in (each.name for each in fields(config)):
-        part = getattr(config, name)
-        if not isinstance(part, PartConfig) or part.lora.r == 0:
+    for name, part in config.parts().items():
+        if part.lora.r == 0:
             continue
         import_peft()
         if not part.freeze:
@@ -172,13 +180,13 @@ def _check_adapters(config: Any) -> None:
                             fix=f"set model.{name}.freeze=True, or model.{name}.lora.r=0")
 
 
-def _add_adapters(config: Any, model: VisionLanguageModel, bundle: Bundle | None, seed: int) -> list[str]:
+def _add_adapters(config: SystemConfig, model: VisionLanguageModel, bundle: Bundle | None, seed: int) -> list[str]:
     """Adapters on the parts whose config wants some, filled from the bundle; returns lines for the report."""
     lines = []
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for name, part in model.parts().items():
-            wanted = getattr(config, name).lora
+            wanted = config.parts()[name].lora
             if wanted.r:
                 number = add_adapters(part, wanted, where=f"model.{name}")
                 lines.append(f"{name}: LoRA of rank {wanted.r} on {number} layers")

@@ -8,12 +8,13 @@ from typing import Any
 
 from torch import nn
 
-from minigpt4.assembly.part_files import PartFile, empty_language_model, empty_visual_path, visual_files
+from minigpt4.assembly.part_files import PartFile, empty_language_model, empty_visual_parts, visual_files
 from minigpt4.common.config import load_fragment
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import systems
+from minigpt4.conversation.tokenizer import open_tokenizer
+from minigpt4.systems.config import SystemConfig
 from minigpt4.systems.contract import System
-from minigpt4.systems.minigpt4.wording import build_tokenizer
 from minigpt4.weights.bundles.bundle import Bundle
 
 CONNECTOR, LANGUAGE_MODEL = "connector", "llm"
@@ -40,16 +41,15 @@ def verify_surroundings(bundle: Bundle) -> list[str]:
     return lines + [f"{name}: {place} is not there, not checked" for name, place in _gone(bundle.manifest)]
 
 
-def _parts_and_files(system: System, config: Any) -> tuple[dict[str, nn.Module], list[PartFile]]:
+def _parts_and_files(system: System[SystemConfig], config: SystemConfig) -> tuple[dict[str, nn.Module], list[PartFile]]:
     """The parts, empty, and those of their files that are there."""
     absent = {name for name in system.file_plans(config) if not Path(getattr(config, name).weights or "").exists()}
     if not config.llm.weights or not Path(config.llm.weights).exists():
-        path = empty_visual_path(system, config)
-        return dict(path.stages.items()), list(visual_files(system, config, leave_out={*absent, CONNECTOR}))  # no width
-    llm, llm_file = empty_language_model(config.llm, build_tokenizer(config))
-    path = empty_visual_path(system, config, llm.width)
+        files = visual_files(system, config, leave_out={*absent, CONNECTOR})  # nobody knows the connector's width
+        return empty_visual_parts(system, config), list(files)
+    llm, llm_file = empty_language_model(config.llm, open_tokenizer(config.llm.tokenizer_folder()))
     files = visual_files(system, config, leave_out=absent)
-    return {**dict(path.stages.items()), LANGUAGE_MODEL: llm}, [*files, llm_file]
+    return {**empty_visual_parts(system, config, llm.width), LANGUAGE_MODEL: llm}, [*files, llm_file]
 
 
 def _compare(bundle: Bundle, opened: PartFile, parts: Mapping[str, nn.Module]) -> list[str]:

@@ -13,14 +13,13 @@ from torch import nn
 from minigpt4.assembly.load_ledger import LoadLedger
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.assembly.part_files import empty_language_model, visual_files
-from minigpt4.assembly.verification import image_spec
 from minigpt4.common.config import Config, resolved_yaml
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder, refuse_taken
 from minigpt4.common.registry import systems
+from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.models.freezing import freeze
 from minigpt4.models.vision_language_model import VisionLanguageModel
-from minigpt4.systems.minigpt4.wording import behaviour_of, build_tokenizer
 from minigpt4.weights.files.readers import open_weights
 from minigpt4.weights.plans.loading import PartOrigin, load_file
 
@@ -52,7 +51,7 @@ def _put_together(config: Config, place: Path) -> LoadedModel:
     """The model as a bundle wants it: visual parts with weights, the language model known by its file alone."""
     section = config.model
     system = systems.get(section.arch, where="model.arch")
-    tokenizer = build_tokenizer(section)
+    tokenizer = open_tokenizer(section.llm.tokenizer_folder())
     llm, llm_file = empty_language_model(section.llm, tokenizer)
     path = system.visual_path(section, llm.width)  # not empty: a norm that no file holds keeps its first values
     model = VisionLanguageModel(path, llm)
@@ -64,11 +63,10 @@ def _put_together(config: Config, place: Path) -> LoadedModel:
     ledger.add((llm_file.identify(parts), []))
     for name, part in parts.items():
         _refuse_random(name, part, ledger)
-        if getattr(section, name).freeze:
+        if section.parts()[name].freeze:
             freeze(part)
     renderer = system.renderer(section, tokens_per_image=path.tokens_per_image, tokenizer=tokenizer)
-    behaviour = behaviour_of(section)
-    spec = image_spec(None, section, behaviour, path.tokens_per_image)
+    spec, behaviour = system.pixels(section), system.behaviour(section)
     origins = {name: tuple(ledger.origins.get(name, [PartOrigin("none")])) for name in parts}
     return LoadedModel(model, renderer, spec, behaviour, section, origins, ledger.lines, f"imported from {place.name}")
 

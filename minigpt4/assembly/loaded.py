@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from minigpt4.assembly.manifest import describe_model
 from minigpt4.conversation.renderer import Renderer
@@ -13,6 +12,7 @@ from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.models.lora import adapters_of, base_is_frozen
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.records.images import ImageSpec
+from minigpt4.systems.config import SystemConfig
 from minigpt4.systems.minigpt4.behaviours import Behaviour
 from minigpt4.weights.bundles.bundle import BundleContents
 from minigpt4.weights.bundles.licences import DataLicence
@@ -26,7 +26,7 @@ class LoadedModel:
     Args:
         model: the parts, on their device, frozen as the config says.
         renderer: conversation -> ids, for training and chat.
-        image_spec: image -> pixels of chat and evaluation.
+        image_spec: image -> pixels of chat and evaluation; None for a text-only model.
         behaviour: standard, or an original.
         config: the `model:` section it was built from.
         origins: where each part's weights are from.
@@ -35,9 +35,9 @@ class LoadedModel:
 
     model: VisionLanguageModel
     renderer: Renderer
-    image_spec: ImageSpec
+    image_spec: ImageSpec | None
     behaviour: Behaviour
-    config: Any
+    config: SystemConfig
     origins: Mapping[str, tuple[PartOrigin, ...]]
     load_report: list[str] = field(default_factory=list)
     stage: str = ""
@@ -51,7 +51,7 @@ class LoadedModel:
 
     @property
     def tokenizer_folder(self) -> Path:
-        return Path(self.config.llm.tokenizer or self.config.llm.weights)
+        return self.config.llm.tokenizer_folder()
 
     @property
     def vocab_size(self) -> int:
@@ -68,7 +68,8 @@ class LoadedModel:
     def describe(self) -> str:
         """The chain with shapes, dtype, parameters and origin, one line a part."""
         lines = [f"behaviour {self.behaviour.name}: {self.behaviour.consequences}"]
-        lines.append(f"pixels [3, {self.image_spec.size}, {self.image_spec.size}] ({self.image_spec.opening})")
+        if (spec := self.image_spec) is not None:
+            lines.append(f"pixels [3, {spec.size}, {spec.size}] ({spec.opening}, {spec.fit})")
         for name, part in self.model.parts().items():
             parameters = list(part.parameters())
             count = sum(parameter.numel() for parameter in parameters)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -18,7 +17,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.models.freezing import freeze
 from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig
-from minigpt4.models.visual_path import VisualPath
+from minigpt4.systems.config import SystemConfig
 from minigpt4.systems.contract import System
 from minigpt4.systems.minigpt4.plans import llama_plan
 from minigpt4.weights.bundles.parts import own_plan
@@ -62,13 +61,16 @@ def empty_language_model(config: CausalLMConfig, tokenizer: Tokenizer) -> tuple[
     return llm, PartFile(open_weights(config.weights), plan, ("llm",))
 
 
-def empty_visual_path(system: System, config: Any, llm_width: int = WIDTH_OF_NONE) -> VisualPath:
-    """The chain from pixels to tokens without weights (meta device)."""
+def empty_visual_parts(system: System[SystemConfig], config: SystemConfig, llm_width: int = WIDTH_OF_NONE
+                       ) -> dict[str, nn.Module]:
+    """The stages of the visual path by name, without weights (meta device)."""
     with torch.device("meta"):
-        return system.visual_path(config, llm_width)
+        path = system.visual_path(config, llm_width)
+    return {} if path is None else dict(path.stages.items())
 
 
-def visual_files(system: System, config: Any, *, leave_out: Container[str] = ()) -> Iterator[PartFile]:
+def visual_files(system: System[SystemConfig], config: SystemConfig, *, leave_out: Container[str] = ()
+                 ) -> Iterator[PartFile]:
     """The files that the config gives to the visual parts.
 
     An original's, which may fill several parts (the BLIP-2 file: vision's last norm, too), or one in our names.

@@ -17,7 +17,7 @@ TEXT_TOKENS = 8
 
 @dataclass(frozen=True)
 class Probe:
-    """pixel_values [1, 3, S, S], input_ids and slots [1, L]."""
+    """pixel_values [1, 3, S, S] (S = 0 for a text-only model), input_ids and slots [1, L]."""
 
     pixel_values: Tensor
     input_ids: Tensor
@@ -36,7 +36,8 @@ def probe_of(loaded: LoadedModel, *, without: int = -1) -> Probe:
         without: an id that the text must not hold, such as a place holder.
     """
     draw = torch.Generator().manual_seed(0)
-    size, tokens = loaded.image_spec.size, loaded.image_spec.tokens_per_image
+    tokens = loaded.renderer.tokens_per_image
+    size = 0 if loaded.image_spec is None else loaded.image_spec.size
     pixels = torch.randn(1, 3, size, size, generator=draw)
     ids = torch.randint(loaded.vocab_size, (1, tokens + TEXT_TOKENS), generator=draw)
     ids = ids.masked_fill(ids == without, 0 if without else 1)  # another id
@@ -48,7 +49,8 @@ def probe_of(loaded: LoadedModel, *, without: int = -1) -> Probe:
 @torch.no_grad()
 def logits_of(model: VisionLanguageModel, probe: Probe) -> Tensor:
     """Logits [1, L, V] in float32."""
-    embeddings = model.embed(probe.input_ids, probe.slots, model.encode_images({PIXELS: probe.pixel_values}))
+    tokens = model.encode_images({PIXELS: probe.pixel_values}) if model.visual_path is not None else None
+    embeddings = model.embed(probe.input_ids, probe.slots, tokens)
     logits: Tensor = model.llm.model(inputs_embeds=embeddings, use_cache=False).logits
     return logits.float()
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import asdict, replace
 
 from minigpt4.common.errors import UserError
 from minigpt4.conversation.renderer import Renderer
 from minigpt4.records.images import ImageSpec
-from minigpt4.systems.minigpt4.behaviours import Behaviour
+from minigpt4.systems.config import SystemConfig
 from minigpt4.weights.bundles.bundle import Bundle
 from minigpt4.weights.bundles.tokenizer_identity import TokenizerIdentity, identify_tokenizer
 from minigpt4.weights.plans.loading import PartOrigin
@@ -26,7 +25,7 @@ LANGUAGE_MODEL = "llm"
 STAGE_1_AGAIN = "its answers mean nothing until stage 1 is trained again"
 
 
-def check_tokenizer(bundle: Bundle | None, config: Any) -> list[str]:
+def check_tokenizer(bundle: Bundle | None, config: SystemConfig) -> list[str]:
     """Hold the tokenizer that the config names against the bundle's; asked before anything large is read.
 
     Returns:
@@ -38,7 +37,7 @@ def check_tokenizer(bundle: Bundle | None, config: Any) -> list[str]:
     wanted = bundle.manifest.get("tokenizer") if bundle else None
     if bundle is None or wanted is None:
         return []
-    then, now = TokenizerIdentity(**wanted), identify_tokenizer(config.llm.tokenizer or config.llm.weights)
+    then, now = TokenizerIdentity(**wanted), identify_tokenizer(config.llm.tokenizer_folder())
     if then.identity == now.identity:
         return []
     if _other_llm_allowed(config):
@@ -49,7 +48,7 @@ def check_tokenizer(bundle: Bundle | None, config: Any) -> list[str]:
     )
 
 
-def check_identities(bundle: Bundle, config: Any, origins: Mapping[str, Sequence[PartOrigin]]) -> list[str]:
+def check_identities(bundle: Bundle, config: SystemConfig, origins: Mapping[str, Sequence[PartOrigin]]) -> list[str]:
     """Hold the parts that came from files against those that the bundle was trained with (U3).
 
     Args:
@@ -79,28 +78,31 @@ def check_identities(bundle: Bundle, config: Any, origins: Mapping[str, Sequence
     return lines
 
 
-def image_spec(bundle: Bundle | None, config: Any, behaviour: Behaviour, tokens_per_image: int) -> ImageSpec:
-    """How images become pixels: colours as the bundle was trained with, size and opening as the config says."""
-    spec = ImageSpec(size=config.vision.image_size, opening=behaviour.opening, tokens_per_image=tokens_per_image)
+def as_trained(spec: ImageSpec | None, bundle: Bundle | None) -> ImageSpec | None:
+    """The config's pixels in the colours that the bundle was trained with."""
     recorded = bundle.manifest.get("image") if bundle else None
-    return replace(spec, mean=tuple(recorded["mean"]), std=tuple(recorded["std"])) if recorded else spec
+    if spec is None or not recorded:
+        return spec
+    return replace(spec, mean=tuple(recorded["mean"]), std=tuple(recorded["std"]))
 
 
-def changes_since(bundle: Bundle | None, renderer: Renderer, spec: ImageSpec) -> list[str]:
+def changes_since(bundle: Bundle | None, renderer: Renderer, spec: ImageSpec | None) -> list[str]:
     """A line for everything around words and images that the config asks for otherwise than the bundle was trained."""
     if bundle is None:
         return []
-    manifest, image = bundle.manifest, bundle.manifest.get("image") or {}
+    manifest, then = bundle.manifest, bundle.manifest.get("image") or {}
+    now = {} if spec is None else asdict(spec)
     then_and_now = {
         "template": (manifest.get("template"), renderer.training.name),
         "chat template": (manifest.get("chat_template"), renderer.chat.name),
         "stops": (manifest.get("stops"), list(renderer.stops)),
-        "image size": (manifest.get("image_size"), spec.size),
-        "opening of images": (image.get("opening"), spec.opening),
-        "tokens per image": (image.get("tokens_per_image"), spec.tokens_per_image),
+        "image size": (then.get("size"), now.get("size")),
+        "opening of images": (then.get("opening"), now.get("opening")),
+        "fit of images": (then.get("fit"), now.get("fit")),
+        "tokens per image": (manifest.get("tokens_per_image", then.get("tokens_per_image")), renderer.tokens_per_image),
     }
-    return [f"{bundle.folder}: its {name} was {then!r}, this config asks for {now!r}"
-            for name, (then, now) in then_and_now.items() if then is not None and then != now]
+    return [f"{bundle.folder}: its {name} was {before!r}, this config asks for {after!r}"
+            for name, (before, after) in then_and_now.items() if before is not None and before != after]
 
 
 def options_of(bundle: Bundle, given: Sequence[str], *, allow_other_llm: bool) -> list[str]:
@@ -118,5 +120,5 @@ def _names(key: str, options: Sequence[str]) -> bool:
     return any(option.partition("=")[0] == key for option in options)
 
 
-def _other_llm_allowed(config: Any) -> bool:
-    return bool(getattr(config, "allow_other_llm", False))
+def _other_llm_allowed(config: SystemConfig) -> bool:
+    return config.allow_other_llm

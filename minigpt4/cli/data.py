@@ -67,20 +67,17 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _print_samples(config: Any, number: int) -> list[tuple[Any, str]]:
     """Print the first samples of a run; returns images and texts for the sheet."""
-    from minigpt4.assembly.build import build_renderer
+    from minigpt4.assembly.build import build_renderer, system_of
     from minigpt4.datasets.assembly import build_image_processors
     from minigpt4.datasets.batches import BatchMaker, Drawn
     from minigpt4.datasets.config import TRAIN_SPLIT
     from minigpt4.datasets.inspection import answers_of, marked_text, stretches, visible
     from minigpt4.records.conversations import Sample, Unreadable
-    from minigpt4.systems.minigpt4.wording import behaviour_of
 
     mixture = _mixture(config)
-    renderer, behaviour = build_renderer(config.model), behaviour_of(config.model)
-    processors = build_image_processors(
-        config.datasets, TRAIN_SPLIT, image_size=config.model.vision.image_size, opening=behaviour.opening,
-        train_crop=behaviour.train_crop,
-    )
+    renderer, system = build_renderer(config.model), system_of(config.model)
+    processors = build_image_processors(config.datasets, TRAIN_SPLIT, system.pixels(config.model),
+                                        system.behaviour(config.model).train_crop)
     maker = BatchMaker(renderer, processors, config.run.seed)
     tiles = []
     for position in range(min(number, mixture.num_samples)):

@@ -11,7 +11,8 @@ from minigpt4.datasets.config import TRAIN_SPLIT, DatasetConfig
 from minigpt4.datasets.dataset import FirstSamples, IndexedDataset
 from minigpt4.datasets.formats.stream import ShardStream
 from minigpt4.datasets.mixture import Mixture, mixture_weights
-from minigpt4.processors.images import ImageProcessor, build_image_processor
+from minigpt4.processors.images import Crop, ImageProcessor, build_image_processor
+from minigpt4.records.images import ImageSpec
 
 
 def build_source(
@@ -51,23 +52,26 @@ def build_indexed(name: str, config: DatasetConfig, split: str) -> IndexedDatase
 
 
 def build_image_processors(
-    configs: Mapping[str, DatasetConfig], split: str, *, image_size: int, opening: str = "standard",
-    train_crop: str = "none",
+    configs: Mapping[str, DatasetConfig], split: str, spec: ImageSpec | None, train_crop: Crop = "none",
 ) -> dict[str, ImageProcessor]:
     """The image processor of each data set at a split.
 
     Args:
-        image_size: the model's; every processor must make that size.
-        opening, train_crop: what `model.behaviour` says of images (see `processors.images.build_image_processor`).
+        configs: the data sets by name.
+        split: train or another one.
+        spec: the model's, whose size every processor must make; None = a text-only model, which has no processors.
+        train_crop: what `model.behaviour` says (see `processors.images.build_image_processor`).
     """
+    if spec is None:
+        return {}
     processors = {}
     for name, config in configs.items():
-        processor_config = config.vis_processor.of(split, image_size)
+        processor_config = config.vis_processor.of(split, spec.size)
         where = f"datasets.{name}.vis_processor.{'train' if split == TRAIN_SPLIT else 'eval'}"
-        if processor_config.image_size != image_size:
+        if processor_config.image_size != spec.size:
             raise UserError("data.image_size", where=f"{where}.image_size", what=f"is {processor_config.image_size}, "
-                            f"the model sees {image_size}", fix="write the same number in both places")
-        processors[name] = build_image_processor(processor_config, opening, train_crop, where=where)
+                            f"the model sees {spec.size}", fix="write the same number in both places")
+        processors[name] = build_image_processor(processor_config, spec, train_crop, where=where)
     return processors
 
 

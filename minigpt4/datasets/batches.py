@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from minigpt4.common.errors import UserError
 from minigpt4.common.seeds import seed_for
 from minigpt4.datasets.collate import Row, collate
 from minigpt4.processors.images import ImageProcessor
@@ -93,5 +94,8 @@ class BatchMaker:
         if not sample.conversation.images:
             return ()
         generator = torch.Generator().manual_seed(seed_for(self.seed, "image", drawn.position))
-        process = self.image_processors[drawn.dataset]
+        process = self.image_processors.get(drawn.dataset)
+        if process is None:
+            raise UserError("data.images", where=sample.source, what="has an image, and the model is text-only",
+                            fix="take the images out of the data, or a model with a visual path")
         return tuple(process(ref, generator) for ref in sample.conversation.images)

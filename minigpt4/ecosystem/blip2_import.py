@@ -21,7 +21,7 @@ from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig, 
 from minigpt4.models.resamplers.q_former import QFormerConfig
 from minigpt4.models.vision.eva_vit import EvaVitConfig
 from minigpt4.models.vision_language_model import VisionLanguageModel
-from minigpt4.records.images import CLIP_MEAN, CLIP_STD, ImageSpec
+from minigpt4.records.images import CLIP_MEAN, CLIP_STD
 from minigpt4.systems.minigpt4.config import MiniGPT4Config
 from minigpt4.systems.minigpt4.system import MiniGPT4
 from minigpt4.systems.minigpt4.wording import behaviour_of
@@ -135,8 +135,7 @@ def _loaded(source: Path, config: Any, section: MiniGPT4Config) -> LoadedModel:
     renderer = MiniGPT4.renderer(section, tokens_per_image=path.tokens_per_image)
     stored = {name: (PartOrigin("bundle", str(source), origin.identity, origin.num_tensors),)
               for name, origin in origins.items()}
-    spec = ImageSpec(size=config.vision_config.image_size, tokens_per_image=path.tokens_per_image)
-    return LoadedModel(model, renderer, spec, behaviour_of(section), section, stored, lines)
+    return LoadedModel(model, renderer, MiniGPT4.pixels(section), behaviour_of(section), section, stored, lines)
 
 
 def _rows(file: TensorFile) -> int | None:

@@ -37,6 +37,7 @@ def export_blip2(loaded: LoadedModel, target: Path, check: Check | None = None) 
     refuse_taken(target)
     refuse_unfit(loaded)
     spec, tokenizer = loaded.image_spec, loaded.tokenizer
+    assert spec is not None, "parts of BLIP-2 read images"
     files = [loaded.tokenizer_folder / name for name in TOKENIZER_FILES if (loaded.tokenizer_folder / name).exists()]
     return write_blip2(
         loaded.model.parts(), image_token_id=unused_id(loaded), template=loaded.renderer.chat.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -11,8 +12,8 @@ from transformers.image_processing_utils import BaseImageProcessor
 from transformers.image_utils import load_image
 
 from minigpt4.inference.images import as_image_ref
-from minigpt4.processors.images import ImageProcessorConfig, build_image_processor
-from minigpt4.records.images import CLIP_MEAN, CLIP_STD, ImageRef
+from minigpt4.processors.images import FittedImages
+from minigpt4.records.images import CLIP_FILL, CLIP_MEAN, CLIP_STD, Fit, ImageRef, ImageSpec, Resample, Rescale
 
 REMOTE = ("http://", "https://", "data:")
 
@@ -20,30 +21,41 @@ REMOTE = ("http://", "https://", "data:")
 class MiniGPT4ImageProcessor(BaseImageProcessor):
     """Images to `pixel_values` [N, 3, size, size].
 
-    Args:
-        size: side of the square in pixels.
-        opening: standard (upright, alpha over white) or original.
-        image_mean, image_std: of the three channels.
+    Args: the fields of `records.images.ImageSpec`: mean, std and rescale are `image_mean`, `image_std`, `rescale_by`.
     """
 
     model_input_names = ["pixel_values"]
 
     def __init__(self, size: int = 224, opening: str = "standard", image_mean: Sequence[float] = CLIP_MEAN,
-                 image_std: Sequence[float] = CLIP_STD, **kwargs: Any) -> None:
+                 image_std: Sequence[float] = CLIP_STD, fit: Fit = "squash", fill: Sequence[int] = CLIP_FILL,
+                 resample: Resample = "bicubic", rescale_by: Rescale = "divide", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.size = size
         self.opening = opening
+        self.fit, self.fill, self.resample, self.rescale_by = fit, list(fill), resample, rescale_by
         self.image_mean = list(image_mean)
         self.image_std = list(image_std)
+
+    @classmethod
+    def of(cls, spec: ImageSpec) -> MiniGPT4ImageProcessor:
+        """The processor of a model's pixels."""
+        theirs = {"mean": "image_mean", "std": "image_std", "rescale": "rescale_by"}
+        return cls(**{theirs.get(name, name): value for name, value in asdict(spec).items()})
+
+    @property
+    def spec(self) -> ImageSpec:
+        """The pixels it makes."""
+        red, green, blue = self.fill
+        mean, std = ((values[0], values[1], values[2]) for values in (self.image_mean, self.image_std))
+        return ImageSpec(size=self.size, opening=self.opening, fit=self.fit, fill=(red, green, blue),
+                         resample=self.resample, rescale=self.rescale_by, mean=mean, std=std)
 
     def preprocess(self, images: Any, **kwargs: Any) -> BatchFeature:
         """One image or a (nested) list of them: paths, addresses, bytes or Pillow images.
 
         The sizes are the model's; no keyword changes them.
         """
-        mean, std = (tuple(map(float, values)) for values in (self.image_mean, self.image_std))
-        config = ImageProcessorConfig(image_size=self.size, mean=mean, std=std)  # type: ignore[arg-type]
-        processor = build_image_processor(config, self.opening)
+        processor = FittedImages(self.spec)
         return BatchFeature({"pixel_values": torch.stack([processor(_opened(image)) for image in _each(images)])})
 
 

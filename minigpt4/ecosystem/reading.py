@@ -9,13 +9,11 @@ from typing import Any
 import yaml
 
 from minigpt4.assembly.loaded import LoadedModel
-from minigpt4.assembly.verification import image_spec
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder, refuse_taken
 from minigpt4.common.registry import systems
 from minigpt4.ecosystem.config import MiniGPT4Config
 from minigpt4.ecosystem.model import MiniGPT4ForConditionalGeneration
-from minigpt4.systems.minigpt4.wording import behaviour_of
 from minigpt4.weights.files.readers import read_json, some_names
 from minigpt4.weights.plans.loading import PartOrigin
 
@@ -54,10 +52,10 @@ def _loaded(model: MiniGPT4ForConditionalGeneration, source: Path) -> LoadedMode
     """The same parts as training and chat hold them; a bundle stores every one."""
     section = model.config.section()
     section = replace(section, llm=replace(section.llm, tokenizer=str(source)))
-    parts, behaviour = model.parts, behaviour_of(section)
+    parts, system = model.parts, systems.get(section.arch)
     assert parts.visual_path is not None
     tokens = parts.visual_path.tokens_per_image
-    renderer = systems.get(section.arch).renderer(section, tokens_per_image=tokens)
+    renderer = system.renderer(section, tokens_per_image=tokens)
     origins = {name: (PartOrigin("bundle" if part.state_dict() else "none", str(source)),)
                for name, part in parts.parts().items()}
-    return LoadedModel(parts, renderer, image_spec(None, section, behaviour, tokens), behaviour, section, origins)
+    return LoadedModel(parts, renderer, system.pixels(section), system.behaviour(section), section, origins)

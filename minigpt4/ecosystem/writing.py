@@ -11,6 +11,7 @@ import yaml
 from transformers import AutoTokenizer, GenerationConfig, LlamaTokenizer
 
 from minigpt4.assembly.loaded import LoadedModel
+from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder, refuse_taken
 from minigpt4.ecosystem.config import MiniGPT4Config, portable_recipe
 from minigpt4.ecosystem.exporting import Check, refuse_unfit, unused_id
@@ -65,12 +66,15 @@ def config_of(loaded: LoadedModel) -> MiniGPT4Config:
 def processor_of(loaded: LoadedModel) -> MiniGPT4Processor:
     """The processor of a loaded model, its tokenizer opened where the model found it."""
     spec = loaded.image_spec
-    images = MiniGPT4ImageProcessor(spec.size, spec.opening, spec.mean, spec.std)
+    if spec is None:
+        raise UserError("export.text_only", where="--form transformers", what="this model has no visual path",
+                        fix="take the language model's own folder")
+    images = MiniGPT4ImageProcessor.of(spec)
     folder = loaded.tokenizer_folder
     kind = LlamaTokenizer if (folder / "tokenizer.model").exists() else AutoTokenizer
     tokenizer = kind.from_pretrained(folder, local_files_only=True)
     return MiniGPT4Processor(images, tokenizer, template_values(loaded.renderer.chat),
-                             tokens_per_image=spec.tokens_per_image, image_token_id=unused_id(loaded))
+                             tokens_per_image=loaded.renderer.tokens_per_image, image_token_id=unused_id(loaded))
 
 
 def _generation(loaded: LoadedModel) -> GenerationConfig:

@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.models.vision_language_model import VisionLanguageModel
-from minigpt4.processors.images import ImageProcessor, ImageProcessorConfig, build_image_processor
+from minigpt4.processors.images import FittedImages, ImageProcessor
 from minigpt4.records.batches import PIXELS
 from minigpt4.records.images import ImageRef
 
@@ -44,10 +45,15 @@ def as_image_ref(image: Any) -> ImageRef:
 
 
 def processor_of(loaded: LoadedModel) -> ImageProcessor:
-    """The image processor of chat and evaluation: the pixels the model was made for."""
-    spec = loaded.image_spec
-    config = ImageProcessorConfig(name="blip2_image_eval", image_size=spec.size, mean=spec.mean, std=spec.std)
-    return build_image_processor(config, spec.opening)
+    """The image processor of chat and evaluation: the pixels the model was trained on.
+
+    Raises:
+        UserError: the model is text-only.
+    """
+    if loaded.image_spec is None:
+        raise UserError("image.text_only", what="this model is text-only: it has no visual path",
+                        fix="ask without an image")
+    return FittedImages(loaded.image_spec)
 
 
 class ImageTokens:
@@ -59,8 +65,12 @@ class ImageTokens:
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.model: VisionLanguageModel = loaded.model
-        self.processor = processor_of(loaded)
+        self._loaded = loaded
         self._known: OrderedDict[str, Tensor] = OrderedDict()
+
+    @cached_property
+    def processor(self) -> ImageProcessor:
+        return processor_of(self._loaded)
 
     def of(self, images: Sequence[ImageRef]) -> tuple[Tensor | None, list[str]]:
         """Tokens [N, tokens, D] and the digest of each image's pixels; (None, []) without images."""

@@ -24,3 +24,11 @@ class PartConfig:
     """True = no gradient, and always in eval mode unless it has LoRA"""
     lora: LoraConfig = field(default_factory=LoraConfig)
     """adapters on the frozen part (LoRA; on a quantised language model QLoRA)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionConfig(PartConfig):
+    """What every vision encoder has, too."""
+
+    image_size: int
+    """side of the square image in pixels"""

@@ -1,15 +1,14 @@
-"""Image processors: from an `ImageRef` to `pixel_values` [3, S, S] float32, by a config that is data.
+"""Image processors: from an `ImageRef` to `pixel_values` [3, S, S] float32, as the model's `ImageSpec` says.
 
-`blip2_image_eval`: squash. `blip2_image_train`: squash or random crop, as `model.behaviour` says (April and August
-2023: crop; newest and standard: squash). `augmented_image_train`: ours, for small data sets trained from nothing.
+`blip2_image_eval`: nothing random. `blip2_image_train`: random crop first where `model.behaviour` says so (April and
+August 2023). `augmented_image_train`: crop, mirror and brightness, for small data sets trained from nothing.
 All three are one class; they differ in the defaults of their config.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 from PIL import Image, ImageEnhance
@@ -18,8 +17,10 @@ from torch import Tensor
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import image_processors
 from minigpt4.processors.opening import MAX_PIXELS, open_image
-from minigpt4.processors.resizing import cropped, random_box, resized, to_pixel_values
-from minigpt4.records.images import CLIP_MEAN, CLIP_STD, ImageRef, ImageSpec
+from minigpt4.processors.resizing import cropped, fitted, random_box, to_pixel_values
+from minigpt4.records.images import ImageRef, ImageSpec
+
+Crop = Literal["none", "random_resized"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +32,14 @@ class ImageProcessorConfig:
     image_size: int = 224
     """side of the square that the vision part sees, in pixels"""
     mean: tuple[float, float, float] | None = None
-    """three channel means; null = those of CLIP"""
+    """three channel means; null = the model's"""
     std: tuple[float, float, float] | None = None
-    """three channel deviations; null = those of CLIP"""
+    """three channel deviations; null = the model's"""
     min_scale: float = 0.5
     """least share of the area that a random crop keeps"""
     max_scale: float = 1.0
     """largest share of the area that a random crop keeps"""
-    crop: Literal["none", "random_resized"] | None = None
+    crop: Crop | None = None
     """none or random_resized; null = as the processor's name and model.behaviour say"""
     flip: float | None = None
     """share of images that are mirrored left to right; null = 0.5 with augmented_image_train, else 0"""
@@ -64,22 +65,25 @@ class ImageProcessor(Protocol):
         """Encoded image -> `pixel_values` [3, S, S] float32; `generator` feeds what is random."""
 
 
-class SquashedImages:
-    """Open, perhaps crop, mirror and brighten, squash to a square, normalise."""
+class FittedImages:
+    """Decode, perhaps crop, mirror and brighten, fit to the square, normalise.
+
+    Args:
+        spec: what the model wants.
+        config: what is varied in training.
+    """
 
     Config = ImageProcessorConfig
-    spec: ImageSpec
 
-    def __init__(self, config: ImageProcessorConfig, opening: str = "standard") -> None:
-        self.config = config
-        mean, std = config.mean or CLIP_MEAN, config.std or CLIP_STD
-        self.spec = ImageSpec(size=config.image_size, opening=opening, mean=mean, std=std)
-        self._mean, self._std = torch.tensor(mean).view(3, 1, 1), torch.tensor(std).view(3, 1, 1)
+    def __init__(self, spec: ImageSpec, config: ImageProcessorConfig | None = None) -> None:
+        self.spec = spec
+        self.config = config or ImageProcessorConfig(image_size=spec.size)
+        self._mean, self._std = (torch.tensor(values).view(3, 1, 1) for values in (spec.mean, spec.std))
 
     def __call__(self, ref: ImageRef, generator: torch.Generator | None = None) -> Tensor:
         image = open_image(ref, self.spec.opening, max_pixels=self.config.max_pixels)
-        image = self._varied(image, generator)
-        return to_pixel_values(resized(image, self.spec.size), self._mean, self._std)
+        return to_pixel_values(fitted(self._varied(image, generator), self.spec), self._mean, self._std,
+                               rescale=self.spec.rescale)
 
     def _varied(self, image: Image.Image, generator: torch.Generator | None) -> Image.Image:
         config = self.config
@@ -94,35 +98,34 @@ class SquashedImages:
         return image
 
 
-_AUGMENTED: Mapping[str, Any] = {"crop": "random_resized", "flip": 0.5, "brightness": 0.2}
-
-
-def _filled(config: ImageProcessorConfig, defaults: Mapping[str, Any]) -> ImageProcessorConfig:
-    """The config with the defaults of its name where it says nothing itself."""
+def _fitted_images(config: ImageProcessorConfig, spec: ImageSpec, crop: Crop, **varied: float) -> FittedImages:
+    """The processor of a config, with the defaults of its name where it says nothing itself."""
+    defaults = {"crop": crop, **varied}
     missing = {key: value for key, value in defaults.items() if getattr(config, key) is None}
-    return replace(config, **missing)
+    spec = replace(spec, size=config.image_size, mean=config.mean or spec.mean, std=config.std or spec.std)
+    return FittedImages(spec, replace(config, **missing))  # type: ignore[arg-type]
 
 
 @image_processors.register("blip2_image_eval")
 class EvaluationImages:
-    """Squash to the square, nothing random."""
+    """Fitted to the square, nothing random."""
 
     Config = ImageProcessorConfig
 
     @staticmethod
-    def build(config: ImageProcessorConfig, opening: str = "standard", train_crop: str = "none") -> SquashedImages:
-        return SquashedImages(_filled(config, {"crop": "none"}), opening)
+    def build(config: ImageProcessorConfig, spec: ImageSpec, train_crop: Crop = "none") -> FittedImages:
+        return _fitted_images(config, spec, "none")
 
 
 @image_processors.register("blip2_image_train")
 class TrainingImages:
-    """Squash, or random crop first where `train_crop` (a consequence of `model.behaviour`) says so."""
+    """Fitted to the square, a random crop first where `train_crop` (a consequence of `model.behaviour`) says so."""
 
     Config = ImageProcessorConfig
 
     @staticmethod
-    def build(config: ImageProcessorConfig, opening: str = "standard", train_crop: str = "none") -> SquashedImages:
-        return SquashedImages(_filled(config, {"crop": train_crop}), opening)
+    def build(config: ImageProcessorConfig, spec: ImageSpec, train_crop: Crop = "none") -> FittedImages:
+        return _fitted_images(config, spec, train_crop)
 
 
 @image_processors.register("augmented_image_train")
@@ -132,20 +135,19 @@ class AugmentedImages:
     Config = ImageProcessorConfig
 
     @staticmethod
-    def build(config: ImageProcessorConfig, opening: str = "standard", train_crop: str = "none") -> SquashedImages:
-        return SquashedImages(_filled(config, _AUGMENTED), opening)
+    def build(config: ImageProcessorConfig, spec: ImageSpec, train_crop: Crop = "none") -> FittedImages:
+        return _fitted_images(config, spec, "random_resized", flip=0.5, brightness=0.2)
 
 
-def build_image_processor(
-    config: ImageProcessorConfig, opening: str = "standard", train_crop: str = "none", *, where: str = ""
-) -> ImageProcessor:
+def build_image_processor(config: ImageProcessorConfig, spec: ImageSpec, train_crop: Crop = "none", *,
+                          where: str = "") -> ImageProcessor:
     """The processor a config names.
 
     Args:
-        config: `vis_processor.train` or `.eval`.
-        opening: 'original' or 'standard' (see `processors.opening`); follows from `model.behaviour`.
-        train_crop: what `blip2_image_train` does where its config is silent: 'none' or 'random_resized'.
+        config: `vis_processor.train` or `.eval`; its size, mean and std win over the spec's.
+        spec: the model's.
+        train_crop: what `blip2_image_train` does where its config is silent; follows from `model.behaviour`.
         where: place of the config for the error sentence of an unknown name.
     """
-    processor: ImageProcessor = image_processors.get(config.name, where=where).build(config, opening, train_crop)
+    processor: ImageProcessor = image_processors.get(config.name, where=where).build(config, spec, train_crop)
     return processor

@@ -16,8 +16,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from minigpt4.records.images import ImageSpec, Resample, Rescale
+
 CROP_RATIO = (3 / 4, 4 / 3)
 """width to height of a random crop, as in the original"""
+
+FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 _TRIES = 10
 
@@ -31,10 +35,31 @@ class Box(NamedTuple):
     width: int
 
 
-def resized(image: Image.Image, size: int) -> Image.Image:
-    """Squash to size x size, aspect ignored: columns first, then rows."""
-    wide = image.resize((size, image.height), Image.Resampling.BICUBIC)
-    return wide.resize((size, size), Image.Resampling.BICUBIC)
+def fitted(image: Image.Image, spec: ImageSpec) -> Image.Image:
+    """The square image that a spec asks for: squashed, cropped or padded."""
+    if spec.fit == "pad":
+        image = padded(image, spec.fill)
+    if spec.fit == "squash" or image.width == image.height:
+        return resized(image, spec.size, spec.size, spec.resample)
+    shorter = min(image.size)
+    width, height = (spec.size if side == shorter else int(spec.size * side / shorter) for side in image.size)
+    image = resized(image, width, height, spec.resample)
+    left, top = (width - spec.size) // 2, (height - spec.size) // 2
+    return image.crop((left, top, left + spec.size, top + spec.size))
+
+
+def padded(image: Image.Image, fill: tuple[int, int, int]) -> Image.Image:
+    """In the middle of a square of one colour; where a pixel is left over, it is on the right or below."""
+    side = max(image.size)
+    square = Image.new(image.mode, (side, side), fill)
+    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    return square
+
+
+def resized(image: Image.Image, width: int, height: int, resample: Resample = "bicubic") -> Image.Image:
+    """To these sides, aspect ignored: columns first, then rows."""
+    wide = image.resize((width, image.height), FILTERS[resample])
+    return wide.resize((width, height), FILTERS[resample])
 
 
 def cropped(image: Image.Image, box: Box) -> Image.Image:
@@ -42,10 +67,14 @@ def cropped(image: Image.Image, box: Box) -> Image.Image:
     return image.crop((box.left, box.top, box.left + box.width, box.top + box.height))
 
 
-def to_pixel_values(image: Image.Image, mean: Tensor, std: Tensor) -> Tensor:
+def to_pixel_values(image: Image.Image, mean: Tensor, std: Tensor, *, rescale: Rescale = "divide") -> Tensor:
     """RGB image [H, W] -> float32 [3, H, W], normalised per channel. mean and std are [3, 1, 1]."""
     levels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).contiguous()
-    return levels.to(torch.float32).div_(255).sub_(mean).div_(std)
+    if rescale == "multiply":
+        shares = levels.to(torch.float64).mul_(1 / 255).to(torch.float32)
+    else:
+        shares = levels.to(torch.float32).div_(255)
+    return shares.sub_(mean).div_(std)
 
 
 def random_box(

@@ -1,4 +1,4 @@
-"""Which image, what is drawn on it, and how it becomes pixels.
+"""Which image, and how it becomes pixels.
 
 `ImageRef` is where an image is to be had, `ImageSpec` how it is opened, resized and normalised. The spec is saved with
 weights, because the numbers of a trained model hold for these pixels only.
@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+CLIP_FILL = (122, 116, 104)
+"""CLIP's mean as levels: int(255 * mean)"""
 
-
-@dataclass(frozen=True)
-class Mark:
-    """A shape to draw, in pixels of the source image (point, box, ellipse, scribble, …)."""
-
-    shape: str
-    points: tuple[tuple[float, float], ...]
-    color: str = "red"
-    width: int = 3
+Fit = Literal["squash", "crop", "pad"]
+Resample = Literal["bicubic", "bilinear"]
+Rescale = Literal["divide", "multiply"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,6 @@ class ImageRef:
     digest: str | None = None
     name: str = ""
     """what error sentences call it: 'shard 00412.tar, member 000123.jpg'"""
-    marks: tuple[Mark, ...] = ()
 
     def __post_init__(self) -> None:
         assert (self.path is None) != (self.data is None), "an ImageRef is a path or bytes, not both, not neither"
@@ -48,15 +44,25 @@ class ImageRef:
 class ImageSpec:
     """From an encoded image to `pixel_values` [3, size, size].
 
-    `opening`: 'original' = Pillow's convert("RGB") and nothing else; 'standard' = upright by EXIF, alpha over white,
-    16 bit scaled to 8, first frame (facts/minigpt4.md §4.6). Resizing is bicubic, the horizontal pass first and then
-    the vertical one, in two explicit calls, since Pillow 13 changed the order of one call.
+    Args:
+        size: side of the square in pixels.
+        opening: 'original' = Pillow's convert("RGB") and nothing else; 'standard' = upright by EXIF, alpha over white,
+            16 bit scaled to 8, first frame.
+        fit: 'squash' = both sides to `size`, aspect ignored; 'crop' = the shorter side to `size`, then the central
+            square; 'pad' = centred on a square of `fill`, which is then resized.
+        fill: RGB levels of the padding; the default is CLIP's mean colour, as LLaVA pads.
+        resample: filter of the two passes, the horizontal one first and then the vertical one, in two explicit calls,
+            since Pillow 13 changed the order of one call.
+        rescale: 'divide' = levels / 255 in float32; 'multiply' = levels * (1 / 255) in float64, rounded to float32, as
+            transformers' NumPy image processors.
+        mean, std: of the three channels.
     """
 
     size: int
     opening: str = "standard"
-    resize: str = "squash_horizontal_first"
+    fit: Fit = "squash"
+    fill: tuple[int, int, int] = CLIP_FILL
+    resample: Resample = "bicubic"
+    rescale: Rescale = "divide"
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
-    tokens_per_image: int = 0
-    """filled by the system from the built visual path; 0 = not known yet"""

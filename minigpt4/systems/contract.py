@@ -7,25 +7,29 @@ changes what is different (docs/adding.md).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.models.visual_path import VisualPath
+from minigpt4.records.images import ImageSpec
+from minigpt4.systems.config import SystemConfig
+from minigpt4.systems.minigpt4.behaviours import Behaviour
 from minigpt4.weights.plans.plan import ConversionPlan
 
+ConfigT = TypeVar("ConfigT", bound=SystemConfig, contravariant=True)
 
-class System(Protocol):
+
+class System(Protocol[ConfigT]):
     """One system. `config` is an instance of its `Config`, the `model:` section.
 
-    `Config` has a part (`PartConfig`) under the name of each stage of the visual path, and one called `llm`; the part
-    `vision` has an `image_size`.
+    `Config` has a part (`PartConfig`) under the name of each stage of the visual path, and one called `llm`.
     """
 
-    Config: type[Any]
+    Config: type[SystemConfig]
     default_yaml: Mapping[str, str]
     """model_type -> default YAML, beside the system's file or below `configs/` of its package"""
-    original_keys: Mapping[str, tuple[str, Mapping[Any, Any] | None]]
+    original_keys: Mapping[str, tuple[str, Mapping[object, object] | None]]
     """flat key of an original -> (dotted key today, translation of its values)"""
     retired_keys: Mapping[str, str]
     """key that has no effect any more -> why"""
@@ -37,17 +41,21 @@ class System(Protocol):
         """`model.behaviour` of a YAML that does not say one."""
 
     @staticmethod
-    def check(config: Any) -> None:
-        """Raise `UserError` for what the dataclass alone cannot see."""
+    def behaviour(config: ConfigT) -> Behaviour:
+        """What `model.behaviour` means, as data."""
 
     @staticmethod
-    def visual_path(config: Any, llm_width: int) -> VisualPath:
-        """The chain from pixels to tokens of the language model, with random weights."""
+    def pixels(config: ConfigT) -> ImageSpec | None:
+        """From an image to pixels, the same in training, chat and evaluation; None for a text-only model."""
 
     @staticmethod
-    def file_plans(config: Any) -> Mapping[str, ConversionPlan]:
+    def visual_path(config: ConfigT, llm_width: int) -> VisualPath | None:
+        """From pixels to tokens of the language model, with random weights; None for a text-only model."""
+
+    @staticmethod
+    def file_plans(config: ConfigT) -> Mapping[str, ConversionPlan]:
         """Part -> how the file of its `weights` is read. Raises `UserError` for weights of a part without a format."""
 
     @staticmethod
-    def renderer(config: Any, *, tokens_per_image: int, tokenizer: Tokenizer | None = None) -> Renderer:
+    def renderer(config: ConfigT, *, tokens_per_image: int, tokenizer: Tokenizer | None = None) -> Renderer:
         """Conversation -> ids, of training and chat."""

@@ -28,6 +28,7 @@ from minigpt4.datasets.loader import EvaluationLoader, TrainingLoader
 from minigpt4.datasets.mixture import Mixture
 from minigpt4.metrics.image_gap import with_exchanged_images
 from minigpt4.metrics.tally import Tally
+from minigpt4.processors.images import ImageProcessor
 from minigpt4.records.batches import Batch, Output
 from minigpt4.records.conversations import Sample
 from minigpt4.records.images import ImageRef
@@ -130,10 +131,8 @@ class ImageTextPretrain:
             ledger=self._ledger,
         )
 
-    def _processors(self, configs: dict[str, DatasetConfig], split: str) -> dict[str, Any]:
-        behaviour = self._loaded.behaviour
-        return dict(build_image_processors(configs, split, image_size=self._loaded.image_spec.size,
-                                           opening=behaviour.opening, train_crop=behaviour.train_crop))
+    def _processors(self, configs: dict[str, DatasetConfig], split: str) -> dict[str, ImageProcessor]:
+        return build_image_processors(configs, split, self._loaded.image_spec, self._loaded.behaviour.train_crop)
 
     def _configs_of(self, split: str) -> dict[str, DatasetConfig]:
         """Data sets that have the split. Raises `UserError` where none has."""

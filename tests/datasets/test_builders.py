@@ -28,6 +28,7 @@ from minigpt4.datasets.mixture import Mixture
 from minigpt4.processors.captions import TextProcessorConfig
 from minigpt4.processors.images import ImageProcessorConfig
 from minigpt4.records.conversations import IMAGE_MARK, Sample, Unreadable
+from minigpt4.records.images import ImageSpec
 from tests.datasets.data_fakes import FakeProcessor, FakeRenderer, image_bytes, pair, write_tar
 
 
@@ -148,12 +149,12 @@ def test_splits_limits_and_several_sections_of_one_builder(tmp_path: Path) -> No
 def test_image_processors_per_data_set_and_split() -> None:
     pair_of = ImageProcessorPair(train=ImageProcessorConfig(name="augmented_image_train", image_size=8))
     configs = {"a": config("x", vis_processor=pair_of), "b": config("x")}
-    train = build_image_processors(configs, TRAIN_SPLIT, image_size=8, opening="original")
+    train = build_image_processors(configs, TRAIN_SPLIT, ImageSpec(size=8, opening="original"))
     assert train["a"].config.flip and not train["b"].config.flip
     assert train["a"].spec == train["b"].spec and train["a"].spec.opening == "original"
-    assert not build_image_processors(configs, "val", image_size=8)["a"].config.flip
+    assert not build_image_processors(configs, "val", ImageSpec(size=8))["a"].config.flip
     with pytest.raises(UserError, match=r"datasets\.a\.vis_processor\.train\.image_size: is 8, the model sees 16"):
-        build_image_processors(configs, TRAIN_SPLIT, image_size=16)
+        build_image_processors(configs, TRAIN_SPLIT, ImageSpec(size=16))
 
 
 # --- streams ---

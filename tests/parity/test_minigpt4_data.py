@@ -17,11 +17,14 @@ from minigpt4.processors.images import ImageProcessorConfig, build_image_process
 from minigpt4.processors.opening import ImageError
 from minigpt4.processors.resizing import random_box
 from minigpt4.records.conversations import Sample
-from minigpt4.records.images import ImageRef
+from minigpt4.records.images import ImageRef, ImageSpec
 from tests.parity import minigpt4_folder as oracle
 
 JPEG_TOLERANCE = 2e-2
 """the oracle's own allowance for another JPEG decoder; everything else is exact"""
+
+ORIGINAL = ImageSpec(size=224, opening="original")
+"""the size is that of the processor's config"""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,7 @@ def assert_pixels(name: str, ours: Tensor, theirs: Tensor) -> None:
 @pytest.mark.cases("minigpt4", "pixels_eval*")
 def test_eval_pixels(folder: Path, case: str) -> None:
     facts, tensors = recorded(case)
-    process = build_image_processor(ImageProcessorConfig(image_size=facts["size"]), "original")
+    process = build_image_processor(ImageProcessorConfig(image_size=facts["size"]), ORIGINAL)
     assert facts["images"]
     for name in facts["images"]:
         assert_pixels(name, process(ImageRef(path=folder / "images" / name)), tensors[name])
@@ -52,7 +55,7 @@ def test_eval_pixels(folder: Path, case: str) -> None:
 def test_random_crop_of_april(folder: Path, case: str) -> None:
     facts, tensors = recorded(case)
     config = ImageProcessorConfig(name="blip2_image_train", image_size=facts["size"])
-    process = build_image_processor(config, "original", "random_resized")
+    process = build_image_processor(config, ORIGINAL, "random_resized")
     assert facts["rows"]
     for row in facts["rows"]:
         seeded = torch.Generator().manual_seed(row["torch_seed"])
@@ -66,7 +69,7 @@ def test_random_crop_of_april(folder: Path, case: str) -> None:
 def test_newest_training_pixels_are_the_eval_pixels(folder: Path) -> None:
     facts, tensors = recorded("pixels_eval")
     config = ImageProcessorConfig(name="blip2_image_train", image_size=facts["size"])
-    process = build_image_processor(config, "original", "none")
+    process = build_image_processor(config, ORIGINAL, "none")
     for name in facts["images"]:
         assert_pixels(name, process(ImageRef(path=folder / "images" / name)), tensors[name])
 
@@ -106,7 +109,7 @@ def readable(dataset: Any, process: Any) -> list[tuple[str, Tensor]]:
 
 def test_align_fixture_in_order(folder: Path) -> None:
     facts, tensors = recorded("data_fixture")
-    process = build_image_processor(ImageProcessorConfig(image_size=facts["image_size"]), "original")
+    process = build_image_processor(ImageProcessorConfig(image_size=facts["image_size"]), ORIGINAL)
     dataset = build_dataset("cc_sbu_align", dataset_config(folder / "data/cc_sbu_align", 50))
     assert len(dataset) == facts["align"]["len"]
     assert dataset[0].id == facts["align"]["annotation0"]["image_id"]
@@ -119,7 +122,7 @@ def test_align_fixture_in_order(folder: Path) -> None:
 def test_shard_fixture_holds_the_same_samples(folder: Path, name: str) -> None:
     """The original draws shards at random; its distinct samples are recorded by text and pixel sum."""
     facts, tensors = recorded("data_fixture")
-    process = build_image_processor(ImageProcessorConfig(image_size=facts["image_size"]), "original")
+    process = build_image_processor(ImageProcessorConfig(image_size=facts["image_size"]), ORIGINAL)
     longest = max(len(row["answer"].split(" ")) for row in facts[name]["rows"])
     dataset = build_dataset(name, dataset_config(folder / "data" / name, longest))
     ours = sorted(readable(dataset, process), key=lambda pair: (pair[0], pair[1].sum().item()))

@@ -80,7 +80,7 @@ def another_tokenizer(parts: Path) -> Path:
 def test_the_manifest_says_what_must_not_change_unseen(bundle: Path) -> None:
     manifest = manifest_of(bundle)
     assert (manifest["template"], manifest["stops"]) == ("vicuna_v0", ["###"])
-    assert {"size", "opening", "mean", "std", "tokens_per_image"} <= manifest["image"].keys()
+    assert {"size", "opening", "fit", "mean", "std"} <= manifest["image"].keys() and manifest["tokens_per_image"]
     assert manifest["recipe"] == {"arch": "minigpt4", "model_type": "pretrain_vicuna0"}
     assert manifest["versions"].keys() == {"minigpt4", "python", "torch", "transformers", "tokenizers"}
     assert manifest["versions"]["minigpt4"] == minigpt4.__version__

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -65,6 +66,16 @@ class CausalLMConfig(PartConfig):
                 f"{'LoRA trains on it' if self.freeze else 'the language model trains'}",
                 fix="set model.llm.device_map=null and run torchrun",
             )
+
+    def tokenizer_folder(self) -> Path:
+        """Where the tokenizer is: its own folder, else that of the weights. Raises `UserError` without either."""
+        folder = self.tokenizer or self.weights
+        if folder is None:
+            raise UserError(
+                "config.missing", where="model.llm", what="a language model without weights needs a tokenizer",
+                fix="set model.llm.tokenizer to a folder with tokenizer.json or tokenizer.model",
+            )
+        return Path(folder)
 
 
 def transformers_config(values: Mapping[str, Any], *, num_rows: int | None = None) -> PreTrainedConfig:

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import vision_encoders
-from minigpt4.models.part import PartConfig
+from minigpt4.models.part import VisionConfig
 
 GROUP_WIDTH = 16
 """channels that are normalised together"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvNetConfig(PartConfig):
+class ConvNetConfig(VisionConfig):
     """Sizes of the network."""
 
     name: str = "conv_net"

@@ -15,7 +15,7 @@ from transformers import Blip2VisionConfig, Blip2VisionModel
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import vision_encoders
-from minigpt4.models.part import PartConfig
+from minigpt4.models.part import VisionConfig
 from minigpt4.models.recomputation import enable_recomputation
 
 LN_VISION_EPS = 1e-5
@@ -23,7 +23,7 @@ LN_VISION_EPS = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaVitConfig(PartConfig):
+class EvaVitConfig(VisionConfig):
     """Sizes of the ViT; the defaults are EVA-CLIP-g as BLIP-2 cut it (39 of its blocks)."""
 
     name: str = "eva_vit"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from minigpt4.assembly.build import build_renderer
 from minigpt4.common.config import Config
-from minigpt4.common.config.write import plain
 from minigpt4.common.process_group import Place
 from minigpt4.common.registry import runners, tasks
 from minigpt4.datasets.assembly import build_source
@@ -63,9 +62,8 @@ def _timetable(config: Config, source: Mixture | ShardStream, world_size: int) -
 def _parts(config: Config) -> list[str]:
     """One line for each part of `model:`: trained or frozen, and where its weights are from."""
     lines = [f"{config.model.arch}, behaviour {config.model.behaviour}"]
-    for name, part in plain(config.model).items():
-        if isinstance(part, dict) and "freeze" in part:
-            state = "frozen" if part["freeze"] else "trains"
-            lines.append(f"{name:<10} {part['name']:<16} {state:<7} {part['weights'] or 'random'}")
+    for name, part in config.model.parts().items():
+        state = "frozen" if part.freeze else "trains"
+        lines.append(f"{name:<10} {part.name:<16} {state:<7} {part.weights or 'random'}")
     return lines + ([f"checkpoint {config.model.ckpt}"] if config.model.ckpt else [])
 

@@ -163,7 +163,7 @@ def word_sums(model: VisionLanguageModel, words: Tensor) -> Tensor:
 class WordImages:
     """A scene in words in the place of an image -> [S, W, 2] token ids and weights, 0 where there is no word."""
 
-    spec = ImageSpec(size=SLOTS, tokens_per_image=SLOTS)
+    spec = ImageSpec(size=SLOTS)
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer

@@ -7,40 +7,34 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from minigpt4.common.errors import UserError
-from minigpt4.common.registry import connectors, language_models, resamplers, vision_encoders
+from minigpt4.common.registry import connectors, resamplers, vision_encoders
 from minigpt4.models.connectors.linear import LinearConnectorConfig
-from minigpt4.models.language_models.causal_lm import CausalLMConfig
-from minigpt4.models.part import PartConfig
+from minigpt4.models.part import PartConfig, VisionConfig
 from minigpt4.models.resamplers.q_former import QFormerConfig
 from minigpt4.models.vision.eva_vit import EvaVitConfig
+from minigpt4.systems.config import SystemConfig
 
 BehaviourName = Literal["standard", "original_april2023", "original_aug2023", "original_newest"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MiniGPT4Config:
+class MiniGPT4Config(SystemConfig):
     """Frozen vision encoder and Q-Former, one linear layer, frozen language model."""
 
     arch: str = "minigpt4"
-    """which system: a registered system"""
+    """which system"""
     model_type: str = "pretrain_vicuna0"
     """which packaged YAML the values below start from"""
     behaviour: BehaviourName | None = None
     """standard, or exactly as an original: original_april2023, original_aug2023, original_newest"""
 
-    vision: PartConfig = field(default_factory=EvaVitConfig, metadata={"registry": vision_encoders})
+    vision: VisionConfig = field(default_factory=EvaVitConfig, metadata={"registry": vision_encoders})
     """the encoder: pixels to tokens"""
     resampler: PartConfig = field(default_factory=QFormerConfig, metadata={"registry": resamplers})
     """what makes few tokens of many: q_former or merge_neighbours"""
     connector: PartConfig = field(default_factory=LinearConnectorConfig, metadata={"registry": connectors})
     """from image tokens to the width of the language model"""
-    llm: CausalLMConfig = field(default_factory=CausalLMConfig, metadata={"registry": language_models})
-    """the language model"""
 
-    ckpt: str | None = field(default=None, metadata={"path": "any"})
-    """trained weights, loaded last: a bundle folder or an original checkpoint (.pth)"""
-    allow_other_llm: bool = False
-    """go on with a bundle of another language model, whose projection means nothing to this one before stage 1"""
     template: str | None = None
     """conversation template by name (vicuna_v0, vicuna_v1, llama2, plain); null = from prompt_template"""
     prompt_path: str | None = field(default=None, metadata={"path": "file"})

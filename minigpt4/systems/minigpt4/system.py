@@ -9,6 +9,7 @@ from minigpt4.common.registry import connectors, resamplers, systems, vision_enc
 from minigpt4.models.part import PartConfig
 from minigpt4.models.vision.eva_vit import EvaVitConfig
 from minigpt4.models.visual_path import VisualPath
+from minigpt4.records.images import ImageSpec
 from minigpt4.systems.minigpt4 import plans as plans
 from minigpt4.systems.minigpt4.config import (
     BEHAVIOURS_OF_ORIGINALS,
@@ -17,7 +18,7 @@ from minigpt4.systems.minigpt4.config import (
     RETIRED_MODEL_KEYS,
     MiniGPT4Config,
 )
-from minigpt4.systems.minigpt4.wording import build_renderer
+from minigpt4.systems.minigpt4.wording import behaviour_of, build_renderer
 from minigpt4.weights.plans.plan import ConversionPlan
 
 
@@ -30,6 +31,7 @@ class MiniGPT4:
     retired_keys = RETIRED_MODEL_KEYS
     checkpoint_plan = plans.CHECKPOINT_PLAN
     renderer = staticmethod(build_renderer)
+    behaviour = staticmethod(behaviour_of)
 
     @staticmethod
     def behaviour_of(arch: str, model_type: str) -> str:
@@ -37,8 +39,9 @@ class MiniGPT4:
         return BEHAVIOURS_OF_ORIGINALS.get((arch, model_type), "standard")
 
     @staticmethod
-    def check(config: MiniGPT4Config) -> None:
-        """The dataclasses see everything."""
+    def pixels(config: MiniGPT4Config) -> ImageSpec:
+        """Squashed to the size of the vision encoder, in CLIP's colours."""
+        return ImageSpec(size=config.vision.image_size, opening=behaviour_of(config).opening)
 
     @staticmethod
     def visual_path(config: MiniGPT4Config, llm_width: int) -> VisualPath:

@@ -30,13 +30,7 @@ def build_tokenizer(config: MiniGPT4Config) -> Tokenizer:
     Raises:
         UserError: no folder is given, or it holds no tokenizer.
     """
-    folder = config.llm.tokenizer or config.llm.weights
-    if folder is None:
-        raise UserError(
-            "config.missing", where="model.llm", what="a language model without weights needs a tokenizer",
-            fix="set model.llm.tokenizer to a folder with tokenizer.json or tokenizer.model",
-        )
-    return open_tokenizer(Path(folder))
+    return open_tokenizer(config.llm.tokenizer_folder())
 
 
 def build_renderer(config: MiniGPT4Config, *, tokens_per_image: int, tokenizer: Tokenizer | None = None) -> Renderer:

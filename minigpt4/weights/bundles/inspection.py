@@ -66,8 +66,9 @@ def _describe_whole(manifest: Mapping[str, Any]) -> list[str]:
     stops = ", ".join(repr(stop) for stop in manifest.get("stops", []))
     lines.append(f"  template: {manifest['template']}" + (f", stops {stops}" if stops else ""))
     if image:
+        tokens = manifest.get("tokens_per_image", image.get("tokens_per_image"))
         lines.append(f"  image: {image['size']} x {image['size']}, opening {image['opening']}, mean {image['mean']}, "
-                     f"std {image['std']}, {image['tokens_per_image']} tokens")
+                     f"std {image['std']}, {tokens} tokens")
     if tokenizer:
         lines.append(f"  tokenizer: {tokenizer['vocab_size']} ids ({tokenizer['identity'][:12]})")
     if "versions" in manifest:
