@@ -24,7 +24,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.registry import systems
 from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import open_tokenizer
-from minigpt4.models.freezing import DTYPES, freeze, halve_linear_layers
+from minigpt4.models.freezing import DTYPES, freeze, halve_linear_layers, train
 from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig
 from minigpt4.models.lora import add_adapters, import_peft
 from minigpt4.models.part import PartConfig
@@ -93,6 +93,7 @@ def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42) -
         named = {part: ledger.origins.get(part, []) for part in model.parts() if part not in bundle.stored_parts}
         ledger.lines += check_identities(bundle, config, named)
     ledger.lines += _add_adapters(config, model, bundle, seed)
+    llm.balance_experts(config.llm.router_loss)
     if config.llm.activation_checkpointing:
         llm.recompute_activations(during_training=False)
     model.train(False)
@@ -157,7 +158,7 @@ def _settle(config: PartConfig, name: str, part: nn.Module, device: torch.device
     if config.freeze:
         freeze(part)
     else:
-        part.requires_grad_(True)
+        train(part, config.train_only)
     dtype, note = dtype_of(config, device)
     if isinstance(config, CausalLMConfig) and isinstance(part, CausalLM):
         settle_language_model(part, config, dtype, device)

@@ -64,7 +64,7 @@ def _all_right(dataset: RecordDataset, images: Path) -> list[Conversation]:
     """All conversations, or every kind of mistake in one go."""
     conversations, wrong, absent = [], [], []
     for number in range(len(dataset)):
-        sample = dataset[number]
+        sample = dataset.sample(number)
         if isinstance(sample, Unreadable):
             wrong.append(f"{sample.source}: {sample.reason}")
             continue

@@ -1,6 +1,8 @@
-"""What every data set is to the loader: a length and samples by number, nothing else.
+"""What every data set is to the loader: a length and samples by number and draw, nothing else.
 
-A sample that cannot be read is an `Unreadable` in its place; only mistakes that concern all samples raise.
+The draw is the epoch: a data set that varies its samples (marks, wordings, questions) does so as a function of both
+numbers, so that neither the order nor the number of workers can change what is trained on. A sample that cannot be
+read is an `Unreadable` in its place; only mistakes that concern all samples raise.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ class IndexedDataset(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, number: int) -> Sample | Unreadable: ...
+    def sample(self, number: int, draw: int = 0) -> Sample | Unreadable:
+        """Sample `number` (from 0) as it is in epoch `draw`; most are the same in each."""
 
 
 class Records(Protocol):
@@ -48,7 +51,7 @@ class RecordDataset:
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, number: int) -> Sample | Unreadable:
+    def sample(self, number: int, draw: int = 0) -> Sample | Unreadable:
         place = self.records.place(number)
         identity = f"{self.name}/{number}"
         try:
@@ -76,8 +79,8 @@ class FirstSamples:
     def __len__(self) -> int:
         return min(self.count, len(self.dataset))
 
-    def __getitem__(self, number: int) -> Sample | Unreadable:
-        return self.dataset[number]
+    def sample(self, number: int, draw: int = 0) -> Sample | Unreadable:
+        return self.dataset.sample(number, draw)
 
 
 def record_id(record: Any) -> str:

@@ -107,7 +107,7 @@ def answers_of(conversation: Conversation) -> str:
 def texts_of(dataset: IndexedDataset) -> Iterator[str]:
     """What is said in a data set, turn by turn, without image marks; unreadable samples say nothing."""
     for number in range(len(dataset)):
-        sample = dataset[number]
+        sample = dataset.sample(number)
         if isinstance(sample, Sample):
             yield from (turn.text.replace(IMAGE_MARK, "") for turn in sample.conversation.turns)
 
@@ -140,7 +140,7 @@ class _Checks(Dataset[Unreadable | int]):
         return len(self.dataset)
 
     def __getitem__(self, number: int) -> Unreadable | int:
-        sample = self.dataset[number]
+        sample = self.dataset.sample(number)
         if isinstance(sample, Unreadable):
             return sample
         try:

@@ -154,7 +154,8 @@ class _OrderedBatches(Dataset[Told]):
 
     def __getitem__(self, step: int) -> Told:
         numbers = self.numbers[step * self.batch_size : (step + 1) * self.batch_size]
-        return _told(self.maker, step, (Drawn(number, self.dataset.name, self.dataset[number]) for number in numbers))
+        drawn = (Drawn(number, self.dataset.name, self.dataset.sample(number)) for number in numbers)
+        return _told(self.maker, step, drawn)
 
 
 class EvaluationLoader:

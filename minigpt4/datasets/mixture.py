@@ -87,7 +87,7 @@ class Mixture:
         """Name of the data set and the sample at a position."""
         place = self.place(position)
         dataset = self.datasets[place.dataset]
-        return dataset.name, dataset[place.number]
+        return dataset.name, dataset.sample(place.number, place.epoch)
 
     def require(self, global_batch: int) -> None:
         """Raise `UserError` where a data set has fewer samples than its share of one global batch."""

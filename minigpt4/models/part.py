@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from minigpt4.common.errors import UserError
 from minigpt4.models.lora import LoraConfig
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -22,8 +23,20 @@ class PartConfig:
     """dtype of the weights; auto = fp32 on CPU and for whatever trains, half precision on CUDA for frozen parts"""
     freeze: bool = True
     """True = no gradient, and always in eval mode unless it has LoRA"""
+    train_only: list[str] = field(default_factory=list)
+    """names of the parameters that train, with * for any text (layers.0.*); empty = all, unless the part is frozen"""
+    lr_factor: float = 1.0
+    """learning rate of the part in units of the run's"""
     lora: LoraConfig = field(default_factory=LoraConfig)
     """adapters on the frozen part (LoRA; on a quantised language model QLoRA)"""
+
+    def __post_init__(self) -> None:
+        if self.train_only and self.freeze:
+            raise UserError("config.value", where="train_only", what="is given, but the part is frozen",
+                            fix="set freeze=False, or leave train_only out")
+        if self.lr_factor <= 0:
+            raise UserError("config.value", where="lr_factor", what=f"is {self.lr_factor}",
+                            fix="use more than 0, or freeze=True")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,6 @@ Source: facts/minigpt4.md §3.3, §3.8; the slots are our own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +62,7 @@ class VisionLanguageModel(nn.Module):
         text = self.llm.embed(input_ids.masked_fill(slots >= 0, 0))
         if image_tokens is None:
             return text
-        rows = image_tokens.reshape(-1, image_tokens.shape[-1]).to(text.device, text.dtype)
+        rows = image_tokens.reshape(-1, image_tokens.shape[-1]).to(text.device, text.dtype) * self.llm.embedding_scale
         embeddings = text.masked_scatter((slots >= 0).unsqueeze(-1), rows[slots[slots >= 0]])
         return embeddings
 
@@ -81,19 +80,12 @@ class VisionLanguageModel(nn.Module):
         embeddings = self.embed(batch.input_ids, batch.slots, image_tokens)
         targets = batch.labels[:, 1:]
         positions = (targets != IGNORED_LABEL).any(dim=0).nonzero().squeeze(1)
-        logits = self._logits(embeddings, batch.attention_mask, positions)
+        said = self.llm(embeddings, batch.attention_mask, positions)  # the same positions of every row
         chosen = targets[:, positions]
         loss_sum = F.cross_entropy(
-            logits.reshape(-1, logits.shape[-1]).float(),
+            said.logits.reshape(-1, said.logits.shape[-1]).float(),
             chosen.reshape(-1),
             ignore_index=IGNORED_LABEL,
             reduction="sum",
         )
-        return Output(loss_sum, num_tokens)
-
-    def _logits(self, embeddings: Tensor, attention_mask: Tensor, positions: Tensor) -> Tensor:
-        """Logits [B, positions, V]; transformers takes the same positions of every row."""
-        keyword: dict[str, Any] = {"logits_to_keep": positions}
-        return self.llm.model(
-            inputs_embeds=embeddings, attention_mask=attention_mask, use_cache=False, **keyword
-        ).logits
+        return Output(loss_sum, num_tokens, said.auxiliary)

@@ -82,6 +82,5 @@ class Output:
     loss_sum: Tensor
     """[] float32, sum over supervised tokens"""
     num_tokens: int
-    auxiliary: dict[str, Tensor] = field(default_factory=dict)
-    """losses that are averaged over micro-batches (mixture of experts), by name"""
-    metrics: dict[str, float] = field(default_factory=dict)
+    auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
+    """weighted losses that are averaged over micro-batches and ranks (mixture of experts), by name"""

@@ -84,6 +84,7 @@ def read_state(checkpoint: Path) -> RunState:
 def check_settings(saved: Mapping[str, str], now: Mapping[str, str]) -> None:
     """Raises `UserError` naming every setting that differs: the run would no longer be the same run."""
     absent = "not set"
+    saved = {**{key: LATER_KEYS[leaf] for key in now if (leaf := key.rpartition(".")[2]) in LATER_KEYS}, **saved}
     changed = [f"{key} was {saved.get(key, absent)}, is {now.get(key, absent)}"
                for key in sorted({*saved, *now}) if saved.get(key) != now.get(key)]
     if changed:
@@ -97,6 +98,10 @@ FREE_KEYS = frozenset({
     "test_splits", "evaluate", "batch_size_eval", "max_unreadable", "max_nonfinite", "process_timeout",
 })
 """run keys that may change between a checkpoint and its resume: they do not change what is learned"""
+
+
+LATER_KEYS = {"train_only": "[]", "lr_factor": "1.0", "router_loss": "0.0"}
+"""keys that checkpoints of older versions do not have, with the value that stands for what those versions did"""
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

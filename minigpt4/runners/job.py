@@ -12,7 +12,7 @@ from torch import nn
 from minigpt4.common.process_group import ProcessGroup
 from minigpt4.runners.checkpoint import BundleKeeper
 from minigpt4.runners.config import RunConfig
-from minigpt4.runners.optimizer import DecayRule
+from minigpt4.runners.optimizer import DecayRule, LrFactor, same_lr
 from minigpt4.tasks.task import Task
 
 
@@ -39,6 +39,7 @@ class Job:
     device: torch.device
     bundle: BundleKeeper
     decay_rule: DecayRule
+    lr_factor: LrFactor = same_lr
     resolved_config: str = ""
     """YAML that repeats the run"""
     settings: Mapping[str, str] = field(default_factory=dict)

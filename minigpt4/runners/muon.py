@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import ParamsT
 
 MOMENTUM = 0.95
 POLYNOMIAL = (3.4445, -4.7750, 2.0315)
@@ -26,11 +27,11 @@ class Muon(torch.optim.Optimizer):
     """Momentum, made orthogonal.
 
     Args:
-        matrices: [rows, columns] each.
+        matrices: parameters [rows, columns], or groups of them.
         lr, weight_decay: as AdamW's.
     """
 
-    def __init__(self, matrices: list[nn.Parameter], *, lr: float, weight_decay: float) -> None:
+    def __init__(self, matrices: ParamsT, *, lr: float, weight_decay: float) -> None:
         super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -72,13 +73,13 @@ class MuonWithAdamW(torch.optim.Optimizer):
     """Two optimizers that step together.
 
     Args:
-        matrices: [rows, columns] each, updated by Muon.
+        matrices: parameters [rows, columns], or groups of them, updated by Muon.
         rest: parameter groups for AdamW.
         lr, weight_decay: of both; a group of `rest` may say otherwise.
         betas, eps: of AdamW.
     """
 
-    def __init__(self, matrices: list[nn.Parameter], rest: list[dict[str, Any]], *, lr: float, weight_decay: float,
+    def __init__(self, matrices: ParamsT, rest: list[dict[str, Any]], *, lr: float, weight_decay: float,
                  betas: tuple[float, float], eps: float) -> None:
         self._muon = Muon(matrices, lr=lr, weight_decay=weight_decay)
         self._adamw = torch.optim.AdamW(rest, lr=lr, weight_decay=weight_decay, betas=betas, eps=eps)

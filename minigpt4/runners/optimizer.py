@@ -6,8 +6,10 @@ A decay rule is a function of a parameter's name and number of dimensions; which
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,6 +20,9 @@ from minigpt4.runners.muon import MuonWithAdamW, hidden_matrices
 
 DecayRule = Callable[[str, int], bool]
 """(parameter name, number of dimensions) -> whether it decays"""
+
+LrFactor = Callable[[str], float]
+"""parameter name -> its learning rate in units of the run's"""
 
 BETA1 = 0.9
 EPS = 1e-8
@@ -35,6 +40,11 @@ def decays_by_name(name: str, dimensions: int) -> bool:
 
 DECAY_RULES: Mapping[str, DecayRule] = {"by_name": decays_by_name, "by_dimension": decays_by_dimension}
 """what `systems.minigpt4.behaviours.Behaviour.decay_rule` names"""
+
+
+def same_lr(name: str) -> float:
+    """Every parameter has the run's learning rate."""
+    return 1.0
 
 
 @dataclass(frozen=True)
@@ -67,8 +77,12 @@ def decay_groups(model: nn.Module, rule: DecayRule) -> DecayGroups:
     return split_by_decay(((name, parameter.ndim) for name, parameter in trainable(model).items()), rule)
 
 
-def build_optimizer(model: nn.Module, run: RunConfig, rule: DecayRule) -> torch.optim.Optimizer:
+def build_optimizer(model: nn.Module, run: RunConfig, rule: DecayRule, lr_factor: LrFactor = same_lr
+                    ) -> torch.optim.Optimizer:
     """What `run.optimizer` names over the trainable parameters, decayed group first as in the original.
+
+    Parameters whose learning rate is not the run's have groups of their own behind the others; a group's `lr_factor`
+    is what its learning rate is multiplied by.
 
     Raises `UserError` where everything is frozen.
     """
@@ -78,12 +92,16 @@ def build_optimizer(model: nn.Module, run: RunConfig, rule: DecayRule) -> torch.
                         fix="unfreeze a part, e.g. model.connector.freeze=False")
     betas = (BETA1, run.beta2)
     matrices = sorted(hidden_matrices(model) & parameters.keys()) if run.optimizer == "muon" else []
-    rest = [
-        {"params": [parameters[name] for name in groups.decayed if name not in matrices],
-         "weight_decay": run.weight_decay},
-        {"params": [parameters[name] for name in groups.spared], "weight_decay": 0.0},
-    ]
+    by_adamw = [name for name in groups.decayed if name not in matrices]
+
+    def split(names: Sequence[str], weight_decay: float) -> list[dict[str, Any]]:
+        factors = sorted({lr_factor(name) for name in names} - {1.0})
+        return [{"params": [parameters[name] for name in names if lr_factor(name) == factor],
+                 "weight_decay": weight_decay, "lr_factor": factor} for factor in (1.0, *factors)]
+
+    usual, *other = zip_longest(split(by_adamw, run.weight_decay), split(groups.spared, 0.0))
+    rest = [group for pair in (usual, *other) for group in pair if group and (group["params"] or pair is usual)]
     if matrices:
-        return MuonWithAdamW([parameters[name] for name in matrices], rest, lr=run.init_lr,
-                             weight_decay=run.weight_decay, betas=betas, eps=EPS)
+        return MuonWithAdamW([group for group in split(matrices, run.weight_decay) if group["params"]], rest,
+                             lr=run.init_lr, weight_decay=run.weight_decay, betas=betas, eps=EPS)
     return torch.optim.AdamW(rest, lr=run.init_lr, betas=betas, eps=EPS)

@@ -108,7 +108,7 @@ class RunnerBase:
         state = self._state_to_resume()
         if state is not None:
             job.bundle.restore(self.folder.checkpoint(state.step))
-        optimizer = build_optimizer(job.model, self.run_config, job.decay_rule)
+        optimizer = build_optimizer(job.model, self.run_config, job.decay_rule, job.lr_factor)
         self._update = Update(optimizer, build_schedule(self.run_config, self.timetable), self.precision.scaler(),
                               self.run_config.clip_grad_norm)
         if state is not None:

@@ -40,7 +40,7 @@ class Update:
         Where the norm is not finite nothing changes but the loss scale (fp16 overflows now and then by design).
         """
         for group in self._optimizer.param_groups:
-            group["lr"] = self._schedule.lr(moment)
+            group["lr"] = self._schedule.lr(moment) * group.get("lr_factor", 1.0)  # older checkpoints hold none
         self.scaler.unscale_(self._optimizer)
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         norm = get_total_norm(gradients)

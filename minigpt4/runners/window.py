@@ -56,7 +56,7 @@ class MicroStep(nn.Module):
         if batch.input_ids.shape[0] == 0:
             return Output(nothing, 0)
         output = self.task.output(self.model, batch)
-        return Output(output.loss_sum + nothing, output.num_tokens, output.auxiliary, output.metrics)
+        return Output(output.loss_sum + nothing, output.num_tokens, output.auxiliary)
 
     def _nothing(self) -> Tensor:
         """0 with a gradient of 0 for every trainable parameter: an empty slice cannot carry a NaN along."""

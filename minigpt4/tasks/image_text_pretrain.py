@@ -170,7 +170,7 @@ def batch_size(config: Config) -> int:
 
 def _with_image(dataset: IndexedDataset) -> Iterator[Sample]:
     for number in range(len(dataset)):
-        sample = dataset[number]
+        sample = dataset.sample(number)
         if isinstance(sample, Sample) and sample.conversation.images:
             yield sample
 

@@ -65,7 +65,7 @@ class FakeDataset:
     def __len__(self) -> int:
         return self.size
 
-    def __getitem__(self, number: int) -> Sample | Unreadable:
+    def sample(self, number: int, draw: int = 0) -> Sample | Unreadable:
         identity = f"{self.name}{number}"
         if number in self.bad:
             return Unreadable(identity, f"{self.name}.jsonl:{number}", "no caption", "data.caption")
@@ -85,7 +85,7 @@ class TextDataset:
     def __len__(self) -> int:
         return self.size
 
-    def __getitem__(self, number: int) -> Sample:
+    def sample(self, number: int, draw: int = 0) -> Sample:
         return Sample(f"{self.name}{number}", self.name, Conversation((Turn("assistant", "b" * (number % 3 + 1)),)))
 
 

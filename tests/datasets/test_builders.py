@@ -60,10 +60,10 @@ def test_shards_by_brace_pattern_glob_and_folder(tmp_path: Path) -> None:
     cleaned = TextProcessorPair(train=TextProcessorConfig(name="blip_caption"))
     for storage in (tmp_path / "{00000..00002}.tar", tmp_path / "*.tar", tmp_path):
         dataset = build_dataset("laion", config(storage, text_processor=cleaned))
-        assert [turns(dataset[n]) for n in range(len(dataset))] == [
+        assert [turns(dataset.sample(n)) for n in range(len(dataset))] == [
             [("user", IMAGE_MARK), ("assistant", f"a rose no {number}")] for number in range(3)
         ]
-    assert dataset[1].id == "00001/000010000"
+    assert dataset.sample(1).id == "00001/000010000"
 
 
 def test_captions_of_shards_may_answer_a_question(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_captions_of_shards_may_answer_a_question(tmp_path: Path) -> None:
     asked = f"{IMAGE_MARK} Give a short caption."
     for storage in (tmp_path, f"pipe:cat {tmp_path}/00000.tar"):
         source = builders.get("cc_sbu").build(config(storage, question=asked), "train", "cc_sbu")
-        sample = next(source.once()) if isinstance(source, ShardStream) else source[0]
+        sample = next(source.once()) if isinstance(source, ShardStream) else source.sample(0)
         assert turns(sample) == [("user", asked), ("assistant", "a rose")]
     with pytest.raises(UserError, match="question: is 'What.*write <ImageHere> once"):
         config(tmp_path, question="What is this?")
@@ -83,7 +83,7 @@ def test_align_captions_are_not_cleaned(tmp_path: Path) -> None:
     (tmp_path / "filter_cap.json").write_text(json.dumps({"annotations": [{"image_id": 7, "caption": "A Rose!"}]}))
     cleaned = TextProcessorPair(train=TextProcessorConfig(name="blip_caption"))
     dataset = build_dataset("cc_sbu_align", config(tmp_path, text_processor=cleaned))
-    assert turns(dataset[0])[1] == ("assistant", "A Rose!") and dataset[0].id == "7"
+    assert turns(dataset.sample(0))[1] == ("assistant", "A Rose!") and dataset.sample(0).id == "7"
 
 
 def llava(folder: Path, *records: dict[str, Any]) -> Any:
@@ -103,12 +103,12 @@ def test_llava_conversations(tmp_path: Path) -> None:
         {"image": "a.jpg", "conversations": said("No mark?", "None.")},
         {"conversations": [{"from": "system", "value": "Be brief."}, *said("Hello", "Hi.")]},
     )
-    assert dataset[0].id == "x1"
-    assert turns(dataset[0]) == [("user", f"{IMAGE_MARK}\nWhat?"), ("assistant", "A rose."), ("user", "Sure?"),
+    assert dataset.sample(0).id == "x1"
+    assert turns(dataset.sample(0)) == [("user", f"{IMAGE_MARK}\nWhat?"), ("assistant", "A rose."), ("user", "Sure?"),
                                  ("assistant", "Yes.")]
-    assert [ref.path.name for ref in dataset[1].conversation.images] == ["a.jpg", "b.jpg"]
-    assert turns(dataset[2])[0] == ("user", f"{IMAGE_MARK}\nNo mark?")
-    assert dataset[3].conversation.system == "Be brief." and dataset[3].conversation.images == ()
+    assert [ref.path.name for ref in dataset.sample(1).conversation.images] == ["a.jpg", "b.jpg"]
+    assert turns(dataset.sample(2))[0] == ("user", f"{IMAGE_MARK}\nNo mark?")
+    assert dataset.sample(3).conversation.system == "Be brief." and dataset.sample(3).conversation.images == ()
 
 
 @pytest.mark.parametrize(("record", "reason"), [
@@ -122,7 +122,7 @@ def test_llava_conversations(tmp_path: Path) -> None:
     ({"conversations": ["x"]}, "a turn is no object but str"),
 ])
 def test_u38_llava_records_that_teach_nothing_say_why(tmp_path: Path, record: dict[str, Any], reason: str) -> None:
-    told = llava(tmp_path, record)[0]
+    told = llava(tmp_path, record).sample(0)
     assert isinstance(told, Unreadable) and told.reason == reason
     assert told.source.endswith("conversations.json, record 0")
 
@@ -132,7 +132,8 @@ def test_plain_text_from_lines_and_jsonl(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
     for name in ("a.txt", "a.jsonl"):
         dataset = build_dataset("plain_text", config(tmp_path / name))
-        assert [turns(dataset[number]) for number in range(2)] == [[("assistant", "one")], [("assistant", "two")]]
+        said = [turns(dataset.sample(number)) for number in range(2)]
+        assert said == [[("assistant", "one")], [("assistant", "two")]]
 
 
 def test_splits_limits_and_several_sections_of_one_builder(tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_splits_limits_and_several_sections_of_one_builder(tmp_path: Path) -> No
     own = config(tmp_path / "train.txt", builder="plain_text", max_samples=2,
                  splits={"val": SplitInfo(storage=str(tmp_path / "val.txt"))})
     assert len(build_indexed("mine", own, TRAIN_SPLIT)) == 2
-    assert turns(build_indexed("mine", own, "val")[0]) == [("assistant", "d")]
+    assert turns(build_indexed("mine", own, "val").sample(0)) == [("assistant", "d")]
     mixture = build_source({"mine": own, "plain_text": config(tmp_path / "val.txt")}, seed=0)
     assert isinstance(mixture, Mixture) and [dataset.name for dataset in mixture.datasets] == ["mine", "plain_text"]
 

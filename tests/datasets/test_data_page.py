@@ -38,7 +38,7 @@ def test_u20_own_images_as_the_page_says(project: Path, in_folder: Path) -> None
     config = load_config("my.yaml", sections=("datasets",)).datasets["image_jsonl"]
     dataset = build_indexed("image_jsonl", config, "train")
     assert len(dataset) == len(lines.splitlines())
-    assert all(isinstance(dataset[number], Sample) for number in range(len(dataset)))
+    assert all(isinstance(dataset.sample(number), Sample) for number in range(len(dataset)))
 
 
 def test_a_new_data_set_is_one_file(project: Path, in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +50,7 @@ def test_a_new_data_set_is_one_file(project: Path, in_folder: Path, monkeypatch:
     )
     try:
         config = load_config("my.yaml", sections=("datasets",))
-        assert isinstance(build_indexed("my_set", config.datasets["my_set"], "train")[0], Sample)
+        assert isinstance(build_indexed("my_set", config.datasets["my_set"], "train").sample(0), Sample)
     finally:
         builders._things.pop("my_set", None)
         sys.modules.pop("outside_data", None)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from minigpt4.common.errors import UserError
 from minigpt4.datasets.mixture import BLOCK, Mixture, mixture_weights
 from minigpt4.datasets.order import permuted, uniform_numbers
+from minigpt4.records.conversations import Sample
 from tests.datasets.data_fakes import FakeDataset
 
 
@@ -92,3 +94,25 @@ def test_a_data_set_smaller_than_its_share_of_a_batch_is_refused() -> None:
     Mixture([FakeDataset("a", 7), FakeDataset("b", 100)], [1, 9], 0).require(64)
     with pytest.raises(UserError, match="b: has 3 samples, one batch over all ranks takes 4"):
         Mixture([FakeDataset("a", 7), FakeDataset("b", 3)], [1, 1], 0).require(8)
+
+
+class _DrawnAnew(FakeDataset):
+    """Says in its sample's id which draw it is."""
+
+    def sample(self, number: int, draw: int = 0) -> Sample:
+        sample = super().sample(number, draw)
+        assert isinstance(sample, Sample)
+        return replace(sample, id=f"{number} drawn {draw}")
+
+
+def test_a_sample_knows_its_epoch() -> None:
+    """Of its own data set, also in a mixture; the first time is draw 0."""
+    mixture = Mixture([_DrawnAnew("a", 3), _DrawnAnew("b", 5)], [1, 1], seed=2)
+    ids: dict[str, list[str]] = {"a": [], "b": []}
+    for position in range(60):
+        name, sample = mixture.sample(position)
+        ids[name].append(sample.id)
+    for name, size in (("a", 3), ("b", 5)):
+        for epoch in range(4):
+            shown = sorted(ids[name][epoch * size : (epoch + 1) * size])
+            assert shown == [f"{number} drawn {epoch}" for number in range(size)]

@@ -43,7 +43,7 @@ def shard(name: str) -> ShardDataset:
 def sample_of(dataset: ShardDataset, key: str) -> Sample | Unreadable:
     numbers = [number for number in range(len(dataset)) if dataset.index.key_of(number) == key]
     assert len(numbers) == 1, f"{key} stands {len(numbers)} times in the index"
-    return dataset[numbers[0]]
+    return dataset.sample(numbers[0])
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_sample_without_image_or_caption(tmp_path: Path) -> None:
     members = {"0.json": b'{"caption": "x"}', "1.jpg": image_bytes(), **pair("2", "  \n"), "3.jpg": image_bytes(),
                "3.json": b'{"caption": "x"', "4.png": image_bytes(), "4.txt": b"from the txt"}
     dataset = open_shards("own", str(write_tar(tmp_path / "a.tar", members)), Identity())
-    told = [dataset[number] for number in range(5)]
+    told = [dataset.sample(number) for number in range(5)]
     assert [each.reason for each in told[:4] if isinstance(each, Unreadable)] == [
         "no image beside its caption", "no 'json' and no 'txt' beside the image",
         "caption is empty after stripping white space", "wrong JSON at 1:16 (Expecting ',' delimiter)",
@@ -147,7 +147,7 @@ def test_sample_without_image_or_caption(tmp_path: Path) -> None:
 def test_long_member_names(tmp_path: Path) -> None:
     key = "folder/" * 20 + "0" * 60
     dataset = open_shards("own", str(write_tar(tmp_path / "a.tar", pair(key))), Identity())
-    sample = dataset[0]
+    sample = dataset.sample(0)
     assert isinstance(sample, Sample) and key in sample.source
 
 
@@ -223,7 +223,7 @@ def test_align_takes_any_image_type_and_tells_missing_ones(tmp_path: Path) -> No
     rows = [{"image_id": name, "caption": "It is red."} for name in ("1", "2", "[3]", "4")]
     (tmp_path / "filter_cap.json").write_text(json.dumps(rows + [{"image_id": 1}, {"caption": "x"}, 5]))
     dataset = build_dataset("cc_sbu_align", config(tmp_path))
-    told = [dataset[number] for number in range(len(dataset))]
+    told = [dataset.sample(number) for number in range(len(dataset))]
     assert [each.conversation.images[0].path.name for each in told[:3]] == ["1.png", "2.webp", "[3].jpeg"]
     assert [each.reason for each in told[3:]] == [
         "image file is missing", "no caption", "has no 'image_id'", "has no 'image_id'",
@@ -237,7 +237,7 @@ def test_u38_a_line_says_what_it_has_and_what_the_task_needs(tmp_path: Path) -> 
              '{"image": "a.png", "caption": "see <ImageHere>"}']
     (tmp_path / "captions.jsonl").write_text("\n".join(lines))
     dataset = build_dataset("image_jsonl", config(tmp_path))
-    told = [dataset[number] for number in range(len(dataset))]
+    told = [dataset.sample(number) for number in range(len(dataset))]
     assert isinstance(told[0], Sample)
     assert [(each.source.rpartition("captions.jsonl:")[2], each.reason) for each in told[1:]] == [
         ("3", "has image, label; this task needs an answer to learn"),
@@ -253,8 +253,8 @@ def test_u38_a_line_says_what_it_has_and_what_the_task_needs(tmp_path: Path) -> 
 def test_text_that_is_no_utf8(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("gut\nschön\n".encode("latin-1"))
     dataset = build_dataset("plain_text", config(tmp_path / "a.txt"))
-    assert isinstance(dataset[0], Sample)
-    assert dataset[1].reason == "is no UTF-8 text" and dataset[1].source.endswith("a.txt:2")
+    assert isinstance(dataset.sample(0), Sample)
+    assert dataset.sample(1).reason == "is no UTF-8 text" and dataset.sample(1).source.endswith("a.txt:2")
 
 
 def test_empty_data_set_is_an_error(tmp_path: Path) -> None:

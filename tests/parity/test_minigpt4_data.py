@@ -97,7 +97,7 @@ def readable(dataset: Any, process: Any) -> list[tuple[str, Tensor]]:
     """Caption and pixels of each sample that can be read, in order."""
     found = []
     for number in range(len(dataset)):
-        sample = dataset[number]
+        sample = dataset.sample(number)
         assert isinstance(sample, Sample), sample
         try:
             pixels = process(sample.conversation.images[0])
@@ -112,7 +112,7 @@ def test_align_fixture_in_order(folder: Path) -> None:
     process = build_image_processor(ImageProcessorConfig(image_size=facts["image_size"]), ORIGINAL)
     dataset = build_dataset("cc_sbu_align", dataset_config(folder / "data/cc_sbu_align", 50))
     assert len(dataset) == facts["align"]["len"]
-    assert dataset[0].id == facts["align"]["annotation0"]["image_id"]
+    assert dataset.sample(0).id == facts["align"]["annotation0"]["image_id"]
     for number, (text, pixels) in enumerate(readable(dataset, process)):
         assert text == facts["align"]["rows"][number]["answer"]
         torch.testing.assert_close(pixels, tensors[f"align.{number}"], rtol=0, atol=0)

@@ -12,6 +12,9 @@ from minigpt4.common.errors import UserError
 from minigpt4.runners.config import RunConfig
 from minigpt4.runners.muon import Muon, hidden_matrices
 from minigpt4.runners.optimizer import DECAY_RULES, build_optimizer, decay_groups, decays_by_dimension, decays_by_name
+from minigpt4.runners.schedules import build_schedule
+from minigpt4.runners.timetable import Timetable
+from minigpt4.runners.update import Update
 from minigpt4.systems.minigpt4.behaviours import BEHAVIOURS
 
 
@@ -116,3 +119,40 @@ def test_muon_is_torchs_up_to_its_lower_precision() -> None:
             optimizer.step()
     for one, other, before in zip(ours, theirs, start, strict=True):
         assert (one - other).norm() < 0.03 * (one - before).norm()
+
+
+# --- learning-rate factors ---
+
+
+def _connector_twice(name: str) -> float:
+    return 2.0 if name.startswith("1.") else 1.0
+
+
+def test_a_factor_has_groups_of_its_own_behind_the_others() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    optimizer = build_optimizer(model, RunConfig(weight_decay=0.5), decays_by_dimension, _connector_twice)
+    shown = [(group["lr_factor"], group["weight_decay"], len(group["params"])) for group in optimizer.param_groups]
+    assert shown == [(1.0, 0.5, 1), (1.0, 0.0, 1), (2.0, 0.5, 1), (2.0, 0.0, 1)]
+
+
+def test_an_update_moves_by_the_factor() -> None:
+    """The first step of AdamW without decay moves every weight by the learning rate."""
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    before = copy.deepcopy(model.state_dict())
+    optimizer = build_optimizer(model, RunConfig(weight_decay=0.0), decays_by_dimension, _connector_twice)
+    timetable = Timetable(2, 1, 1)
+    schedule = build_schedule(RunConfig(lr_sched="warmup_cosine", init_lr=0.25), timetable)
+    update = Update(optimizer, schedule, torch.amp.GradScaler("cpu", enabled=False), None)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    update.apply(timetable.at(0))
+    for name, value in model.state_dict().items():
+        moved = (before[name] - value).abs()
+        torch.testing.assert_close(moved, torch.full_like(moved, 0.25 * _connector_twice(name)), rtol=1e-4, atol=0)
+
+
+def test_muon_has_factors_too() -> None:
+    optimizer = build_optimizer(_Words(), RunConfig(optimizer="muon", weight_decay=0.0), decays_by_dimension,
+                                lambda name: 3.0 if "hidden" in name else 1.0)
+    factors = {len(group["params"][0].shape): group["lr_factor"] for group in optimizer._muon.param_groups}
+    assert factors == {2: 3.0}

@@ -31,13 +31,13 @@ def test_a_sample_is_a_function_of_its_number() -> None:
     some, more = _scenes(recoloured=0.5), DrawnScenes(DrawnScenesConfig(samples=9, recoloured=0.5), "train", "other")
     for number in range(9):
         assert some.drawn(number) == more.drawn(number)
-        assert some[number].conversation.turns == more[number].conversation.turns
+        assert some.sample(number).conversation.turns == more.sample(number).conversation.turns
     assert some.drawn(0) != _scenes(recoloured=0.5, seed=1).drawn(0)
 
 
 def test_the_image_is_the_drawing_itself() -> None:
     scenes = _scenes(recoloured=1.0)
-    data = scenes[3].conversation.images[0].data
+    data = scenes.sample(3).conversation.images[0].data
     assert data is not None
     assert np.array_equal(np.array(Image.open(io.BytesIO(data))), np.array(scenes.drawn(3).image()))
 
@@ -48,7 +48,7 @@ def test_no_image_and_no_text_of_training_shows_a_held_out_combination(variant: 
     named: set[Pair] = set()
     for number in range(len(scenes)):
         assert not {group.pair for group in scenes.drawn(number).scene.groups} & kept
-        named |= set().union(*(_named_together(turn.text) for turn in scenes[number].conversation.turns))
+        named |= set().union(*(_named_together(turn.text) for turn in scenes.sample(number).conversation.turns))
     assert len(named) > 30, "the test reads the sentences"
     assert not named & kept
     evaluated = _scenes("held_out", held_out_variant=variant)
@@ -63,9 +63,9 @@ def test_recoloured_images_have_colours_without_a_name_and_no_words_for_them() -
         assert min(np.linalg.norm(np.subtract(fill, named)) for named in FILLS.values()) > UNNAMED_DISTANCE
     for number in range(200):
         if scenes.drawn(number).is_recoloured:
-            words = " ".join(turn.text for turn in scenes[number].conversation.turns)
+            words = " ".join(turn.text for turn in scenes.sample(number).conversation.turns)
             assert not _named_together(words)
-            assert scenes[number].conversation.turns[0].text.count("colo") == 0
+            assert scenes.sample(number).conversation.turns[0].text.count("colo") == 0
 
 
 def test_evaluation_is_never_recoloured_and_an_unknown_split_is_told() -> None:

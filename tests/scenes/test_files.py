@@ -45,7 +45,7 @@ def _training_sets(folder: Path) -> list[IndexedDataset]:
 
 
 def _conversation(dataset: IndexedDataset, number: int) -> Conversation:
-    sample = dataset[number]
+    sample = dataset.sample(number)
     assert isinstance(sample, Sample), sample
     return sample.conversation
 

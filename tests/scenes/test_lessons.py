@@ -24,7 +24,7 @@ SCENE = Scene((Group("umbrella", "orange", 1, "big", 0), Group("star", "black", 
 
 def _conversations(split: str, number: int, variant: int = 0) -> list[Conversation]:
     dataset = SceneWords.build(SceneWordsConfig(held_out_variant=variant), split)
-    samples = [dataset[i] for i in range(number)]
+    samples = [dataset.sample(i) for i in range(number)]
     return [sample.conversation for sample in samples if isinstance(sample, Sample)]
 
 

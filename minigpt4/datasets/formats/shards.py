@@ -36,7 +36,7 @@ class ShardDataset:
     def __len__(self) -> int:
         return len(self.index)
 
-    def __getitem__(self, number: int) -> Sample | Unreadable:
+    def sample(self, number: int, draw: int = 0) -> Sample | Unreadable:
         shard, key = self.index.shard_of(number), self.index.key_of(number)
         identity, source = f"{shard.stem}/{key}", f"{shard_name(shard)}, member {key}"
         try:

@@ -49,10 +49,13 @@ class CausalLMConfig(PartConfig):
     """most that device_map uses, such as {"0": 10GiB, cpu: 30GiB}; empty = all that is free"""
     offload_folder: str | None = None
     """where layers are kept that device_map finds no memory for (slow); null = that is an error"""
+    router_loss: float = 0.0
+    """weight of the load-balancing loss of a mixture of experts, averaged over micro-batches; 0 = none"""
     activation_checkpointing: bool = False
     """compute activations again in the backward pass instead of keeping them"""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.quantize and not self.freeze:
             raise UserError(
                 "config.value", where="model.llm.quantize",
@@ -93,6 +96,14 @@ def transformers_config(values: Mapping[str, Any], *, num_rows: int | None = Non
     return config
 
 
+@dataclass(frozen=True)
+class LanguageOutput:
+    """Logits [B, P, V], and losses beside them by name, each a mean that is already weighted."""
+
+    logits: torch.Tensor
+    auxiliary: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+
 @language_models.register("causal_lm")
 class CausalLM(nn.Module):
     """A causal LM that takes embeddings.
@@ -119,6 +130,42 @@ class CausalLM(nn.Module):
         self.vocab_size = int(self.model.get_input_embeddings().num_embeddings)
         self.can_recompute = False
         """`recompute_activations` was asked for"""
+        self.router_loss = 0.0
+        """weight of the load-balancing loss; set by `balance_experts`"""
+
+    def forward(self, embeddings: torch.Tensor, attention_mask: torch.Tensor,
+                positions: torch.Tensor | None = None) -> LanguageOutput:
+        """What the language model says after each position.
+
+        Args:
+            embeddings: [B, L, width].
+            attention_mask: [B, L], 1 = real.
+            positions: [P] the columns whose logits are wanted; None = all.
+        """
+        wanted: dict[str, Any] = {} if positions is None else {"logits_to_keep": positions}
+        balanced = self.router_loss > 0 and torch.is_grad_enabled()
+        if balanced:
+            wanted["output_router_logits"] = True
+        out = self.model(inputs_embeds=embeddings, attention_mask=attention_mask, use_cache=False, **wanted)
+        return LanguageOutput(out.logits, {"router": self.router_loss * out.aux_loss} if balanced else {})
+
+    def balance_experts(self, weight: float) -> None:
+        """Add the load-balancing loss of a mixture of experts (arXiv 2101.03961, section 2.2) to what is trained.
+
+        Raises:
+            UserError: the language model has no routers.
+        """
+        if weight and not hasattr(self.model.config, "router_aux_loss_coef"):
+            raise UserError("config.value", where="model.llm.router_loss", what=f"is {weight}, but a "
+                            f"{self.model.config.model_type} has no experts to balance", fix="set it to 0")
+        self.router_loss = weight
+
+    @property
+    def embedding_scale(self) -> float:
+        """What embeddings are multiplied by when ids are looked up (Gemma: root of the width), and so image tokens."""
+        embedding = self.model.get_input_embeddings()
+        scale = getattr(embedding, "embed_scale", None)
+        return 1.0 if scale is None else float(torch.as_tensor(scale).to(embedding.weight.dtype))
 
     @property
     def ties_embeddings(self) -> bool:

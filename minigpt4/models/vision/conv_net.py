@@ -40,6 +40,7 @@ class ConvNetConfig(VisionConfig):
     """dropout of the tokens while it trains"""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.image_size % 2 ** len(self.widths):
             raise UserError(
                 "config.value", where="model.vision.image_size",

@@ -48,6 +48,7 @@ class EvaVitConfig(VisionConfig):
     """compute activations again in the backward pass instead of keeping them"""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.image_size % self.patch_size:
             raise UserError(
                 "config.value", where="model.vision.image_size",

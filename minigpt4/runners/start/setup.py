@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from minigpt4.assembly.build import build
 from minigpt4.assembly.loaded import LoadedModel
@@ -23,7 +24,7 @@ from minigpt4.common.seeds import seed_everything
 from minigpt4.runners.checkpoint import FREE_KEYS, flatten
 from minigpt4.runners.job import Job
 from minigpt4.runners.logs import check_wandb
-from minigpt4.runners.optimizer import DECAY_RULES
+from minigpt4.runners.optimizer import DECAY_RULES, LrFactor
 from minigpt4.runners.original_checkpoint import read_original_checkpoint
 from minigpt4.runners.precision import choose_device, choose_precision
 from minigpt4.tasks.image_text_pretrain import Describe
@@ -87,10 +88,23 @@ def make_job(config: Config, group: ProcessGroup, device: torch.device,
     return Job(
         run=config.run, model=loaded.model, task=task, group=group, device=device,
         bundle=LoadedBundle(loaded, resolved, config.run.job_name, _licences(config)), resolved_config=resolved,
-        decay_rule=DECAY_RULES[loaded.behaviour.decay_rule], settings=settings_of(config, group.world_size),
+        decay_rule=DECAY_RULES[loaded.behaviour.decay_rule], lr_factor=lr_factors_of(loaded),
+        settings=settings_of(config, group.world_size),
         report=(*loaded.load_report, *loaded.describe().splitlines()),
         vocab_size_to_beat=loaded.vocab_size if loaded.llm_loaded_and_frozen else None, taken_over=taken_over,
     )
+
+
+def lr_factors_of(loaded: LoadedModel) -> LrFactor:
+    """A parameter's learning rate is that of its part."""
+    factors = {name: loaded.config.parts()[part].lr_factor for part, module in loaded.model.parts().items()
+               for name in _names_in(loaded.model, module)}
+    return factors.__getitem__
+
+
+def _names_in(model: nn.Module, part: nn.Module) -> list[str]:
+    own = {id(parameter) for parameter in part.parameters()}
+    return [name for name, parameter in model.named_parameters() if id(parameter) in own]
 
 
 def _licences(config: Config) -> tuple[DataLicence, ...]:

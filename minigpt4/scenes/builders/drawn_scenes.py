@@ -80,7 +80,7 @@ class DrawnScenes:
     def __len__(self) -> int:
         return self.config.samples
 
-    def __getitem__(self, number: int) -> Sample:
+    def sample(self, number: int, draw: int = 0) -> Sample:
         identity = f"{self.name}/{self.split}/{number}"
         drawn = self.drawn(number)
         image = ImageRef(data=_encoded(drawn.image()), name=identity)

@@ -67,7 +67,7 @@ class Lessons:
     def __len__(self) -> int:
         return self.config.num_samples
 
-    def __getitem__(self, number: int) -> Sample:
+    def sample(self, number: int, draw: int = 0) -> Sample:
         teacher = Teacher(tuple(self.config.languages), allowed_pairs(TRAIN_SPLIT, self.config.held_out_variant))
         identity = f"{self.name}/{number}"
         return Sample(identity, identity, teacher.lesson(random_for(self.config.seed, self.name, number)))
@@ -85,7 +85,7 @@ class Exam:
     def __len__(self) -> int:
         return self.config.exam_samples * len(EXAM_TYPES) * len(self.config.languages)
 
-    def __getitem__(self, number: int) -> Sample:
+    def sample(self, number: int, draw: int = 0) -> Sample:
         type = EXAM_TYPES[number % len(EXAM_TYPES)]
         language = self.config.languages[number // len(EXAM_TYPES) % len(self.config.languages)]
         random = random_for(self.config.seed, self.split, number)
