@@ -23,7 +23,7 @@ from minigpt4.common.config import Config
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import systems
 from minigpt4.conversation.renderer import Renderer
-from minigpt4.conversation.tokenizer import open_tokenizer
+from minigpt4.conversation.tokenizer import Tokenizer, open_tokenizer
 from minigpt4.models.freezing import DTYPES, freeze, halve_linear_layers, train
 from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig
 from minigpt4.models.lora import add_adapters, import_peft
@@ -63,14 +63,15 @@ def build_renderer(config: SystemConfig) -> Renderer:
     system = system_of(config)
     with torch.device("meta"):
         path = system.visual_path(config, llm_width=8)
-    return system.renderer(config, tokens_per_image=_tokens_per_image(path))
+    tokenizer = tokenizer_of(system, config)
+    return Renderer(system.wording(config, tokenizer), tokenizer, _tokens_per_image(path))
 
 
 def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42) -> LoadedModel:
     """Build and load the model of a `model:` section."""
     system = system_of(config)
     _check_adapters(config)
-    tokenizer = open_tokenizer(config.llm.tokenizer_folder())
+    tokenizer = tokenizer_of(system, config)
     bundle = open_bundle(newest_bundle(config.ckpt)) if config.ckpt and Path(config.ckpt).is_dir() else None
     ledger = LoadLedger(lines=check_tokenizer(bundle, config))
     with torch.random.fork_rng():
@@ -97,7 +98,7 @@ def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42) -
     if config.llm.activation_checkpointing:
         llm.recompute_activations(during_training=False)
     model.train(False)
-    renderer = system.renderer(config, tokens_per_image=_tokens_per_image(path), tokenizer=tokenizer)
+    renderer = Renderer(system.wording(config, tokenizer), tokenizer, _tokens_per_image(path))
     behaviour = system.behaviour(config)
     spec = as_trained(system.pixels(config), bundle)
     ledger.lines += changes_since(bundle, renderer, spec)
@@ -120,6 +121,11 @@ def system_of(config: SystemConfig) -> System[SystemConfig]:
     """The system of a `model:` section."""
     system: System[SystemConfig] = systems.get(config.arch, where="model.arch")
     return system
+
+
+def tokenizer_of(system: System[SystemConfig], config: SystemConfig) -> Tokenizer:
+    """The tokenizer of a `model:` section, read as its behaviour says."""
+    return open_tokenizer(config.llm.tokenizer_folder(), legacy=system.behaviour(config).legacy_tokenizer)
 
 
 def _tokens_per_image(path: VisualPath | None) -> int:

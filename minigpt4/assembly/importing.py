@@ -17,6 +17,7 @@ from minigpt4.common.config import Config, resolved_yaml
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder, refuse_taken
 from minigpt4.common.registry import systems
+from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.models.freezing import freeze
 from minigpt4.models.vision_language_model import VisionLanguageModel
@@ -65,7 +66,7 @@ def _put_together(config: Config, place: Path) -> LoadedModel:
         _refuse_random(name, part, ledger)
         if section.parts()[name].freeze:
             freeze(part)
-    renderer = system.renderer(section, tokens_per_image=path.tokens_per_image, tokenizer=tokenizer)
+    renderer = Renderer(system.wording(section, tokenizer), tokenizer, path.tokens_per_image)
     spec, behaviour = system.pixels(section), system.behaviour(section)
     origins = {name: tuple(ledger.origins.get(name, [PartOrigin("none")])) for name in parts}
     return LoadedModel(model, renderer, spec, behaviour, section, origins, ledger.lines, f"imported from {place.name}")

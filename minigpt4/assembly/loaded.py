@@ -12,8 +12,8 @@ from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.models.lora import adapters_of, base_is_frozen
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.records.images import ImageSpec
+from minigpt4.systems.behaviour import Behaviour
 from minigpt4.systems.config import SystemConfig
-from minigpt4.systems.minigpt4.behaviours import Behaviour
 from minigpt4.weights.bundles.bundle import BundleContents
 from minigpt4.weights.bundles.licences import DataLicence
 from minigpt4.weights.plans.loading import PartOrigin

@@ -1,129 +1,80 @@
-"""Templates as data: what stands around words and images, and where a conversation is cut into pieces.
+"""What a conversation is cut into before it becomes ids: spans, and pieces of spans that are encoded in one go.
 
-A piece is encoded alone. That matters: sentencepiece puts a blank before each piece, and released weights were trained
-on exactly these cuts (facts/minigpt4.md §3.1, §3.3).
+A span belongs to the template or to a person. In the template's own spans a special token's name is the token; what a
+person or a data set says is always plain text. A piece matters because tokenizers look around: sentencepiece puts a
+blank before each piece, and released weights were trained on exactly the cuts that their originals made.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 
-PieceKind = Literal["text", "image", "answer"]
+@dataclass(frozen=True)
+class Span:
+    """A stretch of text with one owner.
+
+    Args:
+        text: not empty.
+        own: True = the template's: special tokens count; False = a person's or a data set's: plain text.
+        turn: number of the answer (from 0) that the span is part of, its end included; None = not an answer.
+        is_end: True = what closes an answer.
+    """
+
+    text: str
+    own: bool = True
+    turn: int | None = None
+    is_end: bool = False
+
+
+@dataclass(frozen=True)
+class ImagePlace:
+    """Where the next image of the conversation stands."""
+
+
+IMAGE_PLACE = ImagePlace()
+Stretch = Span | ImagePlace
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One stretch of a conversation, encoded alone.
+    """Spans that are encoded together; a piece without spans is the place of an image."""
 
-    kind 'text' is words of the template or the user, 'image' the place of the next image, 'answer' what the
-    assistant says together with its end symbol.
-    """
+    spans: tuple[Span, ...] = ()
 
-    kind: PieceKind
-    text: str = ""
-    learned: bool = False
-    end: str = ""
-    """end symbol of an answer that is closed"""
+    @property
+    def is_image(self) -> bool:
+        return not self.spans
 
+    @property
+    def text(self) -> str:
+        return "".join(span.text for span in self.spans)
 
-@dataclass(frozen=True, kw_only=True)
-class Template:
-    """What stands around words and images.
-
-    Args:
-        name: registered name.
-        system: text before the first turn, joined to it. system_suffix: what always follows it, even if it is empty.
-        user_prefix: before what the user says. user_suffix: after it.
-        assistant_prefix: before an answer.
-        assistant_open: before an answer that is still to come, where an original's chat wrote something else.
-        answer_end: end symbol, learned.
-        image_prefix: before each image. image_suffix: after it.
-        stops: texts that end an answer; never shown.
-        text_holds_specials: True = a special token's name counts anywhere, in captions too (the originals).
-        joined_history: True = all text between two images is one piece, past answers included (the originals' chat).
-        own_turn_per_image: True = each image is a user turn of its own in chat (the originals').
-    """
-
-    name: str
-    system: str = ""
-    system_suffix: str = ""
-    user_prefix: str = ""
-    user_suffix: str = ""
-    assistant_prefix: str = ""
-    assistant_open: str | None = None
-    answer_end: str = "\n"
-    image_prefix: str = ""
-    image_suffix: str = ""
-    stops: tuple[str, ...] = ()
-    text_holds_specials: bool = False
-    joined_history: bool = False
-    own_turn_per_image: bool = False
-
-    def pieces(self, conversation: Conversation) -> list[Piece]:
-        """The pieces of a conversation. One that ends with a user turn ends with the open assistant prefix."""
-        system = self.system if conversation.system is None else conversation.system
-        pieces = list(self._turns(conversation.turns, system + self.system_suffix))
-        return _join(pieces) if self.joined_history else pieces
-
-    def _turns(self, turns: tuple[Turn, ...], system: str) -> Iterator[Piece]:
-        text = system
-        for number, turn in enumerate(turns):
-            following = turns[number + 1].role if number + 1 < len(turns) else None
-            if turn.role == "user":
-                text += self.user_prefix + self._with_images_wrapped(turn.text) + self.user_suffix
-                if following == "user":
-                    continue
-                open_prefix = self.assistant_prefix if self.assistant_open is None else self.assistant_open
-                text += self.assistant_prefix if following == "assistant" else open_prefix
-                yield from self._cut(text)
-            else:
-                yield from self._cut(text)  # only where an answer opens the conversation, after the system text
-                yield Piece("answer", turn.text, learned=True, end=self.answer_end)
-            text = ""
-
-    def _with_images_wrapped(self, text: str) -> str:
-        bare = text.replace(f"<Img>{IMAGE_MARK}</Img>", IMAGE_MARK)
-        return bare.replace(IMAGE_MARK, f"{self.image_prefix}{IMAGE_MARK}{self.image_suffix}")
-
-    def _cut(self, text: str) -> Iterator[Piece]:
-        """Text with image marks -> text and image pieces; empty stretches are left out."""
-        for number, stretch in enumerate(text.split(IMAGE_MARK)):
-            if number:
-                yield Piece("image")
-            if stretch:
-                yield Piece("text", stretch)
+    @property
+    def is_answer(self) -> bool:
+        """True for a piece that is one answer and nothing else."""
+        turns = {span.turn for span in self.spans}
+        return len(turns) == 1 and None not in turns
 
 
-def _join(pieces: list[Piece]) -> list[Piece]:
-    joined: list[Piece] = []
-    for piece in pieces:
-        text = piece.text + piece.end
-        if piece.kind == "image":
-            joined.append(piece)
-        elif joined and joined[-1].kind == "text":
-            joined[-1] = Piece("text", joined[-1].text + text)
+def cut(stretches: Iterable[Stretch], *, around_answers: bool) -> list[Piece]:
+    """Group a conversation's stretches into pieces: cut at images, and around answers where the template says so."""
+    pieces: list[Piece] = []
+    group: list[Span] = []
+    for stretch in stretches:
+        is_image = isinstance(stretch, ImagePlace)
+        if group and (is_image or (around_answers and group[-1].turn != stretch.turn)):  # type: ignore[union-attr]
+            pieces.append(Piece(tuple(group)))
+            group = []
+        if isinstance(stretch, Span):
+            if stretch.text:
+                group.append(stretch)
         else:
-            joined.append(Piece("text", text))
-    return joined
+            pieces.append(Piece())
+    return [*pieces, Piece(tuple(group))] if group else pieces
 
 
-def template_around_prompt(prompt_template: str, end_sym: str, *, name: str = "prompt_template") -> Template:
-    """The template that an original YAML spells as `prompt_template` and `end_sym` (training of the originals)."""
-    before, _, after = prompt_template.partition("{}")
-    return Template(
-        name=name, user_prefix=before, user_suffix=after, answer_end=end_sym,
-        image_prefix="<Img>", image_suffix="</Img>", stops=(end_sym,),
-    )
-
-
-def split_at_specials(text: str, specials: tuple[str, ...]) -> list[str]:
-    """'a</s>b' -> ['a', '</s>', 'b']; empty stretches are left out."""
-    if not specials:
-        return [text] if text else []
-    pattern = "(" + "|".join(re.escape(name) for name in sorted(specials, key=len, reverse=True)) + ")"
-    return [stretch for stretch in re.split(pattern, text) if stretch]
+def text_of(pieces: Sequence[Piece], image: str) -> str:
+    """The conversation as it is written, with `image` in the place of each image."""
+    return "".join(image if piece.is_image else piece.text for piece in pieces)

@@ -1,58 +1,42 @@
 """Conversation -> ids, labels and slots: one way for training, evaluation and chat.
 
-Labels follow from the pieces in the same pass that makes the ids, so they can never disagree (U41). What an original
-did differently (cut end symbols, hidden labels, one prompt a batch) is data in `LabelRule`, not another code path.
+Labels follow from the spans in the same pass that makes the ids, so the two can never disagree. What an original did
+differently is data (`LabelRule`, `OriginalEncoding`), not another code path.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
-from minigpt4.conversation.pieces import Piece, Template
-from minigpt4.conversation.tokenizer import Tokenizer
+from minigpt4.common.errors import UserError
+from minigpt4.conversation.pieces import Piece
+from minigpt4.conversation.template import Template
+from minigpt4.conversation.tokenizer import Encoded, Tokenizer
+from minigpt4.conversation.wording import Wording
 from minigpt4.records.batches import IGNORED_LABEL, Rendered
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelRule:
-    """What of an answer is learned, and how captions get a prompt.
-
-    Args:
-        max_answer_tokens: longest answer, end symbol included.
-        end_survives: the end symbol is kept when an answer is cut; the originals lost it (facts §3.4).
-        hidden_label: id that is never learned, wherever it stands: the originals' pad token (facts §3.2).
-        pad_token_id: filler of padded positions; never attended to and never learned.
-        prompt_per: 'batch' = one prompt drawn for all rows of a step, as the originals.
-    """
-
-    max_answer_tokens: int
-    end_survives: bool = True
-    hidden_label: int | None = None
-    pad_token_id: int = 0
-    prompt_per: Literal["sample", "batch"] = "sample"
 
 
 class Renderer:
     """Turns conversations into numbers.
 
     Args:
-        training: template of training; `chat`: template of chatting, the same one in `standard`.
+        wording: templates, prompts, what is learned.
         tokenizer: encodes one piece.
-        rule: what is learned.
         tokens_per_image: positions an image takes.
-        prompts: texts with an image mark each, put where a user turn asks nothing.
+
+    Raises:
+        UserError: the template's place holders are not as many as the image has tokens.
     """
 
-    def __init__(self, *, training: Template, chat: Template, tokenizer: Tokenizer, rule: LabelRule,
-                 tokens_per_image: int, prompts: tuple[str, ...] = ()) -> None:
-        self.training = training
-        self.chat = chat
+    def __init__(self, wording: Wording, tokenizer: Tokenizer, tokens_per_image: int) -> None:
+        self.wording = wording
+        self.training, self.chat, self.rule = wording.training, wording.chat, wording.rule
+        self.prompts, self.original = wording.prompts, wording.original
         self.tokenizer = tokenizer
-        self.rule = rule
         self.tokens_per_image = tokens_per_image
-        self.prompts = prompts
+        self._image_ids = {template.image_run: self._ids_of_image(template) for template in (self.training, self.chat)}
 
     @property
     def pad_token_id(self) -> int:
@@ -67,14 +51,14 @@ class Renderer:
         return self.chat.stops
 
     def render(self, conversation: Conversation, draw: int = 0) -> Rendered:
-        """A training sample.
+        """A training sample, cut as the label rule says.
 
         Args:
             conversation: ends with an answer.
             draw: any number; chooses the prompt of a user turn that asks nothing.
         """
-        pieces = self.training.pieces(self.with_prompt(conversation, draw))
-        return self._number(pieces, self.training, self.rule.max_answer_tokens)
+        kept = self.rule.kept(self.with_prompt(conversation, draw))
+        return self.rule.bounded(self._number(self.training.pieces(kept), self.training, self.rule.max_answer_tokens))
 
     def render_prompt(self, conversation: Conversation) -> Rendered:
         """What stands before the next answer of a chat; nothing is learned, no past answer is cut."""
@@ -93,47 +77,79 @@ class Renderer:
         return replace(conversation, turns=turns)
 
     def _number(self, pieces: list[Piece], template: Template, limit: int | None) -> Rendered:
-        ids: list[int] = [] if self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id]
+        ids = self._first_ids(template)
         labels = [IGNORED_LABEL] * len(ids)
         slots = [-1] * len(ids)
-        images = 0
-        for piece in pieces:
-            if piece.kind == "image":
-                first = images * self.tokens_per_image
-                new_slots = list(range(first, first + self.tokens_per_image))
-                new_ids, images = [0] * self.tokens_per_image, images + 1
-            else:
-                new_ids = self._encode(piece, template, limit)
-                new_slots = [-1] * len(new_ids)
-            ids += new_ids
-            slots += new_slots
-            labels += [self._label(number) for number in new_ids] if piece.learned else [IGNORED_LABEL] * len(new_ids)
-        return Rendered(ids, labels, slots, images)
+        lengths: list[int] = []
+        last = max((span.turn for piece in pieces for span in piece.spans if span.turn is not None), default=0)
+        for number, piece in enumerate(pieces):
+            if piece.is_image:
+                first = sum(lengths)
+                lengths.append(self.tokens_per_image)
+                ids += self._image_ids[template.image_run]
+                slots += range(first, first + self.tokens_per_image)
+                labels += [IGNORED_LABEL] * self.tokens_per_image
+                continue
+            encoded = self._encode(piece, limit, follows_image=number > 0, begins_with_bos=self._begins_with_bos(ids))
+            ids += encoded.ids
+            slots += [-1] * len(encoded.ids)
+            labels += [
+                self.rule.label(each) if self.rule.learns(piece.spans[owner].turn, last) else IGNORED_LABEL
+                for each, owner in zip(encoded.ids, encoded.owners, strict=True)
+            ]
+        return Rendered(ids, labels, slots, tuple(lengths))
 
-    def _label(self, number: int) -> int:
-        return IGNORED_LABEL if number == self.rule.hidden_label else number
+    def _first_ids(self, template: Template) -> list[int]:
+        bos, way = self.tokenizer.bos_token_id, template.begins_with_bos
+        asks_tokenizer = way == "tokenizer" or (way == "spelled" and self.original.bos_twice)
+        wanted = way == "always" or (asks_tokenizer and self.tokenizer.adds_bos)
+        return [bos] if wanted and bos is not None else []
 
-    def _encode(self, piece: Piece, template: Template, limit: int | None) -> list[int]:
-        if piece.kind == "answer":
-            return self._encode_answer(piece, template, limit)
-        return self.tokenizer.encode(piece.text, specials=template.text_holds_specials)
+    def _begins_with_bos(self, ids: list[int]) -> bool:
+        return bool(ids) and ids[0] == self.tokenizer.bos_token_id
 
-    def _encode_answer(self, piece: Piece, template: Template, limit: int | None) -> list[int]:
-        """Answer and end symbol, at most `limit` tokens."""
-        if piece.end in self.tokenizer.special_tokens and not template.text_holds_specials:
-            end = [self.tokenizer.special_tokens[piece.end]]
-            ids = self.tokenizer.encode(piece.text, specials=False) + end
-        else:
-            ids = self.tokenizer.encode(piece.text + piece.end, specials=template.text_holds_specials)
-            end = self._end_ids(piece.end)
-        if limit is None or len(ids) <= limit:
-            return ids
-        if not self.rule.end_survives or len(end) >= limit:
-            return ids[:limit]
-        return ids[: limit - len(end)] + end
+    def _encode(self, piece: Piece, limit: int | None, *, follows_image: bool, begins_with_bos: bool) -> Encoded:
+        encoded = self.tokenizer.encode_spans(piece.spans, specials_in_text=self.original.specials_in_text)
+        loses_first = self.original.later_pieces_lose_first_id and follows_image and begins_with_bos
+        if loses_first and not self.tokenizer.adds_bos:
+            encoded = Encoded(encoded.ids[1:], encoded.owners[1:])
+        return encoded if limit is None else self._limited(piece, encoded, limit)
+
+    def _limited(self, piece: Piece, encoded: Encoded, limit: int) -> Encoded:
+        """Each answer of at most `limit` tokens, its end kept where the rule says so."""
+        ids, owners = [], []
+        for turn in dict.fromkeys(span.turn for span in piece.spans):
+            own = [(number, owner) for number, owner in zip(encoded.ids, encoded.owners, strict=True)
+                   if piece.spans[owner].turn == turn]
+            if turn is not None and len(own) > limit:
+                own = self._shortened(piece, own, turn, limit)
+            ids += [number for number, _ in own]
+            owners += [owner for _, owner in own]
+        return Encoded(ids, owners)
+
+    def _shortened(self, piece: Piece, own: list[tuple[int, int]], turn: int, limit: int) -> list[tuple[int, int]]:
+        ends = [(number, span) for number, span in enumerate(piece.spans) if span.turn == turn and span.is_end]
+        if not self.rule.end_survives or not ends:
+            return own[:limit]
+        owner, span = ends[-1]
+        end = [(number, owner) for number in self._end_ids(span.text)]
+        return own[:limit] if len(end) >= limit else own[: limit - len(end)] + end
 
     def _end_ids(self, end: str) -> list[int]:
-        """Ids of the end symbol as it follows a word."""
+        """Ids of the end of an answer as it follows a word."""
+        if end in self.tokenizer.special_tokens:
+            return [self.tokenizer.special_tokens[end]]
         word = self.tokenizer.encode("a", specials=False)
-        both = self.tokenizer.encode("a" + end, specials=False)
-        return both[len(word) :] if both[: len(word)] == word else self.tokenizer.encode(end, specials=False)
+        both = self.tokenizer.encode("a" + end, specials=True)
+        return both[len(word) :] if both[: len(word)] == word else self.tokenizer.encode(end, specials=True)
+
+    def _ids_of_image(self, template: Template) -> list[int]:
+        if not template.image_run:
+            return [0] * self.tokens_per_image
+        ids = self.tokenizer.encode(template.image_run, specials=True)
+        if len(ids) != self.tokens_per_image:
+            raise UserError("template.image_run", where=f"template {template.name}",
+                            what=f"has {len(ids)} placeholders of an image, the model makes {self.tokens_per_image} "
+                            "tokens",
+                            fix="take the template, tokenizer and image size that belong together")
+        return ids

@@ -1,21 +1,24 @@
-"""Tokenizers that encode one piece exactly as the original did, and decode a stream without half characters.
-
-`SentencePieceTokenizer` is the slow LlamaTokenizer of 2023: text between special tokens is encoded by sentencepiece
-alone, each stretch with its own leading blank (facts/minigpt4.md §3.1). `FastTokenizer` is any other Hugging Face
-tokenizer.
-"""
+"""What renderer and chat ask of a tokenizer, which tokenizer a folder holds, and text that comes id by id."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from minigpt4.common.errors import UserError
-from minigpt4.conversation.pieces import split_at_specials
+from minigpt4.conversation.pieces import Span
 
 HALF_CHARACTER = "\N{REPLACEMENT CHARACTER}"
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Ids of a piece, and for each of them the number of the span that its last character belongs to."""
+
+    ids: list[int]
+    owners: list[int]
 
 
 class Tokenizer(Protocol):
@@ -23,105 +26,51 @@ class Tokenizer(Protocol):
 
     bos_token_id: int | None
     eos_token_id: int | None
+    adds_bos: bool
+    """it puts BOS in front by itself"""
     special_tokens: dict[str, int]
+    """tokens flagged special by name: no text of a person is read as one"""
     vocab_size: int
     """ids it can give, 0 to vocab_size - 1"""
+    chat_template: str | None
+    """jinja text of the folder, where it has one"""
+
+    def encode_spans(self, spans: Sequence[Span], *, specials_in_text: bool = False) -> Encoded:
+        """Ids of one piece. `specials_in_text`: special tokens count in people's spans, too, as some originals did."""
 
     def encode(self, text: str, *, specials: bool) -> list[int]:
-        """Ids of one piece; `specials`: names like `</s>` inside the text count as the token."""
+        """Ids of a piece of one span; `specials`: names like `</s>` inside the text count as the token."""
 
     def piece_id(self, piece: str) -> int | None:
         """Id of a piece of the vocabulary ('$$'), None where it is not one."""
 
     def decode(self, ids: Sequence[int], *, skip_specials: bool = True) -> str:
-        """Text of ids."""
+        """Text of ids. Added tokens that are not special (`<think>`) stay readable."""
 
 
-class SentencePieceTokenizer:
-    """`tokenizer.model` of a Llama folder, with the tokens of `added_tokens.json`."""
-
-    def __init__(self, folder: Path) -> None:
-        from sentencepiece import SentencePieceProcessor
-
-        self.model = SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
-        self.bos_token_id: int | None = self.model.bos_id()
-        self.eos_token_id: int | None = self.model.eos_id()
-        names = {self.model.IdToPiece(i): i for i in (self.model.unk_id(), self.model.bos_id(), self.model.eos_id())}
-        self.special_tokens: dict[str, int] = {**names, **_added_tokens(folder)}
-        self.vocab_size = max(self.model.GetPieceSize(), *(number + 1 for number in self.special_tokens.values()))
-        self._special_ids = {number: name for name, number in self.special_tokens.items()}
-
-    def encode(self, text: str, *, specials: bool) -> list[int]:
-        ids: list[int] = []
-        for stretch in split_at_specials(text, tuple(self.special_tokens) if specials else ()):
-            if specials and stretch in self.special_tokens:
-                ids.append(self.special_tokens[stretch])
-            else:
-                ids.extend(self.model.EncodeAsIds(stretch))
-        return ids
-
-    def piece_id(self, piece: str) -> int | None:
-        number = self.model.PieceToId(piece)
-        return None if number == self.model.unk_id() else int(number)
-
-    def decode(self, ids: Sequence[int], *, skip_specials: bool = True) -> str:
-        """Stretches between special tokens are decoded alone, as the slow LlamaTokenizer did."""
-        stretches: list[str] = []
-        plain: list[int] = []
-        for number in ids:
-            if number not in self._special_ids:
-                plain.append(number)
-                continue
-            if plain:
-                stretches.append(self.model.DecodeIds(plain))
-                plain = []
-            if not skip_specials:
-                stretches.append(self._special_ids[number])
-        if plain:
-            stretches.append(self.model.DecodeIds(plain))
-        return "".join(stretches)
-
-
-class FastTokenizer:
-    """A `tokenizer.json` folder, through transformers."""
-
-    def __init__(self, folder: Path) -> None:
-        from transformers import AutoTokenizer
-
-        self.model: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-        self.bos_token_id: int | None = self.model.bos_token_id
-        self.eos_token_id: int | None = self.model.eos_token_id
-        self.special_tokens: dict[str, int] = {
-            token.content: number for number, token in self.model.added_tokens_decoder.items() if token.special
-        }
-        self.vocab_size = len(self.model)
-
-    def encode(self, text: str, *, specials: bool) -> list[int]:
-        ids: list[int] = self.model.encode(text, add_special_tokens=False, split_special_tokens=not specials)
-        return ids
-
-    def piece_id(self, piece: str) -> int | None:
-        number: int | None = self.model.get_vocab().get(piece)
-        return number
-
-    def decode(self, ids: Sequence[int], *, skip_specials: bool = True) -> str:
-        text: str = self.model.decode(list(ids), skip_special_tokens=skip_specials, clean_up_tokenization_spaces=False)
-        return text
-
-
-def open_tokenizer(folder: str | Path) -> Tokenizer:
+def open_tokenizer(folder: str | Path, *, legacy: bool | None = None, prefer_json: bool = False) -> Tokenizer:
     """The tokenizer of a folder: `tokenizer.model` (sentencepiece) before `tokenizer.json`.
 
+    Args:
+        folder: holds one of them, or both.
+        legacy: what follows a special token starts with a blank, as LLaMA's tokenizer of early 2023 did; None = as
+            `tokenizer_config.json` says (True where it does not say). Of sentencepiece folders alone.
+        prefer_json: take `tokenizer.json` where both are there.
+
     Raises:
-        UserError: the folder holds neither.
+        UserError: the folder holds neither, or a file of it cannot be read.
     """
+    from minigpt4.conversation.fast_tokenizer import FastTokenizer
+    from minigpt4.conversation.sentencepiece_tokenizer import SentencePieceTokenizer
+
     folder = Path(folder)
-    if (folder / "tokenizer.model").exists():
-        return SentencePieceTokenizer(folder)
-    if (folder / "tokenizer.json").exists():
+    has_model, has_json = (folder / "tokenizer.model").exists(), (folder / "tokenizer.json").exists()
+    if has_model and not (prefer_json and has_json):
+        return SentencePieceTokenizer(folder, legacy=legacy)
+    if has_json:
         return FastTokenizer(folder)
     raise UserError(
-        "tokenizer.missing", where=str(folder), what="holds neither tokenizer.model nor tokenizer.json",
+        "tokenizer.missing", where=str(folder), what="has neither tokenizer.model nor tokenizer.json",
         fix="copy the tokenizer files beside the weights, or set model.llm.tokenizer",
     )
 
@@ -147,10 +96,3 @@ class StreamDecoder:
         new = text[len(self.shown) :]
         self.shown += new
         return new
-
-
-def _added_tokens(folder: Path) -> dict[str, int]:
-    path = folder / "added_tokens.json"
-    if not path.exists():
-        return {}
-    return {str(name): int(number) for name, number in json.loads(path.read_text(encoding="utf-8")).items()}

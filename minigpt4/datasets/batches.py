@@ -11,7 +11,7 @@ from torch import Tensor
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.seeds import seed_for
-from minigpt4.datasets.collate import Row, collate
+from minigpt4.conversation.batching import Row, collate
 from minigpt4.processors.images import ImageProcessor
 from minigpt4.processors.opening import ImageError
 from minigpt4.records.batches import Batch, Rendered
@@ -23,9 +23,6 @@ class SampleRenderer(Protocol):
 
     @property
     def pad_token_id(self) -> int: ...
-
-    @property
-    def tokens_per_image(self) -> int: ...
 
     @property
     def prompt_per(self) -> Literal["sample", "batch"]: ...
@@ -69,10 +66,7 @@ class BatchMaker:
                 rows.append(row)
             else:
                 unsupervised.append(row.sample_id)
-        return collate(
-            rows, pad_token_id=self.renderer.pad_token_id, tokens_per_image=self.renderer.tokens_per_image,
-            unreadable=unreadable, unsupervised=unsupervised,
-        )
+        return collate(rows, pad_token_id=self.renderer.pad_token_id, unreadable=unreadable, unsupervised=unsupervised)
 
     def prepare(self, step: int, drawn: Drawn) -> Row | Unreadable:
         """One sample with its numbers and pixels, or why it has none."""
@@ -81,7 +75,7 @@ class BatchMaker:
             return sample
         rendered = self.renderer.render(sample.conversation, self._prompt_draw(step, drawn.position))
         try:
-            return Row(sample.id, rendered, self._images(drawn, sample))
+            return Row(sample.id, rendered, self._images(drawn, sample, rendered.num_images))
         except ImageError as error:
             return Unreadable(sample.id, sample.source, error.what, error.code)
 
@@ -90,12 +84,13 @@ class BatchMaker:
         number = step if self.renderer.prompt_per == "batch" else position
         return seed_for(self.seed, "prompt", number)
 
-    def _images(self, drawn: Drawn, sample: Sample) -> tuple[Tensor, ...]:
-        if not sample.conversation.images:
+    def _images(self, drawn: Drawn, sample: Sample, number: int) -> tuple[Tensor, ...]:
+        """The pixels of the sample's first images: of those that have their place in the row."""
+        if not number:
             return ()
         generator = torch.Generator().manual_seed(seed_for(self.seed, "image", drawn.position))
         process = self.image_processors.get(drawn.dataset)
         if process is None:
             raise UserError("data.images", where=sample.source, what="has an image, and the model is text-only",
                             fix="take the images out of the data, or a model with a visual path")
-        return tuple(process(ref, generator) for ref in sample.conversation.images)
+        return tuple(process(ref, generator) for ref in sample.conversation.images[:number])

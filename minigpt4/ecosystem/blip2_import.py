@@ -16,6 +16,8 @@ from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.config.write import plain
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder, refuse_taken
+from minigpt4.conversation.renderer import Renderer
+from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.ecosystem.foreign_files import BLIP2_PREFIXES
 from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig, transformers_config
 from minigpt4.models.resamplers.q_former import QFormerConfig
@@ -132,7 +134,8 @@ def _loaded(source: Path, config: Any, section: MiniGPT4Config) -> LoadedModel:
     model = VisionLanguageModel(path, llm)
     origins, lines = load_file(blip2_plan(ties_embeddings=llm.ties_embeddings), file, model.parts())
     llm.model.tie_weights()
-    renderer = MiniGPT4.renderer(section, tokens_per_image=path.tokens_per_image)
+    tokenizer = open_tokenizer(section.llm.tokenizer_folder())
+    renderer = Renderer(MiniGPT4.wording(section, tokenizer), tokenizer, path.tokens_per_image)
     stored = {name: (PartOrigin("bundle", str(source), origin.identity, origin.num_tensors),)
               for name, origin in origins.items()}
     return LoadedModel(model, renderer, MiniGPT4.pixels(section), behaviour_of(section), section, stored, lines)

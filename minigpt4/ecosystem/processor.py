@@ -18,10 +18,13 @@ from transformers import BatchFeature, ProcessorMixin
 from transformers.utils import cached_file
 
 from minigpt4.common.errors import UserError
-from minigpt4.conversation.padding import pad
-from minigpt4.conversation.pieces import Piece, Template
-from minigpt4.conversation.renderer import LabelRule, Renderer
+from minigpt4.conversation.batching import pad
+from minigpt4.conversation.labels import LabelRule
+from minigpt4.conversation.pieces import Piece, text_of
+from minigpt4.conversation.renderer import Renderer
+from minigpt4.conversation.template import Template
 from minigpt4.conversation.tokenizer import open_tokenizer
+from minigpt4.conversation.wording import OriginalEncoding, Wording
 from minigpt4.ecosystem.chat_template import as_jinja
 from minigpt4.ecosystem.messages import turns_of
 from minigpt4.ecosystem.prompt_rows import lengthened, render_text
@@ -29,9 +32,6 @@ from minigpt4.records.batches import Rendered
 from minigpt4.records.conversations import IMAGE_MARK, Conversation
 from minigpt4.records.images import ImageRef
 from minigpt4.weights.bundles.bundle import TOKENIZER_FILES
-
-NO_LIMIT = 1 << 30
-"""tokens of an answer: nothing is cut here"""
 
 
 class MiniGPT4Processor(ProcessorMixin):
@@ -55,16 +55,14 @@ class MiniGPT4Processor(ProcessorMixin):
 
     @property
     def _template(self) -> Template:
-        values: dict[str, Any] = {"name": "plain", **self.template}
-        return Template(**{**values, "stops": tuple(values.get("stops", ()))})
+        return template_of(self.template)[0]
 
     @cached_property
     def renderer(self) -> Renderer:
         """The renderer of chat: our own tokenizer and template."""
-        return Renderer(
-            training=self._template, chat=self._template, tokenizer=open_tokenizer(self._tokenizer_folder),
-            rule=LabelRule(max_answer_tokens=NO_LIMIT), tokens_per_image=self.tokens_per_image,
-        )
+        template, original = template_of(self.template)
+        wording = Wording(training=template, chat=template, rule=LabelRule(), original=original)
+        return Renderer(wording, open_tokenizer(self._tokenizer_folder), self.tokens_per_image)
 
     @property
     def _tokenizer_folder(self) -> Path:
@@ -171,7 +169,7 @@ class MiniGPT4Processor(ProcessorMixin):
             raise UserError("ecosystem.place_holder", where="text",
                             what=f"holds '{self.tokenizer.convert_ids_to_tokens(self.image_token_id)}', "
                             "which stands for images here", fix="leave it out of the text")
-        batch = pad(rows, pad_token_id=self._filler, tokens_per_image=self.tokens_per_image, side="left")
+        batch = pad(rows, pad_token_id=self._filler, side="left")
         ids = torch.where(batch.slots >= 0, self.image_token_id, batch.input_ids)
         inputs = BatchFeature({"input_ids": ids, "attention_mask": batch.attention_mask})
         if images:
@@ -193,18 +191,15 @@ class MiniGPT4Processor(ProcessorMixin):
 
     def _as_text(self, conversation: Conversation, goes_on: bool) -> str:
         pieces = self._template.pieces(conversation)
-        last = "" if goes_on else pieces[-1].end
-        return "".join(map(_spelled, pieces[:-1])) + _spelled(Piece(pieces[-1].kind, pieces[-1].text, end=last))
+        if goes_on and pieces[-1].spans[-1].is_end:
+            pieces = [*pieces[:-1], Piece(pieces[-1].spans[:-1])]
+        return text_of(pieces, IMAGE_MARK)
 
 
 def _conversation(system: str | None, turns: Any) -> Conversation:
     """The record, with a stand-in for each image: the renderer counts them, the image processor opens them."""
     marks = sum(turn.text.count(IMAGE_MARK) for turn in turns)
     return Conversation(turns, (ImageRef(data=b""),) * marks, system)
-
-
-def _spelled(piece: Piece) -> str:
-    return IMAGE_MARK if piece.kind == "image" else piece.text + piece.end
 
 
 def _without_stop(text: str, stops: Sequence[str]) -> str:
@@ -222,6 +217,17 @@ def _check_tensors(kind: Any) -> None:
         raise UserError("ecosystem.tensors", where="return_tensors", what=f"is '{kind}'", fix="use 'pt'")
 
 
-def template_values(template: Template) -> dict[str, Any]:
-    """A template as values for `processor_config.json`."""
-    return asdict(template)
+def template_values(wording: Wording) -> dict[str, Any]:
+    """The template of chat as values for `processor_config.json`."""
+    return {**asdict(wording.chat), "original": asdict(wording.original)}
+
+
+def template_of(values: Mapping[str, Any]) -> tuple[Template, OriginalEncoding]:
+    """The template that `template_values` wrote, now or in version 0.1.0."""
+    values = {"name": "plain", **values}
+    original = OriginalEncoding(**values.pop("original", {}))
+    if "joined_history" in values:  # 0.1.0
+        original = OriginalEncoding(specials_in_text=bool(values.pop("text_holds_specials", False)))
+        values["cut"] = "images" if values.pop("joined_history") else "answers"
+        values["system_always"] = True
+    return Template(**{**values, "stops": tuple(values.get("stops", ()))}), original

@@ -20,10 +20,12 @@ def render_text(renderer: Renderer, text: str) -> Rendered:
 
 def lengthened(row: Rendered, ids: list[int]) -> Rendered:
     """The row with text at its end."""
-    return Rendered(row.ids + ids, row.labels + [IGNORED_LABEL] * len(ids), row.slots + [-1] * len(ids), row.num_images)
+    return Rendered(row.ids + ids, row.labels + [IGNORED_LABEL] * len(ids), row.slots + [-1] * len(ids),
+                    row.image_lengths)
 
 
 def _with_image(row: Rendered, tokens: int) -> Rendered:
-    first = row.num_images * tokens
+    first = sum(row.image_lengths)
     longer = lengthened(row, [0] * tokens)
-    return Rendered(longer.ids, longer.labels, row.slots + list(range(first, first + tokens)), row.num_images + 1)
+    slots = row.slots + list(range(first, first + tokens))
+    return Rendered(longer.ids, longer.labels, slots, (*row.image_lengths, tokens))

@@ -12,6 +12,8 @@ from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder, refuse_taken
 from minigpt4.common.registry import systems
+from minigpt4.conversation.renderer import Renderer
+from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.ecosystem.config import MiniGPT4Config
 from minigpt4.ecosystem.model import MiniGPT4ForConditionalGeneration
 from minigpt4.weights.files.readers import read_json, some_names
@@ -55,7 +57,8 @@ def _loaded(model: MiniGPT4ForConditionalGeneration, source: Path) -> LoadedMode
     parts, system = model.parts, systems.get(section.arch)
     assert parts.visual_path is not None
     tokens = parts.visual_path.tokens_per_image
-    renderer = system.renderer(section, tokens_per_image=tokens)
+    tokenizer = open_tokenizer(section.llm.tokenizer_folder())
+    renderer = Renderer(system.wording(section, tokenizer), tokenizer, tokens)
     origins = {name: (PartOrigin("bundle" if part.state_dict() else "none", str(source)),)
                for name, part in parts.parts().items()}
     return LoadedModel(parts, renderer, system.pixels(section), system.behaviour(section), section, origins)

@@ -73,7 +73,7 @@ def processor_of(loaded: LoadedModel) -> MiniGPT4Processor:
     folder = loaded.tokenizer_folder
     kind = LlamaTokenizer if (folder / "tokenizer.model").exists() else AutoTokenizer
     tokenizer = kind.from_pretrained(folder, local_files_only=True)
-    return MiniGPT4Processor(images, tokenizer, template_values(loaded.renderer.chat),
+    return MiniGPT4Processor(images, tokenizer, template_values(loaded.renderer.wording),
                              tokens_per_image=loaded.renderer.tokens_per_image, image_token_id=unused_id(loaded))
 
 

@@ -19,7 +19,7 @@ from minigpt4.generation.engine import Answer, Engine
 from minigpt4.generation.prompt import Prompt, embed_prompt
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.images import ImageTokens, as_image_ref
-from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
+from minigpt4.records.conversations import Conversation
 from minigpt4.records.images import ImageRef
 
 ENCODED_AT_ONCE = 32
@@ -55,9 +55,8 @@ class Asked:
 def in_template(loaded: LoadedModel, name: str) -> LoadedModel:
     """The same model in another template: stage 1 is asked as stage 2 is, stage 2 captions as stage 1 does."""
     template, old = templates.get(name), loaded.renderer
-    renderer = Renderer(training=template, chat=template, tokenizer=old.tokenizer, rule=old.rule,
-                        tokens_per_image=old.tokens_per_image, prompts=old.prompts)
-    return replace(loaded, renderer=renderer)
+    wording = replace(old.wording, training=template, chat=template)
+    return replace(loaded, renderer=Renderer(wording, old.tokenizer, old.tokens_per_image))
 
 
 def answers(loaded: LoadedModel, gallery: Gallery, questions: Sequence[Asked], settings: DecodingSettings, *,
@@ -81,6 +80,6 @@ def answers(loaded: LoadedModel, gallery: Gallery, questions: Sequence[Asked], s
 
 
 def _prompt(loaded: LoadedModel, gallery: Gallery, asked: Asked) -> Prompt:
-    turn = Turn("user", f"{IMAGE_MARK} {asked.question}".rstrip())
-    rendered = loaded.renderer.render_prompt(Conversation((turn,), (gallery.images[asked.image],)))
+    turns = loaded.renderer.chat.question(asked.question, 1)
+    rendered = loaded.renderer.render_prompt(Conversation(turns, (gallery.images[asked.image],)))
     return embed_prompt(loaded.model, rendered, gallery.tokens[asked.image : asked.image + 1], [str(asked.image)])

@@ -106,14 +106,14 @@ class Engine:
 
     def _fitted(self, prompt: Prompt, settings: DecodingSettings) -> Prompt:
         built_for = getattr(self.llm.config, "max_position_embeddings", None) or ORIGINAL_CONTEXT
-        if self.loaded.behaviour.generation_starts_with_bos:
-            return cut_from_left(prompt, settings.max_new_tokens, settings.max_context or ORIGINAL_CONTEXT)
+        if (original := self.loaded.behaviour.context_cut) is not None:
+            return cut_from_left(prompt, settings.max_new_tokens, settings.max_context or original)
         refuse_too_long(prompt, settings.max_new_tokens, settings.max_context or built_for)
         return prompt
 
     def _start_ids(self, rows: int) -> Tensor | None:
         """The BOS that old `generate` put before the answer: processors and length penalties saw it."""
-        if not self.loaded.behaviour.generation_starts_with_bos or self.tokenizer.bos_token_id is None:
+        if not self.loaded.behaviour.bos_in_generation or self.tokenizer.bos_token_id is None:
             return None
         return torch.full((rows, 1), self.tokenizer.bos_token_id, device=self.loaded.model.device)
 

@@ -43,16 +43,15 @@ def embed_prompt(model: VisionLanguageModel, rendered: Rendered, image_tokens: T
     slots = torch.tensor([rendered.slots], device=model.device)
     with torch.no_grad():
         embeddings = model.embed(ids, slots, image_tokens)[0]
-    per_image = 0 if image_tokens is None else image_tokens.shape[1]
-    keys: list[Key] = [
-        number if slot < 0 else (digests[slot // per_image], slot % per_image)
-        for number, slot in zip(rendered.ids, rendered.slots, strict=True)
-    ]
+    places = [(digest, number) for digest, length in zip(digests, rendered.image_lengths, strict=True)
+              for number in range(length)]
+    keys: list[Key] = [number if slot < 0 else places[slot]
+                       for number, slot in zip(rendered.ids, rendered.slots, strict=True)]
     return Prompt(embeddings, tuple(keys))
 
 
 def cut_from_left(prompt: Prompt, max_new_tokens: int, max_context: int) -> Prompt:
-    """The newest positions that leave room for the answer, as the originals cut (facts/minigpt4.md §3.12)."""
+    """The newest positions that leave room for the answer, as the originals cut."""
     first = max(0, len(prompt) + max_new_tokens - max_context)
     return Prompt(prompt.embeddings[first:], prompt.keys[first:])
 

@@ -14,7 +14,7 @@ from minigpt4.generation.engine import Engine
 from minigpt4.generation.prompt import embed_prompt
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.images import ImageTokens, as_image_ref
-from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
+from minigpt4.records.conversations import Conversation, Turn
 from minigpt4.records.images import ImageRef
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -74,7 +74,7 @@ class Captioner:
                 yield Caption(image.name, answer.text, answer.reason)
 
     def _question(self, image: ImageRef) -> Conversation:
-        text = IMAGE_MARK if self.prompt is None else f"{IMAGE_MARK} {self.prompt}"
+        text = self.loaded.renderer.chat.with_images_before(self.prompt or "", 1)
         asked = Conversation((Turn("user", text),), (image,))
         return self.loaded.renderer.with_prompt(asked) if self.prompt is None else asked
 

@@ -98,11 +98,8 @@ class Chat:
         new = [as_image_ref(image) for image in images]
         for image in new:
             self.images.processor(image)  # an unreadable image is refused before the conversation changes
-        if self.loaded.renderer.chat.own_turn_per_image and new:
-            turns = [Turn("user", IMAGE_MARK) for _ in new[1:]] + [Turn("user", f"{IMAGE_MARK} {text}".rstrip())]
-        else:
-            turns = [Turn("user", " ".join([IMAGE_MARK] * len(new) + [text]).strip())]
         old = self.conversation
+        turns = self.loaded.renderer.chat.question(text, len(new))
         return replace(old, turns=(*old.turns, *turns), images=(*old.images, *new))
 
     def _answer(self, asked: Conversation, settings: DecodingSettings) -> Iterator[Event]:

@@ -23,13 +23,18 @@ PIXELS = "pixel_values"
 class Rendered:
     """One conversation as numbers. All three lists have the length of the sequence.
 
-    `slots` counts from 0 within this sample: image k of n tokens holds rows k*n … k*n+n-1.
+    `slots` counts from 0 within this sample: the first image holds rows 0 to image_lengths[0] - 1, the second goes on.
     """
 
     ids: list[int]
     labels: list[int]
     slots: list[int]
-    num_images: int = 0
+    image_lengths: tuple[int, ...] = ()
+    """tokens of each image that has its place in the row"""
+
+    @property
+    def num_images(self) -> int:
+        return len(self.image_lengths)
 
     @property
     def num_supervised(self) -> int:

@@ -31,6 +31,11 @@ class Conversation:
     images: tuple[ImageRef, ...] = ()
     system: str | None = None
 
+    def with_turns(self, turns: tuple[Turn, ...]) -> Conversation:
+        """Only these turns (a beginning of them), with the images that they show."""
+        marks = sum(turn.text.count(IMAGE_MARK) for turn in turns)
+        return Conversation(turns, self.images[:marks], self.system)
+
     def __post_init__(self) -> None:
         marks = sum(turn.text.count(IMAGE_MARK) for turn in self.turns)
         assert marks == len(self.images), f"{marks} image marks in the text, {len(self.images)} images"

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
-from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import Tokenizer
+from minigpt4.conversation.wording import Wording
 from minigpt4.models.visual_path import VisualPath
 from minigpt4.records.images import ImageSpec
+from minigpt4.systems.behaviour import Behaviour
 from minigpt4.systems.config import SystemConfig
-from minigpt4.systems.minigpt4.behaviours import Behaviour
 from minigpt4.weights.plans.plan import ConversionPlan
 
 ConfigT = TypeVar("ConfigT", bound=SystemConfig, contravariant=True)
@@ -57,5 +57,5 @@ class System(Protocol[ConfigT]):
         """Part -> how the file of its `weights` is read. Raises `UserError` for weights of a part without a format."""
 
     @staticmethod
-    def renderer(config: ConfigT, *, tokens_per_image: int, tokenizer: Tokenizer | None = None) -> Renderer:
-        """Conversation -> ids, of training and chat."""
+    def wording(config: ConfigT, tokenizer: Tokenizer) -> Wording:
+        """Templates of training and chat, prompts, what is learned."""

@@ -13,15 +13,23 @@ from pathlib import Path
 
 import pytest
 
+from minigpt4.conversation.renderer import Renderer
+from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 from minigpt4.records.images import ImageRef
-from minigpt4.systems.minigpt4.wording import build_renderer
+from minigpt4.systems.minigpt4.config import MiniGPT4Config
+from minigpt4.systems.minigpt4.wording import behaviour_of, wording_of
 from tests import tiny
 
 FOLDER = Path(__file__).parent.parent / "fixtures" / "words"
 CONVERSATIONS = json.loads((FOLDER / "conversations.json").read_text(encoding="utf-8"))
 SETTINGS = json.loads((FOLDER / "settings.json").read_text(encoding="utf-8"))
 TOKENS_PER_IMAGE = 3
+
+
+def renderer_of(config: MiniGPT4Config) -> Renderer:
+    tokenizer = open_tokenizer(config.llm.tokenizer_folder(), legacy=behaviour_of(config).legacy_tokenizer)
+    return Renderer(wording_of(config, tokenizer), tokenizer, TOKENS_PER_IMAGE)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +44,7 @@ def test_ids_are_what_they_were(recorded: dict[str, dict[str, list[list[int]]]],
     prompts = str(FOLDER / "prompts.txt") if values.pop("prompts", False) else None
     config = tiny.config(**values, prompt_path=prompts)
     config = replace(config, llm=replace(config.llm, tokenizer=str(FOLDER / tokenizer)))
-    renderer = build_renderer(config, tokens_per_image=TOKENS_PER_IMAGE)
+    renderer = renderer_of(config)
     for name, turns in CONVERSATIONS.items():
         for system in (None, "Be brief."):
             expected = recorded[f"{tokenizer}/{setting}/{name}/{'system' if system else 'none'}"]

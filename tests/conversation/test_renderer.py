@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minigpt4.common.registry import templates
-from minigpt4.conversation.padding import pad
-from minigpt4.conversation.renderer import LabelRule, Renderer
+from minigpt4.conversation.batching import pad
+from minigpt4.conversation.labels import LabelRule
+from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.templates.standard import STANDARD_TEMPLATES
 from minigpt4.conversation.tokenizer import open_tokenizer
+from minigpt4.conversation.wording import Wording
 from minigpt4.records.batches import IGNORED_LABEL
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 from minigpt4.records.images import ImageRef
@@ -22,14 +24,9 @@ WORDS = st.text(alphabet="abc #</s>你好", max_size=30)
 
 def renderer(name: str, *, limit: int = 64, prompts: tuple[str, ...] = (), end_survives: bool = True) -> Renderer:
     template = templates.get(name)
-    return Renderer(
-        training=template,
-        chat=template,
-        tokenizer=open_tokenizer(tiny.tokenizer_folder()),
-        rule=LabelRule(max_answer_tokens=limit, end_survives=end_survives),
-        tokens_per_image=3,
-        prompts=prompts,
-    )
+    rule = LabelRule(max_answer_tokens=limit, end_survives=end_survives)
+    wording = Wording(training=template, chat=template, rule=rule, prompts=prompts)
+    return Renderer(wording, open_tokenizer(tiny.tokenizer_folder()), 3)
 
 
 def conversation(*texts: str) -> Conversation:
@@ -112,7 +109,7 @@ def test_a_prompt_stands_in_where_nothing_is_asked() -> None:
 def test_padding_keeps_rows_and_shifts_slots(lengths: list[int], side: str) -> None:
     render = renderer("vicuna_v0")
     rows = [render.render(conversation(" ".join([IMAGE_MARK] * (n % 3) + ["what"]), "rose " * n)) for n in lengths]
-    batch = pad(rows, pad_token_id=7, tokens_per_image=3, side=side)  # type: ignore[arg-type]
+    batch = pad(rows, pad_token_id=7, side=side)  # type: ignore[arg-type]
     images = 0
     for number, row in enumerate(rows):
         real = batch.attention_mask[number].bool()

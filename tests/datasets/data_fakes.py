@@ -39,7 +39,7 @@ class FakeRenderer:
             ids += letters
             slots += [-1] * len(letters)
             labels += letters if learned else [IGNORED_LABEL] * len(letters)
-        return Rendered(ids, labels, slots, images)
+        return Rendered(ids, labels, slots, (self.tokens_per_image,) * images)
 
 
 class FakeProcessor:

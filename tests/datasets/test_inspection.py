@@ -31,7 +31,7 @@ class Letters:
 def test_u20_what_is_learned_is_marked() -> None:
     ids = [ord("<"), 0, 0, ord("?"), ord("A"), ord("B"), ord("?"), ord("C")]
     learned = [IGNORED_LABEL] * 4 + ids[4:6] + [IGNORED_LABEL] + ids[7:]
-    rendered = Rendered(ids, learned, [-1, 0, 1, -1, -1, -1, -1, -1], 1)
+    rendered = Rendered(ids, learned, [-1, 0, 1, -1, -1, -1, -1, -1], (2,))
     parts = stretches(rendered, Letters())
     assert marked_text(parts, colored=False) == "<<image: 2 tokens>?[[AB]]?[[C]]"
     assert marked_text(parts, colored=True) == "<<image: 2 tokens>?\033[32mAB\033[0m?\033[32mC\033[0m"

@@ -15,7 +15,7 @@ from minigpt4.assembly.build import build_model
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.config import load_config
 from minigpt4.common.errors import UserError
-from minigpt4.conversation.padding import pad
+from minigpt4.conversation.batching import pad
 from minigpt4.inference.load import Assistant, load_model
 from minigpt4.models.language_models.quantized import is_quantized
 from minigpt4.models.lora import LoraConfig, adapter_state, base_state, is_adapter
@@ -46,7 +46,7 @@ def model(lora: LoraConfig = LORA, **values: Any) -> LoadedModel:
 
 def batch(loaded: LoadedModel) -> Batch:
     rows = [loaded.renderer.render(caption_conversation(ImageRef(data=b"x"), text)) for text in ("a red rose", "world")]
-    made = pad(rows, pad_token_id=0, tokens_per_image=loaded.renderer.tokens_per_image)
+    made = pad(rows, pad_token_id=0)
     made.images = {"pixel_values": torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))}
     return made
 

@@ -52,10 +52,10 @@ def inner_bytes(model: LoadedModel) -> int:
 
 
 def projection_gradient(model: LoadedModel) -> torch.Tensor:
-    from minigpt4.conversation.padding import pad
+    from minigpt4.conversation.batching import pad
 
     rows = [model.renderer.render(caption_conversation(ImageRef(data=b"x"), text)) for text in ("a red rose", "world")]
-    batch = pad(rows, pad_token_id=0, tokens_per_image=model.renderer.tokens_per_image)
+    batch = pad(rows, pad_token_id=0)
     batch.images = {"pixel_values": torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))}
     model.model(batch).loss_sum.backward()
     return model.model.parts()["connector"].projection.weight.grad.reshape(-1)

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from minigpt4.assembly.loaded import LoadedModel
-from minigpt4.conversation.tokenizer import SentencePieceTokenizer
+from minigpt4.conversation.pieces import text_of
+from minigpt4.conversation.sentencepiece_tokenizer import SentencePieceTokenizer
 from minigpt4.generation.engine import Engine
 from minigpt4.generation.prompt import Prompt, cut_from_left, embed_prompt
 from minigpt4.generation.settings import DecodingSettings
@@ -134,7 +135,7 @@ def test_every_prompt_is_the_recorded_text(name: str) -> None:
     template = _model(case).renderer.chat
     for recorded, conversation in zip(case.values["turns"], _conversations(case), strict=True):
         pieces = template.pieces(conversation)
-        text = "".join(IMAGE_MARK if piece.kind == "image" else piece.text for piece in pieces)
+        text = text_of(pieces, IMAGE_MARK)
         assert text == recorded["prompt"]
 
 

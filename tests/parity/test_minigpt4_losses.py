@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from minigpt4.assembly.loaded import LoadedModel
-from minigpt4.conversation.padding import pad
+from minigpt4.conversation.batching import pad
 from minigpt4.records.batches import Batch
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 from minigpt4.records.images import ImageRef
@@ -58,7 +58,7 @@ def _batch(case: oracle.Case, loaded: LoadedModel) -> Batch:
     draw = _draw(case, loaded)
     rows = [loaded.renderer.render(conversation, draw) for conversation in _conversations(case)]
     renderer = loaded.renderer
-    batch = pad(rows, pad_token_id=renderer.pad_token_id, tokens_per_image=renderer.tokens_per_image)
+    batch = pad(rows, pad_token_id=renderer.pad_token_id)
     batch.images = {"pixel_values": oracle.pixels(case.values["images"])}
     return batch
 

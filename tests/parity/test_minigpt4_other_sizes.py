@@ -17,7 +17,7 @@ from torch import Tensor
 
 from minigpt4.assembly.build import build_model
 from minigpt4.assembly.loaded import LoadedModel
-from minigpt4.conversation.padding import pad
+from minigpt4.conversation.batching import pad
 from minigpt4.generation.engine import Engine
 from minigpt4.generation.prompt import embed_prompt
 from minigpt4.generation.settings import DecodingSettings
@@ -184,7 +184,7 @@ def test_loss_and_gradient(pair: Pair) -> None:
     renderer = pair.house.renderer
     assert renderer.pad_token_id == 0, "the vocabulary has no '$$'"
     rows = [renderer.render(caption_conversation(ImageRef(data=b""), text)) for text in TEXTS]
-    batch = pad(rows, pad_token_id=renderer.pad_token_id, tokens_per_image=renderer.tokens_per_image)
+    batch = pad(rows, pad_token_id=renderer.pad_token_id)
     batch.images = {"pixel_values": pair.pixels}
     output = pair.house.model(batch)
     ours = output.loss_sum / output.num_tokens

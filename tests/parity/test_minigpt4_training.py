@@ -12,7 +12,7 @@ import torch
 
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.process_group import Place, ProcessGroup
-from minigpt4.conversation.padding import pad
+from minigpt4.conversation.batching import pad
 from minigpt4.records.batches import Batch, Output
 from minigpt4.records.conversations import caption_conversation
 from minigpt4.records.images import ImageRef
@@ -60,7 +60,7 @@ def _batch(step: dict[str, Any], loaded: LoadedModel) -> Batch:
         renderer.render(caption_conversation(ImageRef(data=b"", name=image), text), draw)
         for image, text in zip(step["images"], step["texts"], strict=True)
     ]
-    batch = pad(rows, pad_token_id=renderer.pad_token_id, tokens_per_image=renderer.tokens_per_image)
+    batch = pad(rows, pad_token_id=renderer.pad_token_id)
     batch.images = {"pixel_values": oracle.pixels(step["images"])}
     return batch
 

@@ -25,6 +25,7 @@ from minigpt4.common.process_group import Place
 from minigpt4.common.registry import tasks, templates
 from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import Tokenizer
+from minigpt4.conversation.wording import Wording
 from minigpt4.datasets.assembly import build_indexed, build_source
 from minigpt4.datasets.ledger import Ledger, UnreadableLimits, ledger_path
 from minigpt4.datasets.loader import EvaluationLoader, TrainingLoader
@@ -194,11 +195,10 @@ class _ByQuestion:
 
     def __init__(self, renderer: Renderer) -> None:
         self.pad_token_id, self.prompt_per = renderer.pad_token_id, renderer.prompt_per
-        self.tokens_per_image = renderer.tokens_per_image
+        words = (Wording(training=templates.get(name), chat=templates.get(name), rule=renderer.rule)
+                 for name in (CAPTION_TEMPLATE, QUESTION_TEMPLATE))
         self._captions, self._questions = (
-            Renderer(training=templates.get(name), chat=templates.get(name), tokenizer=renderer.tokenizer,
-                     rule=renderer.rule, tokens_per_image=renderer.tokens_per_image)
-            for name in (CAPTION_TEMPLATE, QUESTION_TEMPLATE)
+            Renderer(wording, renderer.tokenizer, renderer.tokens_per_image) for wording in words
         )
 
     def render(self, conversation: Conversation, draw: int) -> Rendered:

@@ -1,82 +1,71 @@
-"""The one switch between "as the original" and "right": each behaviour is data, chosen once when a model is built.
+"""MiniGPT-4's behaviours: `standard` and three states of the original repository (Vision-CAIR/MiniGPT-4).
 
-What differed between the originals: facts/minigpt4.md §3.2 (pad), §3.4 (cut end symbol), §3.6 (prompt per batch),
-§3.9 (chat), §3.13 (generation starts with BOS), §4.6 (pixels), §5.5 (decay groups).
+April 2023: commit 22d8888, August 2023: 871918f, newest: d94738a.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from minigpt4.conversation.pieces import Template
-from minigpt4.conversation.templates.original_chats import APRIL_VICUNA_CHAT, LLAMA2_CHAT, NEWEST_VICUNA_CHAT
+from minigpt4.conversation.template import Template
+from minigpt4.conversation.wording import STANDARD, OriginalEncoding
+from minigpt4.systems.behaviour import Behaviour
+from minigpt4.systems.minigpt4.chats import APRIL_VICUNA_CHAT, LLAMA2_CHAT, NEWEST_VICUNA_CHAT
+
+ORIGINAL_CONTEXT = 2000
+"""`max_length` of the original's chat (`conversation/conversation.py`)"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Behaviour:
-    """Everything in which the originals and ours differ.
+class MiniGPT4Behaviour(Behaviour):
+    """Everything in which the originals and ours differ; the defaults are `standard`.
 
     Args:
-        name: value of `model.behaviour`.
-        opening: how images are opened (records.images.ImageSpec).
-        train_crop: what `blip2_image_train` does: 'random_resized' (2023) or 'none'.
         pad: 'eos' or a piece of the vocabulary whose id pads and is never learned; None = pad by position only.
-        end_survives: the end symbol is kept when an answer is cut.
+        end_survives: the end of an answer is kept when the answer is cut.
         prompt_per: one prompt a batch, or one a sample.
-        text_holds_specials: `</s>` in a caption is the token.
+        encoding: what of the way from text to ids was different.
         chats: chat templates by kind of language model; empty = the template of training.
-        generation_starts_with_bos: the processors of `generate` see a leading BOS, as transformers 4 put it.
-        decay_rule: 'by_name' (substrings, the originals) or 'by_dimension'.
-        consequences: one line for the report.
     """
 
-    name: str
-    opening: Literal["original", "standard"] = "original"
-    train_crop: Literal["none", "random_resized"] = "none"
     pad: str | None = None
-    end_survives: bool = False
-    prompt_per: Literal["sample", "batch"] = "batch"
-    text_holds_specials: bool = True
-    chats: Mapping[str, Template]
-    generation_starts_with_bos: bool = True
-    decay_rule: Literal["by_name", "by_dimension"] = "by_name"
-    consequences: str
+    end_survives: bool = True
+    prompt_per: Literal["sample", "batch"] = "sample"
+    encoding: OriginalEncoding = STANDARD
+    chats: Mapping[str, Template] = field(default_factory=dict)
 
 
-BEHAVIOURS: Mapping[str, Behaviour] = {
+def _original(name: str, *, consequences: str, train_crop: Literal["none", "random_resized"], pad: str,
+              chats: Mapping[str, Template]) -> MiniGPT4Behaviour:
+    """What all three states have in common."""
+    return MiniGPT4Behaviour(
+        name=name, opening="original", train_crop=train_crop, bos_in_generation=True, context_cut=ORIGINAL_CONTEXT,
+        decay_rule="by_name", legacy_tokenizer=True, pad=pad, end_survives=False, prompt_per="batch",
+        encoding=OriginalEncoding(specials_in_text=True), chats=chats, consequences=consequences,
+    )
+
+
+BEHAVIOURS: Mapping[str, MiniGPT4Behaviour] = {
     behaviour.name: behaviour
     for behaviour in (
-        Behaviour(
-            name="standard",
-            opening="standard",
-            end_survives=True,
-            prompt_per="sample",
-            text_holds_specials=False,
-            chats={},
-            generation_starts_with_bos=False,
-            decay_rule="by_dimension",
-            consequences="chat asks as training taught, end symbols survive, labels by position, images upright",
+        MiniGPT4Behaviour(
+            consequences="chat asks as training taught, the end of an answer survives, labels by position, images "
+            "upright",
         ),
-        Behaviour(
-            name="original_april2023",
-            train_crop="random_resized",
-            pad="eos",
-            chats={"vicuna": APRIL_VICUNA_CHAT},
+        _original(
+            "original_april2023", train_crop="random_resized", pad="eos", chats={"vicuna": APRIL_VICUNA_CHAT},
             consequences="as April 2023: EOS is never learned, long answers lose their end, chat differs from training",
         ),
-        Behaviour(
-            name="original_aug2023",
-            train_crop="random_resized",
-            pad="$$",
+        _original(
+            "original_aug2023", train_crop="random_resized", pad="$$",
             chats={"vicuna": NEWEST_VICUNA_CHAT, "llama2": LLAMA2_CHAT},
             consequences="as August 2023: '$$' is never learned, long answers lose their end, "
             "chat differs from training",
         ),
-        Behaviour(
-            name="original_newest",
-            pad="$$",
+        _original(
+            "original_newest", train_crop="none", pad="$$",
             chats={"vicuna": NEWEST_VICUNA_CHAT, "llama2": LLAMA2_CHAT},
             consequences="as the newest original: '$$' is never learned, long answers lose their end, "
             "chat differs from training, no crop",

@@ -18,7 +18,7 @@ from minigpt4.systems.minigpt4.config import (
     RETIRED_MODEL_KEYS,
     MiniGPT4Config,
 )
-from minigpt4.systems.minigpt4.wording import behaviour_of, build_renderer
+from minigpt4.systems.minigpt4.wording import behaviour_of, wording_of
 from minigpt4.weights.plans.plan import ConversionPlan
 
 
@@ -30,7 +30,7 @@ class MiniGPT4:
     original_keys = ORIGINAL_KEYS
     retired_keys = RETIRED_MODEL_KEYS
     checkpoint_plan = plans.CHECKPOINT_PLAN
-    renderer = staticmethod(build_renderer)
+    wording = staticmethod(wording_of)
     behaviour = staticmethod(behaviour_of)
 
     @staticmethod

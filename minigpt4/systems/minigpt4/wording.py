@@ -1,4 +1,4 @@
-"""From the `model:` section to a renderer: template, prompts, label rule, tokenizer."""
+"""From the `model:` section to words: template, prompts, label rule."""
 
 from __future__ import annotations
 
@@ -7,49 +7,36 @@ from pathlib import Path
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import templates
-from minigpt4.conversation.pieces import Template, template_around_prompt
-from minigpt4.conversation.renderer import LabelRule, Renderer
+from minigpt4.conversation.labels import LabelRule
+from minigpt4.conversation.template import Template, template_around_prompt
 from minigpt4.conversation.templates.standard import STANDARD_TEMPLATES
-from minigpt4.conversation.tokenizer import Tokenizer, open_tokenizer
+from minigpt4.conversation.tokenizer import Tokenizer
+from minigpt4.conversation.wording import Wording
 from minigpt4.records.conversations import IMAGE_MARK
-from minigpt4.systems.minigpt4.behaviours import BEHAVIOURS, Behaviour
+from minigpt4.systems.minigpt4.behaviours import BEHAVIOURS, MiniGPT4Behaviour
 from minigpt4.systems.minigpt4.config import BEHAVIOURS_OF_ORIGINALS, MiniGPT4Config
 
 LLAMA2_MARK = "[INST]"
 
 
-def behaviour_of(config: MiniGPT4Config) -> Behaviour:
+def behaviour_of(config: MiniGPT4Config) -> MiniGPT4Behaviour:
     """The behaviour a config names, or that of the original its arch and model_type come from."""
     name = config.behaviour or BEHAVIOURS_OF_ORIGINALS.get((config.arch, config.model_type), "standard")
     return BEHAVIOURS[name]
 
 
-def build_tokenizer(config: MiniGPT4Config) -> Tokenizer:
-    """The tokenizer of the language model.
-
-    Raises:
-        UserError: no folder is given, or it holds no tokenizer.
-    """
-    return open_tokenizer(config.llm.tokenizer_folder())
-
-
-def build_renderer(config: MiniGPT4Config, *, tokens_per_image: int, tokenizer: Tokenizer | None = None) -> Renderer:
-    """The renderer of training, evaluation and chat."""
-    tokenizer = tokenizer or build_tokenizer(config)
+def wording_of(config: MiniGPT4Config, tokenizer: Tokenizer) -> Wording:
+    """The words of training, evaluation and chat."""
     behaviour = behaviour_of(config)
     prompts = read_prompts(config.prompt_path)
     training = training_template(config, behaviour, has_prompts=bool(prompts))
-    return Renderer(
-        training=training,
-        chat=chat_template(config, behaviour, training),
-        tokenizer=tokenizer,
-        rule=label_rule(config, behaviour, tokenizer),
-        tokens_per_image=tokens_per_image,
-        prompts=prompts,
+    return Wording(
+        training=training, chat=chat_template(config, behaviour, training),
+        rule=label_rule(config, behaviour, tokenizer), prompts=prompts, original=behaviour.encoding,
     )
 
 
-def training_template(config: MiniGPT4Config, behaviour: Behaviour, *, has_prompts: bool) -> Template:
+def training_template(config: MiniGPT4Config, behaviour: MiniGPT4Behaviour, *, has_prompts: bool) -> Template:
     """`model.template` by name; else what `prompt_template` and `end_sym` spell; else the bare image of stage 1."""
     if config.template is not None:
         named: Template = templates.get(config.template, where="model.template")
@@ -57,12 +44,10 @@ def training_template(config: MiniGPT4Config, behaviour: Behaviour, *, has_promp
     if config.prompt_template and behaviour.name == "standard":
         return known_template(config.prompt_template, config.end_sym)
     if config.prompt_template and has_prompts:
-        template = template_around_prompt(config.prompt_template, config.end_sym)
-        return replace(template, text_holds_specials=behaviour.text_holds_specials)
+        return template_around_prompt(config.prompt_template, config.end_sym)
     plain: Template = templates.get("plain")
-    return replace(
-        plain, answer_end=config.end_sym, stops=(config.end_sym,), text_holds_specials=behaviour.text_holds_specials
-    )
+    joint = plain.image_joint if behaviour.name == "standard" else None
+    return replace(plain, answer_end=config.end_sym, stops=(config.end_sym,), image_joint=joint)
 
 
 def known_template(prompt_template: str, end_sym: str) -> Template:
@@ -73,10 +58,10 @@ def known_template(prompt_template: str, end_sym: str) -> Template:
         after = template.user_suffix + template.assistant_prefix
         if (before, after, template.answer_end) == (spelled.user_prefix, spelled.user_suffix, end_sym):
             return template
-    return spelled
+    return replace(spelled, image_joint=" ")
 
 
-def chat_template(config: MiniGPT4Config, behaviour: Behaviour, training: Template) -> Template:
+def chat_template(config: MiniGPT4Config, behaviour: MiniGPT4Behaviour, training: Template) -> Template:
     """The original's chat template where the behaviour has one, else the template of training."""
     if not behaviour.chats:
         return training
@@ -90,7 +75,7 @@ def chat_template(config: MiniGPT4Config, behaviour: Behaviour, training: Templa
     return behaviour.chats[kind]
 
 
-def label_rule(config: MiniGPT4Config, behaviour: Behaviour, tokenizer: Tokenizer) -> LabelRule:
+def label_rule(config: MiniGPT4Config, behaviour: MiniGPT4Behaviour, tokenizer: Tokenizer) -> LabelRule:
     """What is learned: the pad id of an original is also the label it never learns."""
     hidden: int | None = None
     if behaviour.pad == "eos":
@@ -107,7 +92,7 @@ def label_rule(config: MiniGPT4Config, behaviour: Behaviour, tokenizer: Tokenize
 
 
 def read_prompts(path: str | None) -> tuple[str, ...]:
-    """The prompts of a text file: its lines that hold an image mark (facts/minigpt4.md §3.6).
+    """The prompts of a text file: its lines that hold an image mark.
 
     Raises:
         UserError: the file has no such line, or one with more than one mark.

@@ -7,10 +7,17 @@ from pathlib import Path
 import pytest
 
 from minigpt4.common.errors import UserError
-from minigpt4.conversation.templates.original_chats import APRIL_VICUNA_CHAT, LLAMA2_CHAT, NEWEST_VICUNA_CHAT
+from minigpt4.conversation.tokenizer import open_tokenizer
+from minigpt4.conversation.wording import Wording
+from minigpt4.systems.minigpt4.chats import APRIL_VICUNA_CHAT, LLAMA2_CHAT, NEWEST_VICUNA_CHAT
 from minigpt4.systems.minigpt4.config import MiniGPT4Config
-from minigpt4.systems.minigpt4.wording import behaviour_of, build_renderer, known_template, read_prompts
+from minigpt4.systems.minigpt4.wording import behaviour_of, known_template, read_prompts, wording_of
 from tests import tiny
+
+
+def words(config: MiniGPT4Config) -> Wording:
+    return wording_of(config, open_tokenizer(config.llm.tokenizer_folder()))
+
 
 VICUNA, LLAMA2 = "###Human: {} ###Assistant: ", "[INST] {} [/INST] "
 
@@ -42,18 +49,18 @@ def test_a_known_prompt_template_brings_its_later_turns(prompt_template: str, en
 ])
 def test_an_original_chats_by_its_own_template(behaviour: str, prompt_template: str, chat: object) -> None:
     config = tiny.config(behaviour=behaviour, template=None, prompt_template=prompt_template)
-    assert build_renderer(config, tokens_per_image=3).chat is chat
+    assert words(config).chat is chat
 
 
 def test_april_had_no_llama2() -> None:
     config = tiny.config(behaviour="original_april2023", template=None, prompt_template=LLAMA2)
     with pytest.raises(UserError, match="had no chat for llama2"):
-        build_renderer(config, tokens_per_image=3)
+        words(config)
 
 
 def test_standard_chats_as_it_trains() -> None:
-    renderer = build_renderer(tiny.config(), tokens_per_image=3)
-    assert renderer.chat is renderer.training
+    standard = words(tiny.config())
+    assert standard.chat is standard.training
 
 
 def test_prompts_are_lines_with_an_image_mark(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigpt4.datasets.collate import Row, collate
+from minigpt4.conversation.batching import Row, collate
 from minigpt4.records.batches import IGNORED_LABEL, Rendered
 
 TOKENS = 3
@@ -16,14 +16,14 @@ def row(number: int, images: int, words: int) -> Row:
     """Images first, then words; the pixels name the row and the image."""
     length = images * TOKENS
     rendered = Rendered([0] * length + list(range(1, words + 1)), [IGNORED_LABEL] * length + list(range(1, words + 1)),
-                        list(range(length)) + [-1] * words, images)
+                        list(range(length)) + [-1] * words, (TOKENS,) * images)
     return Row(str(number), rendered, tuple(torch.full((3, 1, 1), number * 10.0 + image) for image in range(images)))
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 6)), max_size=6))
 def test_every_row_finds_its_own_images(shapes: list[tuple[int, int]]) -> None:
     rows = [row(number, *shape) for number, shape in enumerate(shapes)]
-    batch = collate(rows, pad_token_id=9, tokens_per_image=TOKENS)
+    batch = collate(rows, pad_token_id=9)
     for number, each in enumerate(rows):
         length = len(each.rendered.ids)
         assert batch.input_ids[number, :length].tolist() == each.rendered.ids
@@ -38,5 +38,5 @@ def test_every_row_finds_its_own_images(shapes: list[tuple[int, int]]) -> None:
 
 
 def test_no_rows() -> None:
-    batch = collate([], pad_token_id=9, tokens_per_image=TOKENS)
+    batch = collate([], pad_token_id=9)
     assert batch.input_ids.shape == batch.slots.shape == (0, 0) and not batch.num_images

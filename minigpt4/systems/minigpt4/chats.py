@@ -1,11 +1,11 @@
-"""How the originals' chat wrote a conversation (facts/minigpt4.md §3.9–§3.11); their training used other texts."""
+"""How the originals' chat wrote a conversation (`conversation/conversation.py`); their training used other texts."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from minigpt4.common.registry import templates
-from minigpt4.conversation.pieces import Template
+from minigpt4.conversation.template import Template
 
 SYSTEM = (
     "Give the following image: <Img>ImageContent</Img>. "
@@ -15,8 +15,8 @@ SYSTEM = (
 APRIL_VICUNA_CHAT = Template(
     name="minigpt4_april_vicuna_chat", system=SYSTEM, system_suffix="###", user_prefix="Human: ",
     user_suffix="###", assistant_prefix="Assistant: ", assistant_open="Assistant:", answer_end="###",
-    image_prefix="<Img>", image_suffix="</Img>", stops=("###",),
-    text_holds_specials=True, joined_history=True, own_turn_per_image=True,
+    image_prefix="<Img>", image_suffix="</Img>", image_joint=None, stops=("###",), system_always=True,
+    own_turn_per_image=True,
 )
 NEWEST_VICUNA_CHAT = replace(APRIL_VICUNA_CHAT, name="minigpt4_vicuna_chat", assistant_open=None)
 LLAMA2_CHAT = replace(

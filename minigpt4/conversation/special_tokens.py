@@ -1,0 +1,145 @@
+"""The tokens of a tokenizer folder that are no pieces of words: which there are, which are special, what they swallow.
+
+Read from `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`, as transformers writes them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minigpt4.common.errors import UserError
+from minigpt4.conversation.pieces import Span
+
+ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
+
+
+@dataclass(frozen=True)
+class AddedToken:
+    """A token by name.
+
+    Args:
+        special: never part of what people see; a person's text is never read as one.
+        strips_before, strips_after: blanks beside it disappear (`lstrip`, `rstrip`).
+        has_role: BOS, EOS, UNK, PAD or an additional special token of the folder.
+    """
+
+    name: str
+    number: int
+    special: bool = True
+    strips_before: bool = False
+    strips_after: bool = False
+    has_role: bool = False
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """What the folder's JSON files say."""
+
+    roles: Mapping[str, str]
+    """bos_token, eos_token, … -> name"""
+    additional: tuple[str, ...]
+    """additional special tokens"""
+    added: Mapping[str, AddedToken]
+    legacy: bool | None
+    adds_bos: bool | None
+    chat_template: str | None
+
+
+def read_tokenizer_config(folder: Path) -> TokenizerConfig:
+    """Read the JSON files beside a tokenizer; absent ones say nothing.
+
+    Raises:
+        UserError: one of them is not JSON.
+    """
+    config, special_map = _json(folder / "tokenizer_config.json"), _json(folder / "special_tokens_map.json")
+    roles = {role: name for role in ROLES if (name := _name(special_map.get(role)) or _name(config.get(role)))}
+    extra = special_map.get("additional_special_tokens") or config.get("additional_special_tokens") or []
+    additional = tuple(name for each in extra if (name := _name(each)))
+    with_role = {*roles.values(), *additional}
+    added = {name: AddedToken(name, int(number), has_role=name in with_role)
+             for name, number in _json(folder / "added_tokens.json").items()}
+    for number, entry in (config.get("added_tokens_decoder") or {}).items():
+        name = str(entry["content"])
+        added[name] = AddedToken(name, int(number), bool(entry.get("special")) or name in with_role,
+                                 bool(entry.get("lstrip")), bool(entry.get("rstrip")), name in with_role)
+    template = folder / "chat_template.jinja"
+    return TokenizerConfig(roles, additional, added, config.get("legacy"), config.get("add_bos_token"),
+                           template.read_text(encoding="utf-8") if template.exists() else config.get("chat_template"))
+
+
+@dataclass
+class Atom:
+    """A token by name (`number`), or a stretch of plain text with the owner of each of its characters."""
+
+    text: str
+    owners: list[int]
+    token: AddedToken | None = None
+
+
+def split_at_tokens(spans: Sequence[Span], tokens: Mapping[str, AddedToken], *, specials_in_text: bool) -> list[Atom]:
+    """Spans -> tokens by name and the plain stretches between them, which may run over several spans.
+
+    Special tokens are found in the template's own spans, and in people's too where `specials_in_text`; added tokens
+    that are not special are found everywhere. Blanks that a token swallows are taken out of its neighbours.
+    """
+    everywhere = _pattern(name for name, token in tokens.items() if specials_in_text or not token.special)
+    in_own = _pattern(tokens)
+    atoms: list[Atom] = []
+    for owner, span in enumerate(spans):
+        pattern = in_own if span.own else everywhere
+        for stretch in pattern.split(span.text) if pattern else [span.text]:
+            if stretch in tokens and pattern and pattern.fullmatch(stretch):
+                atoms.append(Atom(stretch, [owner], tokens[stretch]))
+            elif stretch and atoms and atoms[-1].token is None:
+                atoms[-1].text += stretch
+                atoms[-1].owners += [owner] * len(stretch)
+            elif stretch:
+                atoms.append(Atom(stretch, [owner] * len(stretch)))
+    for before, after in zip(atoms, atoms[1:], strict=False):
+        if before.token is not None and before.token.strips_after and after.token is None:
+            kept = after.text.lstrip()
+            after.text, after.owners = kept, after.owners[len(after.owners) - len(kept) :]
+        if after.token is not None and after.token.strips_before and before.token is None:
+            before.text = before.text.rstrip()
+            before.owners = before.owners[: len(before.text)]
+    return [atom for atom in atoms if atom.text]
+
+
+def cut_inside_names(text: str, names: Sequence[str]) -> list[str]:
+    """Plain text that spells tokens, cut behind the first character of each: its parts cannot become the token."""
+    pattern = _pattern(names)
+    if pattern is None:
+        return [text]
+    parts, start = [], 0
+    for found in pattern.finditer(text):
+        parts.append(text[start : found.start() + 1])
+        start = found.start() + 1
+    return [*parts, text[start:]]
+
+
+def _pattern(names: Iterable[str]) -> re.Pattern[str] | None:
+    ordered = sorted(names, key=len, reverse=True)
+    return re.compile("(" + "|".join(map(re.escape, ordered)) + ")") if ordered else None
+
+
+def _name(entry: object) -> str:
+    """A token is written as its name, or as an object with `content`."""
+    if isinstance(entry, Mapping):
+        entry = entry.get("content")
+    return entry if isinstance(entry, str) else ""
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return values
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError("file.json", where=str(path), what=f"is not JSON ({error})",
+                        fix="download or copy it again") from error
