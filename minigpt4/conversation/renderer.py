@@ -33,6 +33,8 @@ class Renderer:
     def __init__(self, wording: Wording, tokenizer: Tokenizer, tokens_per_image: int) -> None:
         self.wording = wording
         self.training, self.chat, self.rule = wording.training, wording.chat, wording.rule
+        if wording.original.joint_as_written:
+            self.training, self.chat = (replace(each, image_joint=None) for each in (self.training, self.chat))
         self.prompts, self.original = wording.prompts, wording.original
         self.tokenizer = tokenizer
         self.tokens_per_image = tokens_per_image

@@ -119,7 +119,9 @@ class SentencePieceTokenizer:
     def _encode_stretch(self, text: str, *, prefix: bool = True) -> list[tuple[int, int]]:
         """(id, place of its last character) of each piece of plain text."""
         model = self.model if self.legacy and prefix else self._without_prefix
-        return [(piece.id, max(piece.begin, piece.end - 1)) for piece in model.Encode(text, return_type="proto").pieces]
+        places = [place for place, character in enumerate(text) for _ in character.encode("utf-8", "surrogatepass")]
+        found = model.Encode(text, return_type="proto").pieces  # whose offsets count bytes
+        return [(piece.id, places[min(max(piece.begin, piece.end - 1), len(places) - 1)]) for piece in found]
 
     def _encode_in_parts(self, text: str) -> list[tuple[int, int]]:
         """Text that spells special tokens of the model itself, in parts that cannot become one."""

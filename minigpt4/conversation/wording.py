@@ -17,11 +17,13 @@ class OriginalEncoding:
         bos_twice: the tokenizer's own BOS stands in front even where the template's text spells one (LLaVA, Llama-3).
         later_pieces_lose_first_id: behind an image the first id is dropped where the row begins with BOS: meant for the
             BOS of a tokenizer that adds it, and done with every tokenizer (LLaVA).
+        joint_as_written: the blank or newline between an image and words is the data's, whatever it is.
     """
 
     specials_in_text: bool = False
     bos_twice: bool = False
     later_pieces_lose_first_id: bool = False
+    joint_as_written: bool = False
 
 
 STANDARD = OriginalEncoding()

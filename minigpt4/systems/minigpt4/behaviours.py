@@ -43,7 +43,7 @@ def _original(name: str, *, consequences: str, train_crop: Literal["none", "rand
     return MiniGPT4Behaviour(
         name=name, opening="original", train_crop=train_crop, bos_in_generation=True, context_cut=ORIGINAL_CONTEXT,
         decay_rule="by_name", legacy_tokenizer=True, pad=pad, end_survives=False, prompt_per="batch",
-        encoding=OriginalEncoding(specials_in_text=True), chats=chats, consequences=consequences,
+        encoding=OriginalEncoding(specials_in_text=True, joint_as_written=True), chats=chats, consequences=consequences,
     )
 
 
