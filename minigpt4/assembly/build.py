@@ -160,19 +160,20 @@ def dtype_of(config: PartConfig, device: torch.device) -> tuple[torch.dtype, str
 
 
 def _settle(config: PartConfig, name: str, part: nn.Module, device: torch.device) -> list[str]:
-    """Freeze a part, give it its dtype and bring it to its device; returns lines where a wish was not followed."""
+    """Freeze a part, give it its dtype and bring it to its device; returns lines of the report."""
     if config.freeze:
         freeze(part)
     else:
         train(part, config.train_only)
     dtype, note = dtype_of(config, device)
+    lines = [f"{name}: {note}"] if note else []
     if isinstance(config, CausalLMConfig) and isinstance(part, CausalLM):
-        settle_language_model(part, config, dtype, device)
+        lines += settle_language_model(part, config, dtype, device)
     else:
         if dtype is not torch.float32:
             halve_linear_layers(part, dtype)
         part.to(device)
-    return [f"{name}: {note}"] if note else []
+    return lines
 
 
 def _check_adapters(config: SystemConfig) -> None:

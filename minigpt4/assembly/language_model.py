@@ -16,7 +16,7 @@ from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig, transformers_config
 from minigpt4.models.language_models.copying_start import start_copying
 from minigpt4.models.language_models.placement import device_of, dispatch, is_placed, plan_places
-from minigpt4.models.language_models.quantized import is_quantized, quantize_linear_layers
+from minigpt4.models.language_models.quantized import holds_quantized, is_quantized, quantize_linear_layers
 from minigpt4.systems.minigpt4.plans import llama_plan
 from minigpt4.weights.bundles.bundle import Bundle, load_bundle
 from minigpt4.weights.files.readers import open_weights, read_json
@@ -53,8 +53,7 @@ def fill_language_model(llm: CausalLM, config: CausalLMConfig, ledger: LoadLedge
     if not llm.model.get_input_embeddings().weight.is_meta:
         return
     if config.quantize:
-        number = quantize_linear_layers(llm.model, config.quantize, dtype)
-        ledger.lines.append(f"llm: {number} linear layers in {config.quantize} by bitsandbytes")
+        ledger.lines.append(f"llm: {quantize_linear_layers(llm.model, config.quantize, dtype)}")
     home = Home(dtype, lambda name: device)
     if config.device_map:
         places = plan_places(llm.model, config.device_map, config.max_memory, dtype, quantize=config.quantize,
@@ -72,19 +71,26 @@ def fill_language_model(llm: CausalLM, config: CausalLMConfig, ledger: LoadLedge
         dispatch(llm.model, places, device, config.offload_folder)
 
 
-def settle_language_model(llm: CausalLM, config: CausalLMConfig, dtype: torch.dtype, device: torch.device) -> None:
-    """Give it its dtype and device; what has random weights is quantised now, what has places stays there."""
+def settle_language_model(llm: CausalLM, config: CausalLMConfig, dtype: torch.dtype, device: torch.device) -> list[str]:
+    """Give it its dtype and device; what has random weights is quantised now, what has places stays there.
+
+    Returns:
+        lines of the report.
+    """
     if is_placed(llm.model):
-        return
-    if config.quantize:
-        quantize_linear_layers(llm.model, config.quantize, dtype)
-        for layer in llm.modules():
-            if not is_quantized(layer):
-                for parameter in layer.parameters(recurse=False):
-                    parameter.data = parameter.data.to(dtype)
-        llm.to(device)
-    else:
+        return []
+    if not config.quantize:
         llm.to(device, dtype)
+        return []
+    lines = []
+    if not holds_quantized(llm):
+        lines.append(f"llm: {quantize_linear_layers(llm.model, config.quantize, dtype)}")
+    for layer in llm.modules():
+        if not is_quantized(layer):
+            for parameter in layer.parameters(recurse=False):
+                parameter.data = parameter.data.to(dtype)
+    llm.to(device)
+    return lines
 
 
 def _empty(weights: str, tokenizer: Tokenizer) -> CausalLM:
