@@ -21,7 +21,8 @@ from minigpt4.systems.config import SystemConfig
 from minigpt4.systems.contract import System
 from minigpt4.systems.minigpt4.plans import llama_plan
 from minigpt4.weights.bundles.parts import own_plan
-from minigpt4.weights.files.readers import TensorFile, open_weights
+from minigpt4.weights.files.readers import open_weights
+from minigpt4.weights.files.tensor_file import TensorFile
 from minigpt4.weights.plans.loading import PartOrigin, identify_file, load_file
 from minigpt4.weights.plans.plan import ConversionPlan
 

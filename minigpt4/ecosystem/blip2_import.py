@@ -27,7 +27,8 @@ from minigpt4.records.images import CLIP_MEAN, CLIP_STD
 from minigpt4.systems.minigpt4.config import MiniGPT4Config
 from minigpt4.systems.minigpt4.system import MiniGPT4
 from minigpt4.systems.minigpt4.wording import behaviour_of
-from minigpt4.weights.files.readers import TensorFile, open_weights, read_json
+from minigpt4.weights.files.readers import open_weights, read_json
+from minigpt4.weights.files.tensor_file import TensorFile
 from minigpt4.weights.plans.loading import PartOrigin, load_file
 from minigpt4.weights.plans.plan import ConversionPlan, Ignorable, Rule
 

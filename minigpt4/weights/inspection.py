@@ -13,8 +13,9 @@ from minigpt4.weights.bundles.bundle import is_bundle, open_bundle
 from minigpt4.weights.bundles.inspection import describe_bundle, verify_bundle_tensors
 from minigpt4.weights.files.checksums import CHECKLISTS, SHA256SUMS, nothing, verify_checksums, verify_file
 from minigpt4.weights.files.model_folder import PROVENANCE
-from minigpt4.weights.files.readers import TensorFile, open_weights, read_json, some_names
+from minigpt4.weights.files.readers import open_weights, read_json
 from minigpt4.weights.files.shard_writer import Progress
+from minigpt4.weights.files.tensor_file import TensorFile, some_names
 from minigpt4.weights.llama.folder import VOCABULARY_TENSOR, open_llama
 from minigpt4.weights.llama.raw import open_raw_llama, raw_llama_plan, target_shapes
 from minigpt4.weights.plans.plan import match
@@ -86,7 +87,7 @@ def _is_raw(path: Path) -> bool:
 
 def _counts(file: TensorFile) -> list[str]:
     sizes = {name: torch.Size(shape).numel() for name, shape in file.shapes.items()}
-    dtypes = Counter(str(file.load(name).dtype).removeprefix("torch.") for name in file.names)
+    dtypes = Counter(str(dtype).removeprefix("torch.") for dtype in file.dtypes.values())
     kinds = ", ".join(f"{number} {dtype}" for dtype, number in dtypes.most_common())
     return [f"{len(sizes)} tensors ({kinds}), {sum(sizes.values()):,} parameters: {some_names(file.names, 3)}"]
 

@@ -11,7 +11,8 @@ from minigpt4.weights.bundles.bundle import TOKENIZER, Bundle
 from minigpt4.weights.bundles.tokenizer_identity import TokenizerIdentity, identify_tokenizer
 from minigpt4.weights.files.disk import as_gigabytes
 from minigpt4.weights.files.identity import identity_of
-from minigpt4.weights.files.readers import TensorFile, open_weights
+from minigpt4.weights.files.readers import open_weights
+from minigpt4.weights.files.tensor_file import TensorFile
 
 
 def describe_bundle(bundle: Bundle) -> list[str]:

@@ -20,7 +20,8 @@ from minigpt4.common.files import atomic_folder, write_json
 from minigpt4.models.freezing import DTYPES
 from minigpt4.weights.bundles.adapters import PREFIX
 from minigpt4.weights.bundles.bundle import TENSORS, TOKENIZER, Bundle
-from minigpt4.weights.files.readers import TensorFile, open_weights, read_json
+from minigpt4.weights.files.readers import open_weights, read_json
+from minigpt4.weights.files.tensor_file import TensorFile
 from minigpt4.weights.plans.plan import ConversionPlan, Ignorable, Rule
 
 CONNECTOR = "connector"

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from minigpt4.common.errors import UserError
 from minigpt4.weights.files.model_folder import ModelFolder
-from minigpt4.weights.files.readers import TensorFile
 from minigpt4.weights.files.shard_writer import LazyTensor
+from minigpt4.weights.files.tensor_file import TensorFile
 from minigpt4.weights.llama.companions import companions_of
 from minigpt4.weights.llama.delta_pair import Pair, open_pair, refuse_wrong_base
 
@@ -52,7 +52,7 @@ def make_delta(base: Path, model: Path) -> ModelFolder:
 
 def _planned(pair: Pair, combine: Combine, maker: str, evidence: Sequence[str]) -> ModelFolder:
     base, other = pair.base, pair.other
-    dtypes = {name: other.file.load(name).dtype for name in other.names}
+    dtypes = other.file.dtypes
     tensors = [LazyTensor(name, other.file.shapes[name], dtypes[name], partial(combine, base.file, other.file, name))
                for name in other.names]
     companions, mended = companions_of(other.path, other.vocabulary, num_rows=other.num_rows, dtype=tensors[0].dtype)

@@ -21,8 +21,9 @@ from minigpt4.common.blank_tensors import find_blank_tensors
 from minigpt4.common.errors import UserError
 from minigpt4.models.language_models.causal_lm import CausalLM, transformers_config
 from minigpt4.weights.files.model_folder import ModelFolder
-from minigpt4.weights.files.readers import TensorFile, open_weights, read_json, some_names
+from minigpt4.weights.files.readers import open_weights, read_json
 from minigpt4.weights.files.shard_writer import LazyTensor
+from minigpt4.weights.files.tensor_file import TensorFile, some_names
 from minigpt4.weights.files.vocabulary import Vocabulary, read_sentencepiece
 from minigpt4.weights.llama.companions import as_json, new_tokenizer_files
 from minigpt4.weights.plans.plan import Assignment, ConversionPlan, Ignorable, Rule, Shape, match
@@ -67,7 +68,6 @@ class RawLlama:
 
     params: LlamaParams
     file: TensorFile
-    dtypes: Mapping[str, torch.dtype]
     shards: tuple[Path, ...]
 
     def num_rows(self, name: str) -> int:
@@ -138,8 +138,7 @@ def open_raw_llama(folder: Path) -> RawLlama:
                             fix="the shards are of different models: download them again")
     _refuse_missing_shards(folder, params, shards)
     shapes = {name: _joined_shape(name, [shard.shapes[name] for shard in shards]) for name in shards[0].names}
-    dtypes = {name: shards[0].load(name).dtype for name in shards[0].names}
-    return RawLlama(params, TensorFile(folder, shapes, partial(_join, shards)), dtypes, tuple(paths))
+    return RawLlama(params, TensorFile(folder, shapes, shards[0].dtypes, partial(_join, shards)), tuple(paths))
 
 
 def read_params(path: Path) -> LlamaParams:
@@ -222,7 +221,7 @@ def _lazy(assignment: Assignment, raw: RawLlama, shapes: Mapping[str, Shape]) ->
                             fix="the file is damaged or a placeholder; take another copy")
         return assignment.rule.forward([joined], shape)
 
-    return LazyTensor(assignment.target, shape, raw.dtypes[source], make)
+    return LazyTensor(assignment.target, shape, raw.file.dtypes[source], make)
 
 
 def _shard_paths(folder: Path) -> list[Path]:
