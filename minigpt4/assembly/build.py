@@ -34,7 +34,7 @@ from minigpt4.systems.config import LANGUAGE_MODEL, SystemConfig
 from minigpt4.systems.contract import System
 from minigpt4.weights.bundles.adapters import load_adapters
 from minigpt4.weights.bundles.bundle import Bundle, load_bundle, newest_bundle, open_bundle
-from minigpt4.weights.files.readers import open_weights
+from minigpt4.weights.files.sources import Sources
 from minigpt4.weights.plans.loading import PartOrigin, load_file
 
 logger = logging.getLogger(__name__)
@@ -73,19 +73,20 @@ def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42) -
     _check_adapters(config)
     tokenizer = tokenizer_of(system, config)
     bundle = open_bundle(newest_bundle(config.ckpt)) if config.ckpt and Path(config.ckpt).is_dir() else None
+    sources = Sources()
     ledger = LoadLedger(lines=check_tokenizer(bundle, config))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        llm = make_language_model(config.llm, tokenizer, bundle)
+        llm = make_language_model(config.llm, tokenizer, bundle, sources)
         path = system.visual_path(config, llm.width)
     model = VisionLanguageModel(path, llm)
-    for opened in visual_files(system, config, leave_out=bundle.stored_parts if bundle else ()):
+    for opened in visual_files(system, config, sources, leave_out=bundle.stored_parts if bundle else ()):
         ledger.add(opened.load(model.parts()))
-    _load_checkpoint(system, config, model, bundle, ledger)
+    _load_checkpoint(system, config, model, bundle, ledger, sources)
     for name, part in model.parts().items():
         if name != LANGUAGE_MODEL:
             ledger.lines += _settle(config.parts()[name], name, part, device)
-    fill_language_model(llm, config.llm, ledger, bundle, dtype=dtype_of(config.llm, device)[0], device=device)
+    fill_language_model(llm, config.llm, ledger, bundle, sources, dtype=dtype_of(config.llm, device)[0], device=device)
     ledger.lines += _settle(config.llm, LANGUAGE_MODEL, llm, device)
     origins = {name: tuple(ledger.origins.get(name, [_fresh(part)])) for name, part in model.parts().items()}
     ledger.lines += [f"{name}: {origin}" for name, found in origins.items() for origin in found
@@ -133,13 +134,13 @@ def _tokens_per_image(path: VisualPath | None) -> int:
 
 
 def _load_checkpoint(system: System[SystemConfig], config: SystemConfig, model: VisionLanguageModel,
-                     bundle: Bundle | None, ledger: LoadLedger) -> None:
+                     bundle: Bundle | None, ledger: LoadLedger, sources: Sources) -> None:
     if bundle is not None:
         bundle.check_parts(list(model.parts()))
         visual = {name: part for name, part in model.parts().items() if name != "llm"}  # which is read last
         ledger.replace(load_bundle(bundle, visual))
     elif config.ckpt:
-        ledger.replace(load_file(system.checkpoint_plan, open_weights(config.ckpt), model.parts()))
+        ledger.replace(load_file(system.checkpoint_plan, sources.weights(config.ckpt), model.parts()))
 
 
 def _fresh(part: nn.Module) -> PartOrigin:

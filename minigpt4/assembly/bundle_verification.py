@@ -16,6 +16,7 @@ from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.systems.config import SystemConfig
 from minigpt4.systems.contract import System
 from minigpt4.weights.bundles.bundle import Bundle
+from minigpt4.weights.files.sources import Sources
 
 CONNECTOR, LANGUAGE_MODEL = "connector", "llm"
 
@@ -43,12 +44,13 @@ def verify_surroundings(bundle: Bundle) -> list[str]:
 
 def _parts_and_files(system: System[SystemConfig], config: SystemConfig) -> tuple[dict[str, nn.Module], list[PartFile]]:
     """The parts, empty, and those of their files that are there."""
+    sources = Sources()
     absent = {name for name in system.file_plans(config) if not Path(getattr(config, name).weights or "").exists()}
     if not config.llm.weights or not Path(config.llm.weights).exists():
-        files = visual_files(system, config, leave_out={*absent, CONNECTOR})  # nobody knows the connector's width
+        files = visual_files(system, config, sources, leave_out={*absent, CONNECTOR})  # nobody knows the connector's width
         return empty_visual_parts(system, config), list(files)
-    llm, llm_file = empty_language_model(config.llm, open_tokenizer(config.llm.tokenizer_folder()))
-    files = visual_files(system, config, leave_out=absent)
+    llm, llm_file = empty_language_model(config.llm, open_tokenizer(config.llm.tokenizer_folder()), sources)
+    files = visual_files(system, config, sources, leave_out=absent)
     return {**empty_visual_parts(system, config, llm.width), LANGUAGE_MODEL: llm}, [*files, llm_file]
 
 

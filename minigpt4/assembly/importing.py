@@ -21,7 +21,7 @@ from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.models.freezing import freeze
 from minigpt4.models.vision_language_model import VisionLanguageModel
-from minigpt4.weights.files.readers import open_weights
+from minigpt4.weights.files.sources import Sources
 from minigpt4.weights.plans.loading import PartOrigin, load_file
 
 
@@ -53,13 +53,14 @@ def _put_together(config: Config, place: Path) -> LoadedModel:
     section = config.model
     system = systems.get(section.arch, where="model.arch")
     tokenizer = open_tokenizer(section.llm.tokenizer_folder())
-    llm, llm_file = empty_language_model(section.llm, tokenizer)
+    sources = Sources()
+    llm, llm_file = empty_language_model(section.llm, tokenizer, sources)
     path = system.visual_path(section, llm.width)  # not empty: a norm that no file holds keeps its first values
     model = VisionLanguageModel(path, llm)
     parts, ledger = model.parts(), LoadLedger()
-    for opened in visual_files(system, section):
+    for opened in visual_files(system, section, sources):
         ledger.add(opened.load(parts))
-    found, lines = load_file(system.checkpoint_plan, open_weights(place), parts)
+    found, lines = load_file(system.checkpoint_plan, sources.weights(place), parts)
     ledger.replace(({name: replace(origin, source="bundle") for name, origin in found.items()}, lines))
     ledger.add((llm_file.identify(parts), []))
     for name, part in parts.items():

@@ -19,12 +19,12 @@ from minigpt4.models.freezing import freeze
 from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig
 from minigpt4.systems.config import SystemConfig
 from minigpt4.systems.contract import System
-from minigpt4.systems.minigpt4.plans import llama_plan
 from minigpt4.weights.bundles.parts import own_plan
-from minigpt4.weights.files.readers import open_weights
+from minigpt4.weights.files.sources import Sources
 from minigpt4.weights.files.tensor_file import TensorFile
+from minigpt4.weights.plans.language_model import language_model_plan
 from minigpt4.weights.plans.loading import PartOrigin, identify_file, load_file
-from minigpt4.weights.plans.plan import ConversionPlan
+from minigpt4.weights.plans.plan import ConversionPlan, PlanOf
 
 WIDTH_OF_NONE = 8
 """stands for the width of a language model that is not there; only connectors have it"""
@@ -35,7 +35,7 @@ class PartFile:
     """An opened file, how it is read, and the names of the parts it fills."""
 
     file: TensorFile
-    plan: ConversionPlan
+    plan: PlanOf | ConversionPlan
     parts: tuple[str, ...]
 
     def load(self, parts: Mapping[str, nn.Module]) -> tuple[dict[str, PartOrigin], list[str]]:
@@ -47,7 +47,8 @@ class PartFile:
         return identify_file(self.plan, self.file, {name: parts[name] for name in self.parts})
 
 
-def empty_language_model(config: CausalLMConfig, tokenizer: Tokenizer) -> tuple[CausalLM, PartFile]:
+def empty_language_model(config: CausalLMConfig, tokenizer: Tokenizer, sources: Sources
+                         ) -> tuple[CausalLM, PartFile]:
     """The frozen language model of a folder without its weights, and its file.
 
     Raises:
@@ -56,10 +57,9 @@ def empty_language_model(config: CausalLMConfig, tokenizer: Tokenizer) -> tuple[
     if config.weights is None:
         raise UserError("config.missing", where="model.llm.weights", what="is not given",
                         fix="set it to the folder of the language model")
-    llm = make_language_model(config, tokenizer, None)
+    llm = make_language_model(config, tokenizer, None, sources)
     freeze(llm)
-    plan = llama_plan(ties_embeddings=llm.ties_embeddings)
-    return llm, PartFile(open_weights(config.weights), plan, ("llm",))
+    return llm, PartFile(sources.weights(config.weights), language_model_plan(llm.model), ("llm",))
 
 
 def empty_visual_parts(system: System[SystemConfig], config: SystemConfig, llm_width: int = WIDTH_OF_NONE
@@ -70,7 +70,7 @@ def empty_visual_parts(system: System[SystemConfig], config: SystemConfig, llm_w
     return {} if path is None else dict(path.stages.items())
 
 
-def visual_files(system: System[SystemConfig], config: SystemConfig, *, leave_out: Container[str] = ()
+def visual_files(system: System[SystemConfig], config: SystemConfig, sources: Sources, *, leave_out: Container[str] = ()
                  ) -> Iterator[PartFile]:
     """The files that the config gives to the visual parts.
 
@@ -79,6 +79,7 @@ def visual_files(system: System[SystemConfig], config: SystemConfig, *, leave_ou
     Args:
         system: of the config.
         config: the `model:` section.
+        sources: opens the files.
         leave_out: names of parts whose files are not opened.
 
     Raises:
@@ -88,6 +89,6 @@ def visual_files(system: System[SystemConfig], config: SystemConfig, *, leave_ou
         place = getattr(config, name).weights
         if place is None or name in leave_out:
             continue
-        file = open_weights(place)
+        file = sources.weights(place)
         plan = own_plan(name, file) or plan
         yield PartFile(file, plan, tuple({rule.target.partition(".")[0]: None for rule in plan.rules}))
