@@ -130,7 +130,12 @@ def convert(matched: Match, file: TensorFile, target_shapes: Mapping[str, Shape]
     """Make the targets one at a time: (name, tensor in the file's dtype)."""
     for assignment in matched.assignments:
         sources = [file.load(name) for name in assignment.sources]
-        made = assignment.rule.forward(sources, target_shapes[assignment.target])
+        shape = target_shapes[assignment.target]
+        made = assignment.rule.forward(sources, shape)
+        if tuple(made.shape) != shape:
+            raise UserError("weights.shape", where=str(file.path), fix="take the file that belongs to this model",
+                            what=f"{some_names(assignment.sources, 2)} make {list(made.shape)}, the model needs "
+                            f"{list(shape)} for '{assignment.target}'")
         _check_finite(made, assignment, file)
         yield assignment.target, made
 
