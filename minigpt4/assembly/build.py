@@ -13,7 +13,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from minigpt4.assembly.language_model import fill_language_model, make_language_model, settle_language_model
+from minigpt4.assembly.language_model import (
+    check_language_model,
+    fill_language_model,
+    make_language_model,
+    settle_language_model,
+)
 from minigpt4.assembly.load_ledger import LoadLedger
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.assembly.manifest import data_of
@@ -71,9 +76,10 @@ def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42) -
     """Build and load the model of a `model:` section."""
     system = system_of(config)
     _check_adapters(config)
+    sources = Sources()
+    check_language_model(config.llm, sources)
     tokenizer = tokenizer_of(system, config)
     bundle = open_bundle(newest_bundle(config.ckpt)) if config.ckpt and Path(config.ckpt).is_dir() else None
-    sources = Sources()
     ledger = LoadLedger(lines=check_tokenizer(bundle, config))
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
+from minigpt4.assembly.language_model import check_language_model
 from minigpt4.assembly.load_ledger import LoadLedger
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.assembly.part_files import empty_language_model, visual_files
@@ -52,8 +53,9 @@ def _put_together(config: Config, place: Path) -> LoadedModel:
     """The model as a bundle wants it: visual parts with weights, the language model known by its file alone."""
     section = config.model
     system = systems.get(section.arch, where="model.arch")
-    tokenizer = open_tokenizer(section.llm.tokenizer_folder())
     sources = Sources()
+    check_language_model(section.llm, sources)
+    tokenizer = open_tokenizer(section.llm.tokenizer_folder())
     llm, llm_file = empty_language_model(section.llm, tokenizer, sources)
     path = system.visual_path(section, llm.width)  # not empty: a norm that no file holds keeps its first values
     model = VisionLanguageModel(path, llm)

@@ -15,12 +15,23 @@ from minigpt4.common.errors import UserError
 from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig, transformers_config
 from minigpt4.models.language_models.copying_start import start_copying
+from minigpt4.models.language_models.kinds import refuse_other_kinds
 from minigpt4.models.language_models.placement import device_of, dispatch, is_placed, plan_places
 from minigpt4.models.language_models.quantized import holds_quantized, is_quantized, quantize_linear_layers
 from minigpt4.weights.bundles.bundle import Bundle, load_bundle
 from minigpt4.weights.files.sources import CONFIG, Sources
 from minigpt4.weights.plans.language_model import embedding_rows, language_model_plan
 from minigpt4.weights.plans.loading import Home, load_file
+
+
+def check_language_model(config: CausalLMConfig, sources: Sources) -> None:
+    """Raise `UserError` where the folder of the weights holds another kind of model; costs its config.json alone.
+
+    Asked first of all: such a folder often has no tokenizer either.
+    """
+    if config.weights is not None:
+        folder = Path(config.weights)
+        refuse_other_kinds(sources.config_json(folder), str(folder / CONFIG))
 
 
 def make_language_model(config: CausalLMConfig, tokenizer: Tokenizer, bundle: Bundle | None, sources: Sources

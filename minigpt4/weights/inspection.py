@@ -9,7 +9,7 @@ import torch
 
 from minigpt4.common.blank_tensors import find_blank_tensors
 from minigpt4.common.errors import UserError
-from minigpt4.weights.bundles.bundle import is_bundle, open_bundle
+from minigpt4.weights.bundles.bundle import bundle_in, open_bundle
 from minigpt4.weights.bundles.inspection import describe_bundle, verify_bundle_tensors
 from minigpt4.weights.files.checksums import CHECKLISTS, SHA256SUMS, nothing, verify_checksums, verify_file
 from minigpt4.weights.files.model_folder import PROVENANCE
@@ -27,8 +27,8 @@ def describe_weights(path: Path) -> list[str]:
     Raises:
         UserError: it cannot be opened.
     """
-    if is_bundle(path):
-        return describe_bundle(open_bundle(path))
+    if bundle := bundle_in(path):
+        return [*_found_in(path, bundle), *describe_bundle(open_bundle(bundle))]
     if _is_raw(path):
         raw = open_raw_llama(path)
         return [f"raw LLaMA: width {raw.params.dim}, {raw.params.n_layers} layers, {len(raw.shards)} shards",
@@ -44,7 +44,7 @@ def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
     """Read everything: checksums where there are any, the promised names and shapes, and every value.
 
     Args:
-        path: file or folder.
+        path: file or folder; of a run folder its newest checkpoint is looked at.
         on_bytes: told of every byte that was hashed.
 
     Returns:
@@ -53,16 +53,18 @@ def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
     Raises:
         UserError: the first check that was not.
     """
-    lines = []
+    found = bundle_in(path)
+    lines, path = (_found_in(path, found), found) if found else ([], path)
+    told = len(lines)
     for name in CHECKLISTS if path.is_dir() else ():
         if (path / name).exists():
             lines.append(f"{name}: {verify_checksums(path / name, on_bytes)} files have their checksum")
     if path.is_file() and verify_file(path, on_bytes):
         lines.append(f"it has its checksum of {path.parent / SHA256SUMS}")
-    if not lines:
+    if len(lines) == told:
         lines.append("no checksums to compare")
-    if is_bundle(path):
-        bundle = open_bundle(path)
+    if found:
+        bundle = open_bundle(found)
         lines += verify_bundle_tensors(bundle)
         file = open_weights(bundle.tensors_path)
     elif _is_raw(path):
@@ -79,6 +81,10 @@ def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
         raise UserError("weights.blank", where=str(path), fix="the file is damaged or a placeholder; take another copy",
                         what=some_names((str(fault) for fault in faults), 3).replace("'", ""))
     return [*lines, f"{len(file.names)} of {len(file.names)} tensors can be read; none is blank or not finite"]
+
+
+def _found_in(path: Path, bundle: Path) -> list[str]:
+    return [] if bundle == path else [f"{bundle.name} is its newest checkpoint"]
 
 
 def _is_raw(path: Path) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from minigpt4.common.errors import UserError, nearest
+from minigpt4.common.errors import UserError
 
 OTHER_HEADS = ("ForConditionalGeneration", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification",
                "ForQuestionAnswering", "ForPreTraining")
@@ -28,13 +29,11 @@ def refuse_other_kinds(values: Mapping[str, Any], where: str) -> None:
     kind = str(values.get("model_type", "llama")).lower()
     _refuse_images(values, kind, where)
     _refuse_quantized(values, where)
-    known = kind in CONFIG_MAPPING_NAMES
-    if not known and "auto_map" in values:
-        raise _error(where, f"is of a {kind}, which needs model code of its own (auto_map); that code is not run here")
-    if not known:
-        near = nearest(kind, CONFIG_MAPPING_NAMES)
-        hint = near if near.startswith("did you mean") else "such a model needs code of its own, which is not run here"
-        raise _error(where, f"is of a {kind}: transformers has no such class; {hint}")
+    if kind not in CONFIG_MAPPING_NAMES:
+        own = "model code of its own (auto_map)" if "auto_map" in values else "model code of its own"
+        near = difflib.get_close_matches(kind, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, n=1)
+        raise _error(where, f"is of a {kind}: transformers has no class {kind}; such a model needs {own}, which is not "
+                     "run here" + (f" (the nearest name that it knows is {near[0]})" if near else ""))
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or values.get("is_encoder_decoder") or _has_other_head(values):
         what = ", ".join(values.get("architectures") or [kind])
         more = " (an encoder-decoder)" if values.get("is_encoder_decoder") else ""

@@ -204,20 +204,26 @@ def is_bundle(path: str | Path) -> bool:
     return (Path(path) / MANIFEST).exists()
 
 
+def bundle_in(path: str | Path) -> Path | None:
+    """The path itself if it is a bundle, the newest checkpoint if it is a run folder; None for anything else."""
+    path = Path(path)
+    if is_bundle(path):
+        return path
+    checkpoints = [each for each in path.glob("checkpoint_*") if is_bundle(each)]
+    return max(checkpoints, key=lambda each: int(each.name.rpartition("_")[2]), default=None)
+
+
 def newest_bundle(folder: str | Path) -> Path:
     """The folder itself if it is a bundle, else the newest checkpoint of a run folder.
 
     Raises:
         UserError: neither.
     """
-    folder = Path(folder)
-    if is_bundle(folder):
-        return folder
-    checkpoints = [path for path in folder.glob("checkpoint_*") if is_bundle(path)]
-    if not checkpoints:
+    found = bundle_in(folder)
+    if found is None:
         raise UserError("bundle.none", where=str(folder), what="is neither a bundle nor a run folder with checkpoints",
                         fix="give the folder that holds manifest.json")
-    return max(checkpoints, key=lambda path: int(path.name.rpartition("_")[2]))
+    return found
 
 
 def open_bundle(folder: str | Path) -> Bundle:
