@@ -47,7 +47,7 @@ def _parts_and_files(system: System[SystemConfig], config: SystemConfig) -> tupl
     sources = Sources()
     absent = {name for name in system.file_plans(config) if not Path(getattr(config, name).weights or "").exists()}
     if not config.llm.weights or not Path(config.llm.weights).exists():
-        files = visual_files(system, config, sources, leave_out={*absent, CONNECTOR})  # nobody knows the connector's width
+        files = visual_files(system, config, sources, leave_out={*absent, CONNECTOR})  # of unknown width
         return empty_visual_parts(system, config), list(files)
     llm, llm_file = empty_language_model(config.llm, open_tokenizer(config.llm.tokenizer_folder()), sources)
     files = visual_files(system, config, sources, leave_out=absent)
