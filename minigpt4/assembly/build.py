@@ -22,7 +22,7 @@ from minigpt4.assembly.language_model import (
 from minigpt4.assembly.load_ledger import LoadLedger
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.assembly.manifest import data_of
-from minigpt4.assembly.part_files import visual_files
+from minigpt4.assembly.part_files import checkpoint_file, visual_files
 from minigpt4.assembly.verification import as_trained, changes_since, check_identities, check_tokenizer
 from minigpt4.common.config import Config
 from minigpt4.common.errors import UserError
@@ -40,7 +40,7 @@ from minigpt4.systems.contract import System
 from minigpt4.weights.bundles.adapters import load_adapters
 from minigpt4.weights.bundles.bundle import Bundle, load_bundle, newest_bundle, open_bundle
 from minigpt4.weights.files.sources import Sources
-from minigpt4.weights.plans.loading import PartOrigin, load_file
+from minigpt4.weights.plans.loading import PartOrigin
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ def _load_checkpoint(system: System[SystemConfig], config: SystemConfig, model: 
         visual = {name: part for name, part in model.parts().items() if name != "llm"}  # which is read last
         ledger.replace(load_bundle(bundle, visual))
     elif config.ckpt:
-        ledger.replace(load_file(system.checkpoint_plan, sources.weights(config.ckpt), model.parts()))
+        ledger.replace(checkpoint_file(system, config, config.ckpt, sources).load(model.parts()))
 
 
 def _fresh(part: nn.Module) -> PartOrigin:

@@ -45,7 +45,7 @@ def verify_surroundings(bundle: Bundle) -> list[str]:
 def _parts_and_files(system: System[SystemConfig], config: SystemConfig) -> tuple[dict[str, nn.Module], list[PartFile]]:
     """The parts, empty, and those of their files that are there."""
     sources = Sources()
-    absent = {name for name in system.file_plans(config) if not Path(getattr(config, name).weights or "").exists()}
+    absent = {name for name, part in config.parts().items() if not Path(part.weights or "").exists()}
     if not config.llm.weights or not Path(config.llm.weights).exists():
         files = visual_files(system, config, sources, leave_out={*absent, CONNECTOR})  # of unknown width
         return empty_visual_parts(system, config), list(files)

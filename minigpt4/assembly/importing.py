@@ -13,7 +13,7 @@ from torch import nn
 from minigpt4.assembly.language_model import check_language_model
 from minigpt4.assembly.load_ledger import LoadLedger
 from minigpt4.assembly.loaded import LoadedModel
-from minigpt4.assembly.part_files import empty_language_model, visual_files
+from minigpt4.assembly.part_files import checkpoint_file, empty_language_model, visual_files
 from minigpt4.common.config import Config, resolved_yaml
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder, refuse_taken
@@ -23,7 +23,7 @@ from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.models.freezing import freeze
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.weights.files.sources import Sources
-from minigpt4.weights.plans.loading import PartOrigin, load_file
+from minigpt4.weights.plans.loading import PartOrigin
 
 
 def import_checkpoint(config: Config, target: Path) -> list[str]:
@@ -62,7 +62,7 @@ def _put_together(config: Config, place: Path) -> LoadedModel:
     parts, ledger = model.parts(), LoadLedger()
     for opened in visual_files(system, section, sources):
         ledger.add(opened.load(parts))
-    found, lines = load_file(system.checkpoint_plan, sources.weights(place), parts)
+    found, lines = checkpoint_file(system, section, place, sources).load(parts)
     ledger.replace(({name: replace(origin, source="bundle") for name, origin in found.items()}, lines))
     ledger.add((llm_file.identify(parts), []))
     for name, part in parts.items():
