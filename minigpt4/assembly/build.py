@@ -48,19 +48,21 @@ DEFAULT_SEED = 42
 """of random parts where no run says one; run.seed has the same default"""
 
 
-def build(config: Config, *, device: str | None = None) -> LoadedModel:
+def build(config: Config, *, device: str | None = None, sources: Sources | None = None) -> LoadedModel:
     """Build and load the model of a whole config (`model:` and, where there is one, `run:`).
 
     Args:
         config: what `load_config` gives.
         device: overrides `run.device`.
+        sources: what has opened the bundle that is loaded, if anything has.
 
     Raises:
         UserError: anything that does not belong together.
     """
     run = config.run
     chosen = choose_device(device or ("auto" if run is None else str(run.device)))
-    return build_model(config.model, device=chosen, seed=DEFAULT_SEED if run is None else run.seed)
+    return build_model(config.model, device=chosen, seed=DEFAULT_SEED if run is None else run.seed,
+                       sources=sources)
 
 
 def build_renderer(config: SystemConfig) -> Renderer:
@@ -72,14 +74,15 @@ def build_renderer(config: SystemConfig) -> Renderer:
     return Renderer(system.wording(config, tokenizer), tokenizer, _tokens_per_image(path))
 
 
-def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42) -> LoadedModel:
-    """Build and load the model of a `model:` section."""
+def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42, sources: Sources | None = None
+                ) -> LoadedModel:
+    """Build and load the model of a `model:` section. Each file is opened once, by `sources`."""
     system = system_of(config)
     _check_adapters(config)
-    sources = Sources()
+    sources = sources or Sources()
     check_language_model(config.llm, sources)
     tokenizer = tokenizer_of(system, config)
-    bundle = open_bundle(newest_bundle(config.ckpt)) if config.ckpt and Path(config.ckpt).is_dir() else None
+    bundle = open_bundle(newest_bundle(config.ckpt), sources) if config.ckpt and Path(config.ckpt).is_dir() else None
     ledger = LoadLedger(lines=check_tokenizer(bundle, config))
     with torch.random.fork_rng():
         torch.manual_seed(seed)

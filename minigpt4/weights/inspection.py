@@ -66,7 +66,7 @@ def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
     if found:
         bundle = open_bundle(found)
         lines += verify_bundle_tensors(bundle)
-        file = open_weights(bundle.tensors_path)
+        file = bundle.file
     elif _is_raw(path):
         raw = open_raw_llama(path)
         file = raw.file

@@ -11,14 +11,13 @@ from minigpt4.weights.bundles.bundle import TOKENIZER, Bundle
 from minigpt4.weights.bundles.tokenizer_identity import TokenizerIdentity, identify_tokenizer
 from minigpt4.weights.files.disk import as_gigabytes
 from minigpt4.weights.files.identity import identity_of
-from minigpt4.weights.files.readers import open_weights
 from minigpt4.weights.files.tensor_file import TensorFile
 
 
 def describe_bundle(bundle: Bundle) -> list[str]:
     """What a bundle says of itself; what an older one does not say is left out."""
     manifest = bundle.manifest
-    size = as_gigabytes(bundle.tensors_path.stat().st_size)
+    size = as_gigabytes(bundle.file.num_bytes)
     lines = [f"bundle of {manifest['stage'] or 'no stage'}, step {manifest['step']}: {size} of its own tensors"]
     lines += _describe_whole(manifest)
     lines += [f"  {name}: {_describe_part(part)}" for name, part in manifest["parts"].items()]
@@ -34,7 +33,7 @@ def verify_bundle_tensors(bundle: Bundle) -> list[str]:
     Raises:
         UserError: the first that was not.
     """
-    file = open_weights(bundle.tensors_path)
+    file = bundle.file
     stored = {name: bundle.manifest["parts"][name]["identity"] for name in bundle.stored_parts}
     adapted = {f"{PREFIX}{name}": bundle.manifest["parts"][name]["lora"]["identity"] for name in bundle.adapted_parts}
     for prefix, wanted in {**stored, **adapted}.items():

@@ -19,8 +19,8 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder, write_json
 from minigpt4.models.freezing import DTYPES
 from minigpt4.weights.bundles.adapters import PREFIX
-from minigpt4.weights.bundles.bundle import TENSORS, TOKENIZER, Bundle
-from minigpt4.weights.files.readers import open_weights, read_json
+from minigpt4.weights.bundles.bundle import TOKENIZER, Bundle
+from minigpt4.weights.files.readers import read_json
 from minigpt4.weights.files.tensor_file import TensorFile
 from minigpt4.weights.plans.plan import ConversionPlan, Ignorable, Rule
 
@@ -101,8 +101,7 @@ def _refuse_unfit(bundles: Sequence[Bundle], trained: list[str]) -> None:
 
 
 def _tensors_of(bundle: Bundle, part: str) -> Iterator[tuple[str, Tensor]]:
-    file = open_weights(bundle.folder / TENSORS)
-    yield from ((name, file.load(name)) for name in file.names if name.partition(".")[0] == part)
+    yield from ((name, bundle.file.load(name)) for name in bundle.file.names if name.partition(".")[0] == part)
 
 
 def _logs(bundles: Sequence[Bundle]) -> dict[str, Path]:

@@ -17,6 +17,7 @@ from torch import Tensor
 from minigpt4.common.errors import UserError
 from minigpt4.weights.files.kinds import refuse_file, refuse_folder
 from minigpt4.weights.files.safetensors_file import NotSafetensors, open_safetensors
+from minigpt4.weights.files.shard_writer import INDEX
 from minigpt4.weights.files.tensor_file import TensorFile, some_names
 
 WRAPPERS = ("model", "state_dict", "model_state_dict", "module")
@@ -107,7 +108,7 @@ def _open_safetensors(path: Path) -> TensorFile:
 
 
 def _open_folder(folder: Path) -> TensorFile:
-    for index_name in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
+    for index_name in (INDEX, "pytorch_model.bin.index.json"):
         if (folder / index_name).exists():
             return _open_shards(folder, folder / index_name)
     for name in ("model.safetensors", "pytorch_model.bin"):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -30,11 +31,10 @@ class TensorFile:
     def names(self) -> list[str]:
         return list(self.shapes)
 
-    def select(self, names: Iterable[str]) -> TensorFile:
-        """Only these tensors, in this order."""
-        names = list(names)
-        return replace(self, shapes={name: self.shapes[name] for name in names},
-                       dtypes={name: self.dtypes[name] for name in names})
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(math.prod(shape) * self.dtypes[name].itemsize for name, shape in self.shapes.items())
 
     def without_prefix(self, prefix: str) -> TensorFile:
         """The same tensors under names without a prefix that all of them have."""
