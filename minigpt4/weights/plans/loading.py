@@ -89,6 +89,7 @@ def load_file(plan: PlanOf | ConversionPlan, file: TensorFile, parts: Mapping[st
         _refuse_blank(target, tensor, file)
         hashes.setdefault(part, IdentityHash()).add(key, as_in_file)
         _assign(parts[part], names[part][key], tensor, (homes or {}).get(part, AS_IN_FILE))
+        del tensor, as_in_file  # before the next one is read
     origins = _origins(file, hashes)
     made = ", ".join(f"{part} {origin.num_tensors} tensors" for part, origin in origins.items())
     return origins, [f"{file.path}: {made}", *reading.notes]
@@ -99,6 +100,7 @@ def _converted(reading: Reading, shapes: Mapping[str, Shape]) -> Iterator[tuple[
     assigned = {each.target: each for each in reading.matched.assignments}
     for target, tensor in convert(reading.matched, reading.file, shapes):
         yield target, tensor, assigned[target].as_in_file(tensor, reading.file)
+        del tensor  # before the next one is read
 
 
 def _origins(file: TensorFile, hashes: Mapping[str, IdentityHash]) -> dict[str, PartOrigin]:
@@ -144,7 +146,8 @@ def identify_file(plan: PlanOf | ConversionPlan, file: TensorFile, parts: Mappin
     """
     shapes = target_shapes(parts)
     hashes: dict[str, IdentityHash] = {}
-    for target, _, as_in_file in _converted(read_as_it_fits(file, plan, shapes), shapes):
+    for target, tensor, as_in_file in _converted(read_as_it_fits(file, plan, shapes), shapes):
         part, _, key = target.partition(".")
         hashes.setdefault(part, IdentityHash()).add(key, as_in_file)
+        del tensor, as_in_file  # before the next one is read
     return _origins(file, hashes)

@@ -129,15 +129,17 @@ def match(plan: ConversionPlan, source_shapes: Mapping[str, Shape], target_shape
 def convert(matched: Match, file: TensorFile, target_shapes: Mapping[str, Shape]) -> Iterable[tuple[str, Tensor]]:
     """Make the targets one at a time: (name, tensor in the file's dtype)."""
     for assignment in matched.assignments:
-        sources = [file.load(name) for name in assignment.sources]
-        shape = target_shapes[assignment.target]
-        made = assignment.rule.forward(sources, shape)
-        if tuple(made.shape) != shape:
-            raise UserError("weights.shape", where=str(file.path), fix="take the file that belongs to this model",
-                            what=f"{some_names(assignment.sources, 2)} make {list(made.shape)}, the model needs "
-                            f"{list(shape)} for '{assignment.target}'")
-        _check_finite(made, assignment, file)
-        yield assignment.target, made
+        yield assignment.target, _made(assignment, file, target_shapes[assignment.target])
+
+
+def _made(assignment: Assignment, file: TensorFile, shape: Shape) -> Tensor:
+    made = assignment.rule.forward([file.load(name) for name in assignment.sources], shape)
+    if tuple(made.shape) != shape:
+        raise UserError("weights.shape", where=str(file.path), fix="take the file that belongs to this model",
+                        what=f"{some_names(assignment.sources, 2)} make {list(made.shape)}, the model needs "
+                        f"{list(shape)} for '{assignment.target}'")
+    _check_finite(made, assignment, file)
+    return made
 
 
 def stack(sources: list[Tensor], shape: Shape) -> Tensor:
