@@ -154,7 +154,13 @@ def _llm_part(model: CausalLM, config: Any, half: bool, quantize: Quantization |
         total += small * (QUANTIZED_BYTES[quantize] - kept)
     values = model.model.config
     return PartSize("llm", number, not config.freeze, total, width=model.width, tokens=0,
-                    layers=values.num_hidden_layers, inner=values.intermediate_size, **_adapters("llm", model, config))
+                    layers=values.num_hidden_layers, inner=_inner_width(values), **_adapters("llm", model, config))
+
+
+def _inner_width(values: PreTrainedConfig) -> int:
+    """Width inside the MLPs, as the families call it; where none is said (GPT-2, BLOOM), four times the width."""
+    said = (getattr(values, name, None) for name in ("intermediate_size", "ffn_dim", "n_inner"))
+    return next((int(number) for number in said if number), 4 * values.hidden_size)
 
 
 def _adapters(name: str, part: nn.Module, config: Any) -> dict[str, int]:
