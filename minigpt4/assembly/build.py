@@ -23,7 +23,7 @@ from minigpt4.assembly.load_ledger import LoadLedger
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.assembly.manifest import data_of
 from minigpt4.assembly.part_files import checkpoint_file, visual_files
-from minigpt4.assembly.verification import as_trained, changes_since, check_identities, check_tokenizer
+from minigpt4.assembly.verification import as_trained, changes_since, check_fingerprints, check_tokenizer
 from minigpt4.common.config import Config
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import systems
@@ -102,7 +102,7 @@ def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42, s
                      if origin.source == "random"]
     if bundle is not None:
         named = {part: ledger.origins.get(part, []) for part in model.parts() if part not in bundle.stored_parts}
-        ledger.lines += check_identities(bundle, config, named)
+        ledger.lines += check_fingerprints(bundle, config, named)
     ledger.lines += _add_adapters(config, model, bundle, seed)
     llm.balance_experts(config.llm.router_loss)
     if config.llm.activation_checkpointing:

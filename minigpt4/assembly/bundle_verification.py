@@ -22,7 +22,7 @@ CONNECTOR, LANGUAGE_MODEL = "connector", "llm"
 
 
 def verify_surroundings(bundle: Bundle) -> list[str]:
-    """Read the bundle's config, and hold the files of its frozen parts against the identities of the manifest.
+    """Read the bundle's config, and hold the files of its frozen parts against the fingerprints of the manifest.
 
     Returns:
         a line per check that was passed, and per place that is gone.
@@ -55,18 +55,18 @@ def _parts_and_files(system: System[SystemConfig], config: SystemConfig) -> tupl
 
 
 def _compare(bundle: Bundle, opened: PartFile, parts: Mapping[str, nn.Module]) -> list[str]:
-    """A part that the bundle stores, or that came without a file, has no identity to be held against."""
+    """A part that the bundle stores, or that came without a file, has no fingerprint to be held against."""
     lines = []
-    for name, origin in opened.identify(parts).items():
+    for name, origin in opened.fingerprints(parts).items():
         wanted = [each["identity"] for each in bundle.manifest["parts"][name]["origins"] if each["identity"]]
-        if wanted and origin.identity not in wanted:
+        if wanted and origin.fingerprint not in wanted:
             raise UserError(
                 "bundle.identity", where=str(bundle.folder),
                 what=f"was trained with the {name} {' + '.join(each[:12] for each in wanted)}, {opened.file.path} is "
-                f"{origin.identity[:12]}", fix="put the right file back",
+                f"{origin.fingerprint[:12]}", fix="put the right file back",
             )
         if wanted:
-            lines.append(f"{name}: {opened.file.path} is {origin.identity[:12]}, as in training")
+            lines.append(f"{name}: {opened.file.path} is {origin.fingerprint[:12]}, as in training")
     return lines
 
 

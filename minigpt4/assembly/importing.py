@@ -46,7 +46,7 @@ def import_checkpoint(config: Config, target: Path) -> list[str]:
     with atomic_folder(target) as folder:
         loaded.save_bundle(folder, resolved_config=resolved_yaml(config), stage=loaded.stage, step=0)
     return [*loaded.load_report, f"{target}: {', '.join(stored)} of {place.name}; the other parts are named by their "
-            "identities and stay where they are"]
+            "fingerprints and stay where they are"]
 
 
 def _put_together(config: Config, place: Path) -> LoadedModel:
@@ -64,7 +64,7 @@ def _put_together(config: Config, place: Path) -> LoadedModel:
         ledger.add(opened.load(parts))
     found, lines = checkpoint_file(system, section, place, sources).load(parts)
     ledger.replace(({name: replace(origin, source="bundle") for name, origin in found.items()}, lines))
-    ledger.add((llm_file.identify(parts), []))
+    ledger.add((llm_file.fingerprints(parts), []))
     for name, part in parts.items():
         _refuse_random(name, part, ledger)
         if section.parts()[name].freeze:

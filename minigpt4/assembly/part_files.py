@@ -25,7 +25,7 @@ from minigpt4.weights.bundles.parts import own_plan
 from minigpt4.weights.files.sources import Sources
 from minigpt4.weights.files.tensor_file import TensorFile
 from minigpt4.weights.plans.language_model import language_model_plan
-from minigpt4.weights.plans.loading import PartOrigin, identify_file, load_file
+from minigpt4.weights.plans.loading import PartOrigin, fingerprint_file, load_file
 from minigpt4.weights.plans.plan import ConversionPlan, PlanOf
 
 WIDTH_OF_NONE = 8
@@ -43,9 +43,9 @@ class PartFile:
         """Fill those of the parts that the file is for; origins and lines of the report."""
         return load_file(self.plan, self.file, parts)
 
-    def identify(self, parts: Mapping[str, nn.Module]) -> dict[str, PartOrigin]:
-        """The identity of each part by this file; reads every tensor and keeps none."""
-        return identify_file(self.plan, self.file, parts)
+    def fingerprints(self, parts: Mapping[str, nn.Module]) -> dict[str, PartOrigin]:
+        """The fingerprint of each part by this file; reads every tensor and keeps none."""
+        return fingerprint_file(self.plan, self.file, parts)
 
 
 def empty_language_model(config: CausalLMConfig, tokenizer: Tokenizer, sources: Sources

@@ -137,7 +137,7 @@ def _loaded(source: Path, config: Any, section: MiniGPT4Config) -> LoadedModel:
     llm.model.tie_weights()
     tokenizer = open_tokenizer(section.llm.tokenizer_folder())
     renderer = Renderer(MiniGPT4.wording(section, tokenizer), tokenizer, path.tokens_per_image)
-    stored = {name: (PartOrigin("bundle", str(source), origin.identity, origin.num_tensors),)
+    stored = {name: (PartOrigin("bundle", str(source), origin.fingerprint, origin.num_tensors),)
               for name, origin in origins.items()}
     return LoadedModel(model, renderer, MiniGPT4.pixels(section), behaviour_of(section), section, stored, lines)
 

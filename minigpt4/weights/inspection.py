@@ -100,7 +100,7 @@ def _counts(file: TensorFile) -> list[str]:
 
 def _describe_llama(path: Path) -> list[str]:
     folder = open_llama(path, "model")
-    lines = [f"language model: {folder}", f"identity {folder.identity}"]
+    lines = [f"language model: {folder}", f"fingerprint {folder.fingerprint}"]
     if folder.vocabulary:
         behind = ", ".join(folder.vocabulary.names_behind)
         lines.append(f"tokenizer: {len(folder.vocabulary.pieces)} pieces" + (f", and {behind}" if behind else ""))

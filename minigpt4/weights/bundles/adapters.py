@@ -1,6 +1,6 @@
 """Adapters (LoRA) in a bundle: tensors named `lora.<part>.<key>` beside the projection, and an entry in the manifest.
 
-The part they belong to is stored, or named by its identity, as if it had none.
+The part they belong to is stored, or named by its fingerprint, as if it had none.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import nn
 
 from minigpt4.common.errors import UserError
 from minigpt4.models.lora import LoraConfig, adapter_names, adapter_state, adapters_of
-from minigpt4.weights.files.identity import identity_of
+from minigpt4.weights.files.fingerprint import fingerprint_of
 from minigpt4.weights.files.shard_writer import LazyTensor, lazy_copy
 from minigpt4.weights.plans.plan import ConversionPlan, Ignorable, Rule, convert, match
 
@@ -37,7 +37,7 @@ def manifest_entry(part: nn.Module) -> dict[str, Any]:
     if made is None:
         return {}
     return {"lora": {"r": made.r, "alpha": made.alpha, "target_modules": made.target_modules,
-                     "identity": identity_of(adapter_state(part))}}
+                     "identity": fingerprint_of(adapter_state(part))}}
 
 
 def load_adapters(bundle: Bundle, parts: Mapping[str, nn.Module]) -> list[str]:

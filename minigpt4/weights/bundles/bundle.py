@@ -2,8 +2,8 @@
 
 `model.safetensors`, or shards and their index, holds the parts that cannot be had from a file elsewhere (trained, or
 random), named `part.key`, and adapters, named `lora.part.key` (`weights/bundles/adapters.py`).
-`manifest.json` holds for every part its identity, last known place and licence, and for the whole what must not change
-unseen: tokenizer, template and stops, image, recipe, versions; `config.yaml` the resolved config of the run;
+`manifest.json` holds for every part its fingerprint, last known place and licence, and for the whole what must not
+change unseen: tokenizer, template and stops, image, recipe, versions; `config.yaml` the resolved config of the run;
 `tokenizer/`, `prompts.txt` and `llm_config.json` what else is needed where the original places are gone.
 """
 
@@ -81,7 +81,7 @@ class Bundle:
             given_elsewhere: parts that the caller points at himself.
 
         Raises:
-            UserError: naming the wanted identity and the key to set.
+            UserError: naming the wanted fingerprint and the key to set.
         """
         for name, part in self.manifest["parts"].items():
             own = part["origins"][0] if part["origins"] else {}
@@ -104,12 +104,12 @@ class Bundle:
                 fix="use the config that the bundle was trained with",
             )
 
-    def other_identity(self, part: str, origins: Sequence[PartOrigin]) -> str:
+    def other_fingerprint(self, part: str, origins: Sequence[PartOrigin]) -> str:
         """What is wrong with a frozen part that is not the one the bundle was trained with, in words; '' if it is."""
         origins_then = self.manifest["parts"].get(part, {}).get("origins", [])
         wanted = [origin for origin in origins_then if origin["identity"]]  # a part without weights has none
         wanted_ids = sorted(origin["identity"] for origin in wanted)
-        found_ids = sorted(origin.identity for origin in origins)
+        found_ids = sorted(origin.fingerprint for origin in origins)
         if not wanted_ids or wanted_ids == found_ids:
             return ""
         places = " + ".join(origin["place"] for origin in wanted)
@@ -193,10 +193,10 @@ def load_bundle(bundle: Bundle, parts: Mapping[str, nn.Module], homes: Mapping[s
               for name in bundle.stored_parts if name not in parts]
     plan = ConversionPlan("bundle", tuple(Rule(f"{part}.*", (f"{part}.*",)) for part in wanted), (NOT_WHOLE, *others))
     origins, lines = load_file(plan, bundle.file, {name: parts[name] for name in wanted}, homes)
-    return {part: PartOrigin("bundle", str(bundle.folder), origin.identity, origin.num_tensors)
+    return {part: PartOrigin("bundle", str(bundle.folder), origin.fingerprint, origin.num_tensors)
             for part, origin in origins.items()}, lines
 
 
-def _short(identities: list[str]) -> str:
-    return "+".join(identity[:12] or "unknown" for identity in identities)
+def _short(fingerprints: list[str]) -> str:
+    return "+".join(fingerprint[:12] or "unknown" for fingerprint in fingerprints)
 

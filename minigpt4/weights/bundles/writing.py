@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from minigpt4.weights.bundles.bundle import (
     open_bundle,
 )
 from minigpt4.weights.bundles.licences import UNKNOWN, joined, licence_of
-from minigpt4.weights.files.identity import IdentityHash
+from minigpt4.weights.files.fingerprint import FingerprintHash
 from minigpt4.weights.files.readers import open_weights
 from minigpt4.weights.files.shard_writer import SHARD_BYTES, LazyTensor, lazy_copy, write_tensors
 from minigpt4.weights.plans.loading import PartOrigin
@@ -71,22 +71,22 @@ class BundleContents:
         """
         kept = [name for name, part in self.parts.items() if self._is_stored(name, part)]
         stored = {name: self._tensors_of(name, self.parts[name]) for name in kept}
-        hashes = {name: IdentityHash() for name in stored}
+        hashes = {name: FingerprintHash() for name in stored}
         lazy = [_hashed(tensor, name, hashes[name]) for name, tensors in stored.items() for tensor in tensors]
         write_tensors(folder, [*adapter_tensors(self.parts), *lazy], shard_bytes)
         entries = {name: {
             "stored": name in stored,
             "frozen": base_is_frozen(part),
             "identity": hashes[name].hexdigest() if name in stored else "",
-            "origins": [] if name in stored else [asdict(origin) for origin in self.origins[name]],
+            "origins": [] if name in stored else [origin.as_stored() for origin in self.origins[name]],
             "licence": _licence(name, self.origins[name]),
             **manifest_entry(part),
         } for name, part in self.parts.items()}
         (folder / CONFIG).write_text(resolved_config, encoding="utf-8")
-        self._write_companions(folder, entries)
+        self._write_sidecars(folder, entries)
         write_json(folder / MANIFEST, {"format": FORMAT, "stage": stage, "step": step, **self.about, "parts": entries})
 
-    def _write_companions(self, folder: Path, entries: Mapping[str, Any]) -> None:
+    def _write_sidecars(self, folder: Path, entries: Mapping[str, Any]) -> None:
         (folder / TOKENIZER).mkdir(exist_ok=True)
         for name in TOKENIZER_FILES:
             if (self.tokenizer_folder / name).exists():
@@ -125,8 +125,8 @@ def _licence(name: str, origins: Sequence[PartOrigin]) -> str | None:
     return joined(licence for licence in stated if licence) or None
 
 
-def _hashed(tensor: LazyTensor, part: str, collected: IdentityHash) -> LazyTensor:
-    """The same tensor, hashed for the identity of its part when it is made."""
+def _hashed(tensor: LazyTensor, part: str, collected: FingerprintHash) -> LazyTensor:
+    """The same tensor, hashed for the fingerprint of its part when it is made."""
     def make() -> Tensor:
         made = tensor.make()
         collected.add(tensor.name.removeprefix(f"{part}."), made)

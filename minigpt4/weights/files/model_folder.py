@@ -31,14 +31,14 @@ class ModelFolder:
 
     Args:
         tensors: made one after the other.
-        companions: config.json, tokenizer files: name -> content.
+        sidecars: config.json, tokenizer files: name -> content.
         provenance: what was made of what; goes into provenance.json.
         sources: the files that it is made of. Shards of an earlier try are kept only while these are unchanged.
         report: lines for the person who asked.
     """
 
     tensors: Sequence[LazyTensor]
-    companions: Mapping[str, bytes]
+    sidecars: Mapping[str, bytes]
     provenance: Mapping[str, Any]
     sources: Sequence[Path]
     report: Sequence[str] = ()
@@ -84,7 +84,7 @@ def write_model_folder(work: ModelFolder, target: Path, *, shard_bytes: int = SH
     fingerprint = work.fingerprint(shards)
     kept = _finished_shards(begun, fingerprint, shards)
     shards_to_write = sum(shard.num_bytes for shard in shards if shard.file_name not in kept)
-    check_space(target, shards_to_write + sum(len(content) for content in work.companions.values()))
+    check_space(target, shards_to_write + sum(len(content) for content in work.sidecars.values()))
     begun.mkdir(parents=True, exist_ok=True)
     digests = dict(kept)
     _write_file(begun, PROVENANCE, _json({**work.provenance, "fingerprint": fingerprint}), digests)
@@ -96,7 +96,7 @@ def write_model_folder(work: ModelFolder, target: Path, *, shard_bytes: int = SH
             digests[shard.file_name] = write_shard(shard, part, on_bytes)
         write_checksums(begun, digests)
     index = index_of(shards)
-    for name, content in {**work.companions, **({INDEX: _json(index)} if index else {})}.items():
+    for name, content in {**work.sidecars, **({INDEX: _json(index)} if index else {})}.items():
         _write_file(begun, name, content, digests)
     write_checksums(begun, digests)
     move_folder(begun, target)

@@ -1,4 +1,4 @@
-"""A Hugging Face Llama folder as conversions see it: tensors without buffers, rows, size, vocabulary, identity."""
+"""A Hugging Face Llama folder as conversions see it: tensors without buffers, rows, size, vocabulary, fingerprint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt4.common.errors import UserError
-from minigpt4.weights.files.identity import IdentityHash
+from minigpt4.weights.files.fingerprint import FingerprintHash
 from minigpt4.weights.files.readers import open_weights
 from minigpt4.weights.files.tensor_file import TensorFile, some_names
 from minigpt4.weights.files.vocabulary import Vocabulary, read_vocabulary
@@ -51,9 +51,9 @@ class LlamaFolder:
         return next(shape for name, shape in self.file.shapes.items() if VOCABULARY_TENSOR.fullmatch(name))
 
     @property
-    def identity(self) -> str:
-        """Identity of this language model, as bundles that were trained with it record it."""
-        collected = IdentityHash()
+    def fingerprint(self) -> str:
+        """Fingerprint of this language model, as bundles that were trained with it record it."""
+        collected = FingerprintHash()
         for name in self.names:
             collected.add(f"model.{name}", self.file.load(name))  # `model.`: its place in our CausalLM
         return collected.hexdigest()

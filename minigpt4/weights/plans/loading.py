@@ -17,7 +17,7 @@ from minigpt4.common.blank_tensors import fault_of
 from minigpt4.common.errors import UserError
 from minigpt4.models.language_models.quantized import is_quantized, quantized_weight
 from minigpt4.models.lora import base_names, base_state
-from minigpt4.weights.files.identity import IdentityHash
+from minigpt4.weights.files.fingerprint import FingerprintHash
 from minigpt4.weights.files.tensor_file import TensorFile
 from minigpt4.weights.plans.plan import ConversionPlan, PlanOf, Shape, convert
 from minigpt4.weights.plans.readings import Reading, read_as_it_fits
@@ -27,12 +27,17 @@ Source = Literal["file", "bundle", "random", "none"]
 
 @dataclass(frozen=True)
 class PartOrigin:
-    """Where a part's weights are from. `identity` is that of the file's tensors, empty for random ones."""
+    """Where a part's weights are from. `fingerprint` is that of the file's tensors, empty for random ones."""
 
     source: Source
     place: str = ""
-    identity: str = ""
+    fingerprint: str = ""
     num_tensors: int = 0
+
+    def as_stored(self) -> dict[str, str | int]:
+        """What a manifest says of it (the fingerprint is called `identity` there)."""
+        return {"source": self.source, "place": self.place, "identity": self.fingerprint,
+                "num_tensors": self.num_tensors}
 
     def __str__(self) -> str:
         if self.source == "none":
@@ -83,11 +88,11 @@ def load_file(plan: PlanOf | ConversionPlan, file: TensorFile, parts: Mapping[st
     shapes = target_shapes(parts)
     reading = read_as_it_fits(file, plan, shapes)
     names = {part: base_names(module) for part, module in parts.items()}
-    hashes: dict[str, IdentityHash] = {}
+    hashes: dict[str, FingerprintHash] = {}
     for target, tensor, as_in_file in _converted(reading, shapes):
         part, _, key = target.partition(".")
         _refuse_blank(target, tensor, file)
-        hashes.setdefault(part, IdentityHash()).add(key, as_in_file)
+        hashes.setdefault(part, FingerprintHash()).add(key, as_in_file)
         _assign(parts[part], names[part][key], tensor, (homes or {}).get(part, AS_IN_FILE))
         del tensor, as_in_file  # before the next one is read
     origins = _origins(file, hashes)
@@ -96,14 +101,14 @@ def load_file(plan: PlanOf | ConversionPlan, file: TensorFile, parts: Mapping[st
 
 
 def _converted(reading: Reading, shapes: Mapping[str, Shape]) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Each target, its tensor, and what identities hash of it."""
+    """Each target, its tensor, and what fingerprints hash of it."""
     assigned = {each.target: each for each in reading.matched.assignments}
     for target, tensor in convert(reading.matched, reading.file, shapes):
         yield target, tensor, assigned[target].as_in_file(tensor, reading.file)
         del tensor  # before the next one is read
 
 
-def _origins(file: TensorFile, hashes: Mapping[str, IdentityHash]) -> dict[str, PartOrigin]:
+def _origins(file: TensorFile, hashes: Mapping[str, FingerprintHash]) -> dict[str, PartOrigin]:
     return {part: PartOrigin("file", str(file.path), h.hexdigest(), len(h)) for part, h in hashes.items()}
 
 
@@ -132,7 +137,7 @@ def _refuse_blank(target: str, tensor: Tensor, file: TensorFile) -> None:
         )
 
 
-def identify_file(plan: PlanOf | ConversionPlan, file: TensorFile, parts: Mapping[str, nn.Module]
+def fingerprint_file(plan: PlanOf | ConversionPlan, file: TensorFile, parts: Mapping[str, nn.Module]
                   ) -> dict[str, PartOrigin]:
     """The origins that `load_file` would give, one tensor in memory at a time and none kept.
 
@@ -145,9 +150,9 @@ def identify_file(plan: PlanOf | ConversionPlan, file: TensorFile, parts: Mappin
         UserError: keys or shapes that do not fit; tensors that are not finite.
     """
     shapes = target_shapes(parts)
-    hashes: dict[str, IdentityHash] = {}
+    hashes: dict[str, FingerprintHash] = {}
     for target, tensor, as_in_file in _converted(read_as_it_fits(file, plan, shapes), shapes):
         part, _, key = target.partition(".")
-        hashes.setdefault(part, IdentityHash()).add(key, as_in_file)
+        hashes.setdefault(part, FingerprintHash()).add(key, as_in_file)
         del tensor, as_in_file  # before the next one is read
     return _origins(file, hashes)

@@ -88,7 +88,7 @@ class Assignment:
     rule: Rule
 
     def as_in_file(self, made: Tensor, file: TensorFile) -> Tensor:
-        """What identities hash: a source that was made to fit (positions of another image size) as the file has it."""
+        """What fingerprints hash: a source that was made to fit (positions of another size) as the file has it."""
         return file.load(self.sources[0]) if self.rule.reshapes and len(self.sources) == 1 else made
 
 
