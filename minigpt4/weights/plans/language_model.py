@@ -46,42 +46,45 @@ class NamedAsTransformersDoes:
     unknown: list[str] = field(default_factory=list)
 
 
-def language_model_plan(model: PreTrainedModel) -> PlanOf:
+def language_model_plan(model: PreTrainedModel, prefix: str = "") -> PlanOf:
     """What chooses the plan of a file for a causal language model, which may be empty.
 
     Args:
         model: the transformers model whose names, below `llm.model.`, the targets are.
+        prefix: before its names in a file that holds a whole vision-language model, which then may hold others, too:
+            rules of their own can be put beside these.
     """
     def plan(file: TensorFile) -> ConversionPlan:
-        known = _named(model, file.names)
-        _take_tied(model, known)
-        rules = [Rule(TARGET + target, tuple(piece.name for piece in pieces), *_made(model, known, target))
+        known = _named(model, file.names, prefix)
+        rules = [Rule(TARGET + target, tuple(prefix + piece.name for piece in pieces), *_made(model, known, target))
                  for target, pieces in known.pieces.items()]
-        absent = [Rule(TARGET + target, (target,)) for target in model.state_dict() if target not in known.pieces]
-        ignorable = tuple(Ignorable(name, RECOMPUTED) for name in known.unknown if _is_buffer(model, name, file.shapes))
-        return ConversionPlan("language model", (*rules, *absent), ignorable, tuple(_optional(model)))
+        absent = [Rule(TARGET + target, (prefix + target,)) for target in model.state_dict()
+                  if target not in known.pieces]
+        ignorable = [Ignorable(prefix + name, RECOMPUTED) for name in known.unknown
+                     if _is_buffer(model, name, file.shapes[prefix + name])]
+        return ConversionPlan("language model", (*rules, *absent), tuple(ignorable), tuple(_optional(model)))
 
     return plan
 
 
-def embedding_rows(model: PreTrainedModel, file: TensorFile) -> int | None:
-    """Rows that the file has of the model's input embedding; None where it has none, or under a prefix."""
+def embedding_rows(model: PreTrainedModel, file: TensorFile, prefix: str = "") -> int | None:
+    """Rows that the file has of the model's input embedding; None where it has none."""
     table = model.get_input_embeddings().weight
     target = next(name for name, value in model.named_parameters() if value is table)
-    known = _named(model, file.names)
-    _take_tied(model, known)
-    return next((file.shapes[piece.name][0] for piece in known.pieces.get(target, [])), None)
+    pieces = _named(model, file.names, prefix).pieces.get(target, [])
+    return next((file.shapes[prefix + piece.name][0] for piece in pieces), None)
 
 
-def _named(model: PreTrainedModel, names: Iterable[str]) -> NamedAsTransformersDoes:
-    """Each name of the file as transformers reads it, in its order."""
+def _named(model: PreTrainedModel, names: Iterable[str], prefix: str) -> NamedAsTransformersDoes:
+    """Each name of the file (without the prefix) as transformers reads it, in its order."""
     changes = get_model_conversion_mapping(model)
     renamings = [change for change in changes if isinstance(change, WeightRenaming)]
     converters = [change for change in changes if isinstance(change, WeightConverter)]
     by_pattern = {pattern: converter for converter in converters for pattern in converter.source_patterns}
     there = model.state_dict()
     known = NamedAsTransformersDoes()
-    for name in sorted(names, key=dot_natural_key):
+    own = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+    for name in sorted(own, key=dot_natural_key):
         target, pattern = rename_source_key(name, renamings, converters, model.base_model_prefix, there)
         if target not in there and name in there:
             target, pattern = name, None
@@ -92,6 +95,7 @@ def _named(model: PreTrainedModel, names: Iterable[str]) -> NamedAsTransformersD
             known.pieces.setdefault(each, []).append(Piece(name, pattern or ""))
             if pattern is not None:
                 known.converters[each] = by_pattern[pattern]
+    _take_tied(model, known)
     return known
 
 
@@ -149,7 +153,7 @@ def _optional(model: PreTrainedModel) -> list[str]:
     return [TARGET + name for name in (*_tied(model), *found)]
 
 
-def _is_buffer(model: PreTrainedModel, name: str, shapes: Mapping[str, Shape]) -> bool:
+def _is_buffer(model: PreTrainedModel, name: str, shape: Shape) -> bool:
     patterns = model._keys_to_ignore_on_load_unexpected or ()
-    is_mask = MASK.search(name) is not None and len(shapes[name]) == 4
+    is_mask = MASK.search(name) is not None and len(shape) == 4
     return is_mask or BUFFER.search(name) is not None or any(re.search(pattern, name) for pattern in patterns)
