@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+from minigpt4.conversation.padding import pad
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
-from minigpt4.conversation.padding import pad
 from minigpt4.inference.load import Assistant
 from minigpt4.models.language_models.causal_lm import CausalLMConfig
 from minigpt4.records.conversations import caption_conversation
