@@ -1,6 +1,6 @@
-"""Where recorded truth and photographs lie, and an environment in which every run is alike.
+"""Where recorded truth, photographs and users' cases lie, and an environment in which every run is alike.
 
-The only file that knows the folders ORACLES and DATA: the environment variable, else `../shared`, else the small
+The only file that knows the folders ORACLES, DATA and CASES: the environment variable, else `../shared`, else the small
 copies in tests/fixtures, which are archives. A folder that is absent or holds nothing fails the tests that ask for it;
 none skips.
 """
@@ -13,6 +13,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -50,9 +51,10 @@ def _unpacked(folder: Path, variable: str) -> Path:
     return place
 
 
-FOUND = {"oracles": _folder("ORACLES", "oracles"), "data": _folder("DATA", "data")}
+FOUND = {name: _folder(name.upper(), name) for name in ("oracles", "data", "cases")}
 ORACLES = _unpacked(FOUND["oracles"], "ORACLES")
 DATA = _unpacked(FOUND["data"], "DATA")
+CASES = _unpacked(FOUND["cases"], "CASES")
 
 
 def pytest_report_header() -> list[str]:
@@ -75,6 +77,18 @@ def oracles() -> Path:
 def data() -> Path:
     """The folder of photographs."""
     return _existing(DATA, "DATA")
+
+
+@pytest.fixture
+def user_case(tmp_path: Path) -> Callable[[str], Path]:
+    """A writable copy of something that a user tried: its name -> the folder with its README.md and files."""
+    def copied(name: str) -> Path:
+        target = tmp_path / name
+        shutil.copytree(_existing(CASES / name, "CASES"), target)
+        for path in (target, *target.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        return target
+    return copied
 
 
 @pytest.fixture(scope="session")

@@ -13,12 +13,17 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from minigpt4.assembly.language_model import fill_language_model, make_language_model, settle_language_model
+from minigpt4.assembly.language_model import (
+    check_language_model,
+    fill_language_model,
+    make_language_model,
+    settle_language_model,
+)
 from minigpt4.assembly.load_ledger import LoadLedger
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.assembly.manifest import data_of
-from minigpt4.assembly.part_files import visual_files
-from minigpt4.assembly.verification import as_trained, changes_since, check_identities, check_tokenizer
+from minigpt4.assembly.part_files import checkpoint_file, visual_files
+from minigpt4.assembly.verification import as_trained, changes_since, check_fingerprints, check_tokenizer
 from minigpt4.common.config import Config
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import systems
@@ -34,8 +39,8 @@ from minigpt4.systems.config import LANGUAGE_MODEL, SystemConfig
 from minigpt4.systems.contract import System
 from minigpt4.weights.bundles.adapters import load_adapters
 from minigpt4.weights.bundles.bundle import Bundle, load_bundle, newest_bundle, open_bundle
-from minigpt4.weights.files.readers import open_weights
-from minigpt4.weights.plans.loading import PartOrigin, load_file
+from minigpt4.weights.files.sources import Sources
+from minigpt4.weights.plans.loading import PartOrigin
 
 logger = logging.getLogger(__name__)
 
@@ -43,19 +48,21 @@ DEFAULT_SEED = 42
 """of random parts where no run says one; run.seed has the same default"""
 
 
-def build(config: Config, *, device: str | None = None) -> LoadedModel:
+def build(config: Config, *, device: str | None = None, sources: Sources | None = None) -> LoadedModel:
     """Build and load the model of a whole config (`model:` and, where there is one, `run:`).
 
     Args:
         config: what `load_config` gives.
         device: overrides `run.device`.
+        sources: what has opened the bundle that is loaded, if anything has.
 
     Raises:
         UserError: anything that does not belong together.
     """
     run = config.run
     chosen = choose_device(device or ("auto" if run is None else str(run.device)))
-    return build_model(config.model, device=chosen, seed=DEFAULT_SEED if run is None else run.seed)
+    return build_model(config.model, device=chosen, seed=DEFAULT_SEED if run is None else run.seed,
+                       sources=sources)
 
 
 def build_renderer(config: SystemConfig) -> Renderer:
@@ -67,32 +74,35 @@ def build_renderer(config: SystemConfig) -> Renderer:
     return Renderer(system.wording(config, tokenizer), tokenizer, _tokens_per_image(path))
 
 
-def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42) -> LoadedModel:
-    """Build and load the model of a `model:` section."""
+def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42, sources: Sources | None = None
+                ) -> LoadedModel:
+    """Build and load the model of a `model:` section. Each file is opened once, by `sources`."""
     system = system_of(config)
     _check_adapters(config)
+    sources = sources or Sources()
+    check_language_model(config.llm, sources)
     tokenizer = tokenizer_of(system, config)
-    bundle = open_bundle(newest_bundle(config.ckpt)) if config.ckpt and Path(config.ckpt).is_dir() else None
+    bundle = open_bundle(newest_bundle(config.ckpt), sources) if config.ckpt and Path(config.ckpt).is_dir() else None
     ledger = LoadLedger(lines=check_tokenizer(bundle, config))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        llm = make_language_model(config.llm, tokenizer, bundle)
+        llm = make_language_model(config.llm, tokenizer, bundle, sources)
         path = system.visual_path(config, llm.width)
     model = VisionLanguageModel(path, llm)
-    for opened in visual_files(system, config, leave_out=bundle.stored_parts if bundle else ()):
+    for opened in visual_files(system, config, sources, leave_out=bundle.stored_parts if bundle else ()):
         ledger.add(opened.load(model.parts()))
-    _load_checkpoint(system, config, model, bundle, ledger)
+    _load_checkpoint(system, config, model, bundle, ledger, sources)
     for name, part in model.parts().items():
         if name != LANGUAGE_MODEL:
             ledger.lines += _settle(config.parts()[name], name, part, device)
-    fill_language_model(llm, config.llm, ledger, bundle, dtype=dtype_of(config.llm, device)[0], device=device)
+    fill_language_model(llm, config.llm, ledger, bundle, sources, dtype=dtype_of(config.llm, device)[0], device=device)
     ledger.lines += _settle(config.llm, LANGUAGE_MODEL, llm, device)
     origins = {name: tuple(ledger.origins.get(name, [_fresh(part)])) for name, part in model.parts().items()}
     ledger.lines += [f"{name}: {origin}" for name, found in origins.items() for origin in found
                      if origin.source == "random"]
     if bundle is not None:
         named = {part: ledger.origins.get(part, []) for part in model.parts() if part not in bundle.stored_parts}
-        ledger.lines += check_identities(bundle, config, named)
+        ledger.lines += check_fingerprints(bundle, config, named)
     ledger.lines += _add_adapters(config, model, bundle, seed)
     llm.balance_experts(config.llm.router_loss)
     if config.llm.activation_checkpointing:
@@ -133,13 +143,13 @@ def _tokens_per_image(path: VisualPath | None) -> int:
 
 
 def _load_checkpoint(system: System[SystemConfig], config: SystemConfig, model: VisionLanguageModel,
-                     bundle: Bundle | None, ledger: LoadLedger) -> None:
+                     bundle: Bundle | None, ledger: LoadLedger, sources: Sources) -> None:
     if bundle is not None:
         bundle.check_parts(list(model.parts()))
         visual = {name: part for name, part in model.parts().items() if name != "llm"}  # which is read last
         ledger.replace(load_bundle(bundle, visual))
     elif config.ckpt:
-        ledger.replace(load_file(system.checkpoint_plan, open_weights(config.ckpt), model.parts()))
+        ledger.replace(checkpoint_file(system, config, config.ckpt, sources).load(model.parts()))
 
 
 def _fresh(part: nn.Module) -> PartOrigin:
@@ -160,19 +170,20 @@ def dtype_of(config: PartConfig, device: torch.device) -> tuple[torch.dtype, str
 
 
 def _settle(config: PartConfig, name: str, part: nn.Module, device: torch.device) -> list[str]:
-    """Freeze a part, give it its dtype and bring it to its device; returns lines where a wish was not followed."""
+    """Freeze a part, give it its dtype and bring it to its device; returns lines of the report."""
     if config.freeze:
         freeze(part)
     else:
         train(part, config.train_only)
     dtype, note = dtype_of(config, device)
+    lines = [f"{name}: {note}"] if note else []
     if isinstance(config, CausalLMConfig) and isinstance(part, CausalLM):
-        settle_language_model(part, config, dtype, device)
+        lines += settle_language_model(part, config, dtype, device)
     else:
         if dtype is not torch.float32:
             halve_linear_layers(part, dtype)
         part.to(device)
-    return [f"{name}: {note}"] if note else []
+    return lines
 
 
 def _check_adapters(config: SystemConfig) -> None:

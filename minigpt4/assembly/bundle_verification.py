@@ -16,12 +16,13 @@ from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.systems.config import SystemConfig
 from minigpt4.systems.contract import System
 from minigpt4.weights.bundles.bundle import Bundle
+from minigpt4.weights.files.sources import Sources
 
 CONNECTOR, LANGUAGE_MODEL = "connector", "llm"
 
 
 def verify_surroundings(bundle: Bundle) -> list[str]:
-    """Read the bundle's config, and hold the files of its frozen parts against the identities of the manifest.
+    """Read the bundle's config, and hold the files of its frozen parts against the fingerprints of the manifest.
 
     Returns:
         a line per check that was passed, and per place that is gone.
@@ -43,28 +44,29 @@ def verify_surroundings(bundle: Bundle) -> list[str]:
 
 def _parts_and_files(system: System[SystemConfig], config: SystemConfig) -> tuple[dict[str, nn.Module], list[PartFile]]:
     """The parts, empty, and those of their files that are there."""
-    absent = {name for name in system.file_plans(config) if not Path(getattr(config, name).weights or "").exists()}
+    sources = Sources()
+    absent = {name for name, part in config.parts().items() if not Path(part.weights or "").exists()}
     if not config.llm.weights or not Path(config.llm.weights).exists():
-        files = visual_files(system, config, leave_out={*absent, CONNECTOR})  # nobody knows the connector's width
+        files = visual_files(system, config, sources, leave_out={*absent, CONNECTOR})  # of unknown width
         return empty_visual_parts(system, config), list(files)
-    llm, llm_file = empty_language_model(config.llm, open_tokenizer(config.llm.tokenizer_folder()))
-    files = visual_files(system, config, leave_out=absent)
+    llm, llm_file = empty_language_model(config.llm, open_tokenizer(config.llm.tokenizer_folder()), sources)
+    files = visual_files(system, config, sources, leave_out=absent)
     return {**empty_visual_parts(system, config, llm.width), LANGUAGE_MODEL: llm}, [*files, llm_file]
 
 
 def _compare(bundle: Bundle, opened: PartFile, parts: Mapping[str, nn.Module]) -> list[str]:
-    """A part that the bundle stores, or that came without a file, has no identity to be held against."""
+    """A part that the bundle stores, or that came without a file, has no fingerprint to be held against."""
     lines = []
-    for name, origin in opened.identify(parts).items():
+    for name, origin in opened.fingerprints(parts).items():
         wanted = [each["identity"] for each in bundle.manifest["parts"][name]["origins"] if each["identity"]]
-        if wanted and origin.identity not in wanted:
+        if wanted and origin.fingerprint not in wanted:
             raise UserError(
                 "bundle.identity", where=str(bundle.folder),
                 what=f"was trained with the {name} {' + '.join(each[:12] for each in wanted)}, {opened.file.path} is "
-                f"{origin.identity[:12]}", fix="put the right file back",
+                f"{origin.fingerprint[:12]}", fix="put the right file back",
             )
         if wanted:
-            lines.append(f"{name}: {opened.file.path} is {origin.identity[:12]}, as in training")
+            lines.append(f"{name}: {opened.file.path} is {origin.fingerprint[:12]}, as in training")
     return lines
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from torch import nn
 
+from minigpt4.assembly.language_model import check_language_model
 from minigpt4.assembly.load_ledger import LoadLedger
 from minigpt4.assembly.loaded import LoadedModel
-from minigpt4.assembly.part_files import empty_language_model, visual_files
+from minigpt4.assembly.part_files import checkpoint_file, empty_language_model, visual_files
 from minigpt4.common.config import Config, resolved_yaml
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder, refuse_taken
@@ -21,8 +22,8 @@ from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.models.freezing import freeze
 from minigpt4.models.vision_language_model import VisionLanguageModel
-from minigpt4.weights.files.readers import open_weights
-from minigpt4.weights.plans.loading import PartOrigin, load_file
+from minigpt4.weights.files.sources import Sources
+from minigpt4.weights.plans.loading import PartOrigin
 
 
 def import_checkpoint(config: Config, target: Path) -> list[str]:
@@ -45,23 +46,25 @@ def import_checkpoint(config: Config, target: Path) -> list[str]:
     with atomic_folder(target) as folder:
         loaded.save_bundle(folder, resolved_config=resolved_yaml(config), stage=loaded.stage, step=0)
     return [*loaded.load_report, f"{target}: {', '.join(stored)} of {place.name}; the other parts are named by their "
-            "identities and stay where they are"]
+            "fingerprints and stay where they are"]
 
 
 def _put_together(config: Config, place: Path) -> LoadedModel:
     """The model as a bundle wants it: visual parts with weights, the language model known by its file alone."""
     section = config.model
     system = systems.get(section.arch, where="model.arch")
+    sources = Sources()
+    check_language_model(section.llm, sources)
     tokenizer = open_tokenizer(section.llm.tokenizer_folder())
-    llm, llm_file = empty_language_model(section.llm, tokenizer)
+    llm, llm_file = empty_language_model(section.llm, tokenizer, sources)
     path = system.visual_path(section, llm.width)  # not empty: a norm that no file holds keeps its first values
     model = VisionLanguageModel(path, llm)
     parts, ledger = model.parts(), LoadLedger()
-    for opened in visual_files(system, section):
+    for opened in visual_files(system, section, sources):
         ledger.add(opened.load(parts))
-    found, lines = load_file(system.checkpoint_plan, open_weights(place), parts)
+    found, lines = checkpoint_file(system, section, place, sources).load(parts)
     ledger.replace(({name: replace(origin, source="bundle") for name, origin in found.items()}, lines))
-    ledger.add((llm_file.identify(parts), []))
+    ledger.add((llm_file.fingerprints(parts), []))
     for name, part in parts.items():
         _refuse_random(name, part, ledger)
         if section.parts()[name].freeze:

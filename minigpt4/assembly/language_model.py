@@ -15,24 +15,43 @@ from minigpt4.common.errors import UserError
 from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig, transformers_config
 from minigpt4.models.language_models.copying_start import start_copying
+from minigpt4.models.language_models.kinds import refuse_other_kinds
 from minigpt4.models.language_models.placement import device_of, dispatch, is_placed, plan_places
-from minigpt4.models.language_models.quantized import is_quantized, quantize_linear_layers
-from minigpt4.systems.minigpt4.plans import llama_plan
+from minigpt4.models.language_models.quantized import holds_quantized, is_quantized, quantize_linear_layers
 from minigpt4.weights.bundles.bundle import Bundle, load_bundle
-from minigpt4.weights.files.readers import open_weights, read_json
+from minigpt4.weights.files.sources import CONFIG, Sources
+from minigpt4.weights.plans.language_model import embedding_rows, language_model_plan
 from minigpt4.weights.plans.loading import Home, load_file
 
 
-def make_language_model(config: CausalLMConfig, tokenizer: Tokenizer, bundle: Bundle | None) -> CausalLM:
+def check_language_model(config: CausalLMConfig, sources: Sources) -> None:
+    """Raise `UserError` where the folder of the weights holds another kind of model; costs its config.json alone.
+
+    Asked first of all: such a folder often has no tokenizer either.
+    """
+    if config.weights is not None:
+        folder = Path(config.weights)
+        refuse_other_kinds(sources.config_json(folder), str(folder / CONFIG))
+
+
+def make_language_model(config: CausalLMConfig, tokenizer: Tokenizer, bundle: Bundle | None, sources: Sources
+                        ) -> CausalLM:
     """Empty, on the meta device, where a bundle or a folder has its weights; else with random ones.
+
+    Args:
+        config: `model.llm`.
+        tokenizer: must not have ids beyond the rows of the weights.
+        bundle: the bundle that is loaded, which may hold the language model.
+        sources: opens the folder.
 
     Raises:
         UserError: neither weights nor sizes are given, or the tokenizer has ids that the weights have no row for.
     """
     if bundle is not None and "llm" in bundle.stored_parts:
-        return CausalLM(transformers_config(read_json(bundle.llm_config_path)), empty=True)
+        path = bundle.llm_config_path
+        return CausalLM(transformers_config(sources.json(path), where=str(path)), empty=True)
     if config.weights is not None:
-        return _empty(config.weights, tokenizer)
+        return _empty(Path(config.weights), tokenizer, sources)
     if not config.random:
         raise UserError("config.missing", where="model.llm.weights", what="neither weights nor random sizes are given",
                         fix="set model.llm.weights to a folder, or model.llm.random to config.json values")
@@ -43,8 +62,8 @@ def make_language_model(config: CausalLMConfig, tokenizer: Tokenizer, bundle: Bu
     return llm
 
 
-def fill_language_model(llm: CausalLM, config: CausalLMConfig, ledger: LoadLedger, bundle: Bundle | None, *,
-                        dtype: torch.dtype, device: torch.device) -> None:
+def fill_language_model(llm: CausalLM, config: CausalLMConfig, ledger: LoadLedger, bundle: Bundle | None,
+                        sources: Sources, *, dtype: torch.dtype, device: torch.device) -> None:
     """Read an empty language model's weights to where they belong; one that is not empty stays as it is.
 
     Raises:
@@ -53,8 +72,7 @@ def fill_language_model(llm: CausalLM, config: CausalLMConfig, ledger: LoadLedge
     if not llm.model.get_input_embeddings().weight.is_meta:
         return
     if config.quantize:
-        number = quantize_linear_layers(llm.model, config.quantize, dtype)
-        ledger.lines.append(f"llm: {number} linear layers in {config.quantize} by bitsandbytes")
+        ledger.lines.append(f"llm: {quantize_linear_layers(llm.model, config.quantize, dtype)}")
     home = Home(dtype, lambda name: device)
     if config.device_map:
         places = plan_places(llm.model, config.device_map, config.max_memory, dtype, quantize=config.quantize,
@@ -65,36 +83,58 @@ def fill_language_model(llm: CausalLM, config: CausalLMConfig, ledger: LoadLedge
     if bundle is not None and "llm" in bundle.stored_parts:
         ledger.replace(load_bundle(bundle, {"llm": llm}, {"llm": home}))
     elif config.weights is not None:
-        plan = llama_plan(ties_embeddings=llm.ties_embeddings)
-        ledger.add(load_file(plan, open_weights(config.weights), {"llm": llm}, {"llm": home}))
+        ledger.add(load_file(language_model_plan(llm.model), sources.weights(config.weights), {"llm": llm},
+                             {"llm": home}))
+        _refuse_other_heads(llm, config.weights)
     llm.model.tie_weights()
     if config.device_map:
         dispatch(llm.model, places, device, config.offload_folder)
 
 
-def settle_language_model(llm: CausalLM, config: CausalLMConfig, dtype: torch.dtype, device: torch.device) -> None:
-    """Give it its dtype and device; what has random weights is quantised now, what has places stays there."""
+def settle_language_model(llm: CausalLM, config: CausalLMConfig, dtype: torch.dtype, device: torch.device) -> list[str]:
+    """Give it its dtype and device; what has random weights is quantised now, what has places stays there.
+
+    Returns:
+        lines of the report.
+    """
     if is_placed(llm.model):
-        return
-    if config.quantize:
-        quantize_linear_layers(llm.model, config.quantize, dtype)
-        for layer in llm.modules():
-            if not is_quantized(layer):
-                for parameter in layer.parameters(recurse=False):
-                    parameter.data = parameter.data.to(dtype)
-        llm.to(device)
-    else:
+        return []
+    if not config.quantize:
         llm.to(device, dtype)
+        return []
+    lines = []
+    if not holds_quantized(llm):
+        lines.append(f"llm: {quantize_linear_layers(llm.model, config.quantize, dtype)}")
+    for layer in llm.modules():
+        if not is_quantized(layer):
+            for parameter in layer.parameters(recurse=False):
+                parameter.data = parameter.data.to(dtype)
+    llm.to(device)
+    return lines
 
 
-def _empty(weights: str, tokenizer: Tokenizer) -> CausalLM:
-    shapes = open_weights(weights).shapes
-    rows = next((shape[0] for name, shape in shapes.items() if name.endswith("embed_tokens.weight")), None)
-    llm = CausalLM(transformers_config(read_json(Path(weights) / "config.json"), num_rows=rows), empty=True)
+def _empty(folder: Path, tokenizer: Tokenizer, sources: Sources) -> CausalLM:
+    """The model of a folder, with as many rows as its files have of the input embedding."""
+    values, where = sources.config_json(folder), str(folder / CONFIG)
+    file = sources.weights(folder)
+    llm = CausalLM(transformers_config(values, where=where), empty=True)
+    rows = embedding_rows(llm.model, file)
+    if rows is not None and rows != llm.vocab_size:
+        llm = CausalLM(transformers_config(values, where=where, num_rows=rows), empty=True)
     if llm.vocab_size < tokenizer.vocab_size:
         raise UserError(
-            "weights.vocabulary", where=weights,
+            "weights.vocabulary", where=str(folder),
             what=f"the tokenizer gives ids up to {tokenizer.vocab_size - 1}, the embedding has {llm.vocab_size} rows",
             fix="tokenizer and weights are of different models",
         )
     return llm
+
+
+def _refuse_other_heads(llm: CausalLM, weights: str) -> None:
+    """A file may hold an output layer that is not the input embedding, against what its config.json says."""
+    table, output = llm.model.get_input_embeddings().weight, llm.model.get_output_embeddings()
+    if not llm.ties_embeddings or output is None or output.weight.is_meta or output.weight.device != table.device:
+        return
+    if not torch.equal(output.weight, table):
+        raise UserError("weights.tied", where=weights, fix='set "tie_word_embeddings": false in its config.json',
+                        what="holds an output layer that differs from the input embedding, config.json says it is tied")

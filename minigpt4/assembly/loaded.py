@@ -14,14 +14,15 @@ from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.records.images import ImageSpec
 from minigpt4.systems.behaviour import Behaviour
 from minigpt4.systems.config import SystemConfig
-from minigpt4.weights.bundles.bundle import BundleContents
 from minigpt4.weights.bundles.licences import DataLicence
+from minigpt4.weights.bundles.writing import BundleContents
+from minigpt4.weights.files.shard_writer import SHARD_BYTES
 from minigpt4.weights.plans.loading import PartOrigin
 
 
 @dataclass
 class LoadedModel:
-    """Model, renderer, pixels and identity of one system.
+    """Model, renderer, pixels and fingerprint of one system.
 
     Args:
         model: the parts, on their device, frozen as the config says.
@@ -84,7 +85,7 @@ class LoadedModel:
         return "\n".join(lines)
 
     def save_bundle(self, folder: Path, *, resolved_config: str, stage: str, step: int,
-                    data: Sequence[DataLicence] = ()) -> None:
+                    data: Sequence[DataLicence] = (), shard_bytes: int = SHARD_BYTES) -> None:
         """Write a complete bundle into `folder` (which exists): everything that cannot be had from a file elsewhere.
 
         Args:
@@ -93,8 +94,9 @@ class LoadedModel:
             stage: job_name of the run, or what else it is.
             step: optimizer steps done.
             data: data sets of this stage.
+            shard_bytes: a file of tensors grows up to this size.
         """
         BundleContents(
             self.model.parts(), self.origins, self.tokenizer_folder, self.renderer.prompts,
             self.model.llm.model.config.to_dict(), describe_model(self, (*self.trained_on, *data)),
-        ).write(folder, resolved_config=resolved_config, stage=stage, step=step)
+        ).write(folder, resolved_config=resolved_config, stage=stage, step=step, shard_bytes=shard_bytes)

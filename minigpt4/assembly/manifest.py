@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import minigpt4
 from minigpt4.weights.bundles.bundle import Bundle
 from minigpt4.weights.bundles.licences import DataLicence
-from minigpt4.weights.bundles.tokenizer_identity import identify_tokenizer
+from minigpt4.weights.bundles.tokenizer_fingerprint import fingerprint_of_tokenizer
 
 if TYPE_CHECKING:
     from minigpt4.assembly.loaded import LoadedModel
@@ -37,7 +37,7 @@ def describe_model(loaded: LoadedModel, data: Sequence[DataLicence]) -> dict[str
         "image": None if loaded.image_spec is None else asdict(loaded.image_spec),
         "tokens_per_image": renderer.tokens_per_image,
         "vocab_size": loaded.vocab_size,
-        "tokenizer": asdict(identify_tokenizer(loaded.tokenizer_folder)),
+        "tokenizer": fingerprint_of_tokenizer(loaded.tokenizer_folder).as_stored(),
         "versions": versions(),
         "data": [asdict(entry) for entry in dict.fromkeys(data)],
     }

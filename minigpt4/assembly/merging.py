@@ -22,7 +22,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder
 from minigpt4.models.language_models.quantized import holds_quantized
 from minigpt4.models.lora import base_state, merge_adapters
-from minigpt4.weights.bundles.bundle import TENSORS, Bundle, newest_bundle, open_bundle
+from minigpt4.weights.bundles.bundle import Bundle, newest_bundle, open_bundle
 from minigpt4.weights.files.readers import open_weights
 from minigpt4.weights.plans.loading import PartOrigin
 
@@ -79,10 +79,9 @@ def _dtype_of_files(name: str, origins: Sequence[PartOrigin]) -> torch.dtype:
     """The half precision that all of a part's weights have in their files, else fp32."""
     found = set()
     for origin in origins:
-        file = open_weights(Path(origin.place) / TENSORS if origin.source == "bundle" else origin.place)
         prefix = f"{name}." if origin.source == "bundle" else ""
-        tensors = (file.load(each) for each in file.names if each.startswith(prefix))
-        found |= {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
+        dtypes = open_weights(origin.place).dtypes
+        found |= {dtype for each, dtype in dtypes.items() if each.startswith(prefix) and dtype.is_floating_point}
     return found.pop() if len(found) == 1 and found <= TOLERANCE.keys() else torch.float32
 
 

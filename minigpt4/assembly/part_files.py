@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -17,13 +19,14 @@ from minigpt4.common.errors import UserError
 from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.models.freezing import freeze
 from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig
-from minigpt4.systems.config import SystemConfig
+from minigpt4.systems.config import CHECKPOINT, LANGUAGE_MODEL, SystemConfig
 from minigpt4.systems.contract import System
-from minigpt4.systems.minigpt4.plans import llama_plan
 from minigpt4.weights.bundles.parts import own_plan
-from minigpt4.weights.files.readers import TensorFile, open_weights
-from minigpt4.weights.plans.loading import PartOrigin, identify_file, load_file
-from minigpt4.weights.plans.plan import ConversionPlan
+from minigpt4.weights.files.sources import Sources
+from minigpt4.weights.files.tensor_file import TensorFile
+from minigpt4.weights.plans.language_model import language_model_plan
+from minigpt4.weights.plans.loading import PartOrigin, fingerprint_file, load_file
+from minigpt4.weights.plans.plan import ConversionPlan, PlanOf
 
 WIDTH_OF_NONE = 8
 """stands for the width of a language model that is not there; only connectors have it"""
@@ -31,22 +34,22 @@ WIDTH_OF_NONE = 8
 
 @dataclass(frozen=True)
 class PartFile:
-    """An opened file, how it is read, and the names of the parts it fills."""
+    """An opened file, and how it is read into parts of a model."""
 
     file: TensorFile
-    plan: ConversionPlan
-    parts: tuple[str, ...]
+    plan: PlanOf
 
     def load(self, parts: Mapping[str, nn.Module]) -> tuple[dict[str, PartOrigin], list[str]]:
-        """Fill the parts; origins and lines of the report."""
-        return load_file(self.plan, self.file, {name: parts[name] for name in self.parts})
+        """Fill those of the parts that the file is for; origins and lines of the report."""
+        return load_file(self.plan, self.file, parts)
 
-    def identify(self, parts: Mapping[str, nn.Module]) -> dict[str, PartOrigin]:
-        """The identity of each part by this file; reads every tensor and keeps none."""
-        return identify_file(self.plan, self.file, {name: parts[name] for name in self.parts})
+    def fingerprints(self, parts: Mapping[str, nn.Module]) -> dict[str, PartOrigin]:
+        """The fingerprint of each part by this file; reads every tensor and keeps none."""
+        return fingerprint_file(self.plan, self.file, parts)
 
 
-def empty_language_model(config: CausalLMConfig, tokenizer: Tokenizer) -> tuple[CausalLM, PartFile]:
+def empty_language_model(config: CausalLMConfig, tokenizer: Tokenizer, sources: Sources
+                         ) -> tuple[CausalLM, PartFile]:
     """The frozen language model of a folder without its weights, and its file.
 
     Raises:
@@ -55,10 +58,9 @@ def empty_language_model(config: CausalLMConfig, tokenizer: Tokenizer) -> tuple[
     if config.weights is None:
         raise UserError("config.missing", where="model.llm.weights", what="is not given",
                         fix="set it to the folder of the language model")
-    llm = make_language_model(config, tokenizer, None)
+    llm = make_language_model(config, tokenizer, None, sources)
     freeze(llm)
-    plan = llama_plan(ties_embeddings=llm.ties_embeddings)
-    return llm, PartFile(open_weights(config.weights), plan, ("llm",))
+    return llm, PartFile(sources.weights(config.weights), language_model_plan(llm.model))
 
 
 def empty_visual_parts(system: System[SystemConfig], config: SystemConfig, llm_width: int = WIDTH_OF_NONE
@@ -69,7 +71,7 @@ def empty_visual_parts(system: System[SystemConfig], config: SystemConfig, llm_w
     return {} if path is None else dict(path.stages.items())
 
 
-def visual_files(system: System[SystemConfig], config: SystemConfig, *, leave_out: Container[str] = ()
+def visual_files(system: System[SystemConfig], config: SystemConfig, sources: Sources, *, leave_out: Container[str] = ()
                  ) -> Iterator[PartFile]:
     """The files that the config gives to the visual parts.
 
@@ -78,15 +80,22 @@ def visual_files(system: System[SystemConfig], config: SystemConfig, *, leave_ou
     Args:
         system: of the config.
         config: the `model:` section.
+        sources: opens the files.
         leave_out: names of parts whose files are not opened.
 
     Raises:
         UserError: one cannot be opened, or is of a part that has no file format.
     """
-    for name, plan in system.file_plans(config).items():
-        place = getattr(config, name).weights
-        if place is None or name in leave_out:
-            continue
-        file = open_weights(place)
-        plan = own_plan(name, file) or plan
-        yield PartFile(file, plan, tuple({rule.target.partition(".")[0]: None for rule in plan.rules}))
+    for name, part in config.parts().items():
+        if part.weights is not None and name != LANGUAGE_MODEL and name not in leave_out:
+            yield PartFile(sources.weights(part.weights), partial(_plan_of_part, system, config, name))
+
+
+def checkpoint_file(system: System[SystemConfig], config: SystemConfig, path: str | Path, sources: Sources) -> PartFile:
+    """A checkpoint of an original, as `model.ckpt` gives it."""
+    return PartFile(sources.weights(path), partial(system.plan, CHECKPOINT, config))
+
+
+def _plan_of_part(system: System[SystemConfig], config: SystemConfig, name: str, file: TensorFile) -> ConversionPlan:
+    """A file in our names is read so for every system."""
+    return own_plan(name, file) or system.plan(name, config, file)

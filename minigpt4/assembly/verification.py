@@ -16,7 +16,7 @@ from minigpt4.conversation.renderer import Renderer
 from minigpt4.records.images import ImageSpec
 from minigpt4.systems.config import SystemConfig
 from minigpt4.weights.bundles.bundle import Bundle
-from minigpt4.weights.bundles.tokenizer_identity import TokenizerIdentity, identify_tokenizer
+from minigpt4.weights.bundles.tokenizer_fingerprint import TokenizerFingerprint, fingerprint_of_tokenizer
 from minigpt4.weights.plans.loading import PartOrigin
 
 logger = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ def check_tokenizer(bundle: Bundle | None, config: SystemConfig) -> list[str]:
     wanted = bundle.manifest.get("tokenizer") if bundle else None
     if bundle is None or wanted is None:
         return []
-    then, now = TokenizerIdentity(**wanted), identify_tokenizer(config.llm.tokenizer_folder())
-    if then.identity == now.identity:
+    then, now = TokenizerFingerprint.from_stored(wanted), fingerprint_of_tokenizer(config.llm.tokenizer_folder())
+    if then.fingerprint == now.fingerprint:
         return []
     if _other_llm_allowed(config):
         return [f"{bundle.folder}: was trained with {then}, this is {now}"]
@@ -48,7 +48,7 @@ def check_tokenizer(bundle: Bundle | None, config: SystemConfig) -> list[str]:
     )
 
 
-def check_identities(bundle: Bundle, config: SystemConfig, origins: Mapping[str, Sequence[PartOrigin]]) -> list[str]:
+def check_fingerprints(bundle: Bundle, config: SystemConfig, origins: Mapping[str, Sequence[PartOrigin]]) -> list[str]:
     """Hold the parts that came from files against those that the bundle was trained with (U3).
 
     Args:
@@ -60,11 +60,11 @@ def check_identities(bundle: Bundle, config: SystemConfig, origins: Mapping[str,
         lines of the report.
 
     Raises:
-        UserError: naming both identities, the wanted one's last known place, and the key to set.
+        UserError: naming both fingerprints, the wanted one's last known place, and the key to set.
     """
     lines = []
     for part, found in origins.items():
-        other = bundle.other_identity(part, found)
+        other = bundle.other_fingerprint(part, found)
         if not other:
             continue
         if part == LANGUAGE_MODEL and _other_llm_allowed(config):

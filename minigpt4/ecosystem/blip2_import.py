@@ -6,6 +6,7 @@ All sizes are read from its config.json. What the form cannot say (template, beh
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,13 @@ from minigpt4.records.images import CLIP_MEAN, CLIP_STD
 from minigpt4.systems.minigpt4.config import MiniGPT4Config
 from minigpt4.systems.minigpt4.system import MiniGPT4
 from minigpt4.systems.minigpt4.wording import behaviour_of
-from minigpt4.weights.files.readers import TensorFile, open_weights, read_json
+from minigpt4.weights.files.readers import open_weights, read_json
+from minigpt4.weights.files.tensor_file import TensorFile
+from minigpt4.weights.plans.language_model import embedding_rows, language_model_plan
 from minigpt4.weights.plans.loading import PartOrigin, load_file
-from minigpt4.weights.plans.plan import ConversionPlan, Ignorable, Rule
+from minigpt4.weights.plans.plan import ConversionPlan, PlanOf, Rule
 
+LANGUAGE_MODEL = BLIP2_PREFIXES["llm.model."]
 ALLOWED: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     "vision_config": {"layer_norm_eps": (1e-6, 1e-5), "hidden_act": ("gelu",), "qkv_bias": (True,)},
     "qformer_config": {"layer_norm_eps": (1e-12,), "use_qformer_text_input": (False,)},
@@ -38,15 +42,17 @@ ALLOWED: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
 """what eva_vit and q_former are built with, ours first; the vision encoder has both epsilons, as the original"""
 
 
-def blip2_plan(*, ties_embeddings: bool) -> ConversionPlan:
+def blip2_plan(llm: CausalLM) -> PlanOf:
     """Tensors of a Blip2 folder -> our parts: the names of `BLIP2_PREFIXES`, read backwards."""
-    rest = {ours: "*" if ours.endswith(".") else "" for ours in BLIP2_PREFIXES}
-    return ConversionPlan(
-        "Blip2 folder",
-        tuple(Rule(ours + rest[ours], (theirs + rest[ours],)) for ours, theirs in BLIP2_PREFIXES.items()),
-        (Ignorable("language_model.model.layers.{i}.self_attn.rotary_emb.inv_freq", "buffer, computed again"),),
-        optional=("llm.model.lm_head.weight",) if ties_embeddings else (),
-    )
+    visual = {ours: theirs for ours, theirs in BLIP2_PREFIXES.items() if not ours.startswith("llm.")}
+    rest = {ours: "*" if ours.endswith(".") else "" for ours in visual}
+    rules = tuple(Rule(ours + rest[ours], (theirs + rest[ours],)) for ours, theirs in visual.items())
+
+    def plan(file: TensorFile) -> ConversionPlan:
+        words = language_model_plan(llm.model, LANGUAGE_MODEL)(file)
+        return replace(words, name="Blip2 folder", rules=rules + words.rules)
+
+    return plan
 
 
 def import_blip2(source: Path, target: Path, *, template: str = "plain") -> list[str]:
@@ -129,18 +135,17 @@ def _section(source: Path, config: Any, template: str) -> MiniGPT4Config:
 
 def _loaded(source: Path, config: Any, section: MiniGPT4Config) -> LoadedModel:
     file = open_weights(source)
-    llm = CausalLM(transformers_config(config.text_config.to_dict(), num_rows=_rows(file)), empty=True)
+    values = config.text_config.to_dict()
+    llm = CausalLM(transformers_config(values), empty=True)
+    rows = embedding_rows(llm.model, file, LANGUAGE_MODEL)
+    if rows != llm.vocab_size:
+        llm = CausalLM(transformers_config(values, num_rows=rows), empty=True)
     path = MiniGPT4.visual_path(section, llm.width)
     model = VisionLanguageModel(path, llm)
-    origins, lines = load_file(blip2_plan(ties_embeddings=llm.ties_embeddings), file, model.parts())
+    origins, lines = load_file(blip2_plan(llm), file, model.parts())
     llm.model.tie_weights()
     tokenizer = open_tokenizer(section.llm.tokenizer_folder())
     renderer = Renderer(MiniGPT4.wording(section, tokenizer), tokenizer, path.tokens_per_image)
-    stored = {name: (PartOrigin("bundle", str(source), origin.identity, origin.num_tensors),)
+    stored = {name: (PartOrigin("bundle", str(source), origin.fingerprint, origin.num_tensors),)
               for name, origin in origins.items()}
     return LoadedModel(model, renderer, MiniGPT4.pixels(section), behaviour_of(section), section, stored, lines)
-
-
-def _rows(file: TensorFile) -> int | None:
-    """Rows of the embedding, which win over `vocab_size`."""
-    return next((shape[0] for name, shape in file.shapes.items() if name.endswith("embed_tokens.weight")), None)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from minigpt4.assembly.loaded import LoadedModel
+from minigpt4.assembly.part_files import checkpoint_file
 from minigpt4.assembly.probe import Probe, difference, logits_of, probe_of
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import systems
@@ -19,8 +20,7 @@ from minigpt4.ecosystem.exporting import unused_id
 from minigpt4.ecosystem.foreign_files import Check
 from minigpt4.ecosystem.model import MiniGPT4ForConditionalGeneration
 from minigpt4.models.vision_language_model import VisionLanguageModel
-from minigpt4.weights.files.readers import open_weights
-from minigpt4.weights.plans.loading import load_file
+from minigpt4.weights.files.sources import Sources
 
 TOLERANCE = 1e-3
 """largest difference of logits, in units of the largest of them where that is above 1"""
@@ -57,7 +57,7 @@ def _original(loaded: LoadedModel, probe: Probe, written: Path) -> Tensor:
     system = systems.get(loaded.config.arch)
     llm = loaded.model.llm
     again = VisionLanguageModel(system.visual_path(loaded.config, llm.width), llm)
-    made, _ = load_file(system.checkpoint_plan, open_weights(written), again.parts())
+    made, _ = checkpoint_file(system, loaded.config, written, Sources()).load(again.parts())
     for name, part in again.parts().items():
         if name not in made:
             part.load_state_dict(loaded.model.parts()[name].state_dict())

@@ -16,7 +16,8 @@ from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.ecosystem.config import MiniGPT4Config
 from minigpt4.ecosystem.model import MiniGPT4ForConditionalGeneration
-from minigpt4.weights.files.readers import read_json, some_names
+from minigpt4.weights.files.readers import read_json
+from minigpt4.weights.files.tensor_file import some_names
 from minigpt4.weights.plans.loading import PartOrigin
 
 

@@ -15,6 +15,7 @@ from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.captioning import Captioner
 from minigpt4.inference.chat import Chat
 from minigpt4.weights.bundles.bundle import newest_bundle, open_bundle
+from minigpt4.weights.files.sources import Sources
 
 
 class Assistant:
@@ -74,14 +75,14 @@ def load(source: str | Path, *, device: str | None = None, options: Sequence[str
 def load_model(source: str | Path, *, device: str | None = None, options: Sequence[str] = (),
                allow_other_llm: bool = False) -> LoadedModel:
     """The same as `load`, without the things to do with it."""
-    source = Path(source)
+    source, sources = Path(source), Sources()
     options = [*options, *(["model.allow_other_llm=true"] if allow_other_llm else [])]
     if source.is_dir():
-        bundle = open_bundle(newest_bundle(source))
+        bundle = open_bundle(newest_bundle(source), sources)
         bundle.check_places([key.split(".")[1] for key in options if key.startswith("model.") and ".weights=" in key])
         source, options = bundle.config_path, options_of(bundle, options, allow_other_llm=allow_other_llm)
     elif not source.exists():
         raise UserError("load.missing", where=str(source), what="no such file or folder",
                         fix="give a bundle folder or a YAML")
-    return build(load_config(source, options, sections=("model",)), device=device)
+    return build(load_config(source, options, sections=("model",)), device=device, sources=sources)
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.extras import import_extra
-from minigpt4.models.language_models.quantized import is_quantized
+from minigpt4.models.language_models.quantized import hide_chatter, is_quantized
 
 ADAPTER = "default"
 """peft's name of the one set of adapters a part has"""
@@ -46,7 +46,8 @@ class LoraConfig:
 
 
 def import_peft() -> Any:
-    """peft, or the sentence that says how to get it."""
+    """peft, or the sentence that says how to get it. It imports bitsandbytes where that is installed."""
+    hide_chatter()
     return import_extra("peft", "peft", where="model.*.lora", without="lora.r=0")
 
 

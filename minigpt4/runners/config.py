@@ -71,6 +71,8 @@ class RunConfig:
     """optimizer steps between checkpoints; null = once an epoch"""
     keep_checkpoints: int = 2
     """newest checkpoints kept; the last of the run is always kept"""
+    shard_bytes: int = 5_000_000_000
+    """largest size of a file of tensors in a checkpoint; more tensors go into more files"""
     evaluate: bool = False
     """True = measure test_splits and stop, no training"""
     train_splits: list[str] = field(default_factory=lambda: ["train"])
@@ -101,7 +103,7 @@ class RunConfig:
     """seconds until a rank that does not answer ends the run"""
 
     def __post_init__(self) -> None:
-        for key in ("max_epoch", "accum_grad_iters", "log_freq", "keep_checkpoints"):
+        for key in ("max_epoch", "accum_grad_iters", "log_freq", "keep_checkpoints", "shard_bytes"):
             if getattr(self, key) < 1:
                 raise UserError("config.value", where=f"run.{key}", what=f"is {getattr(self, key)}",
                                 fix="use 1 or more")

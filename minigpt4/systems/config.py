@@ -11,6 +11,8 @@ from minigpt4.models.part import PartConfig
 
 LANGUAGE_MODEL = "llm"
 """name of the part that every system has"""
+CHECKPOINT = "ckpt"
+"""asked for instead of a part: the plan of `model.ckpt`"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from minigpt4.models.visual_path import VisualPath
 from minigpt4.records.images import ImageSpec
 from minigpt4.systems.behaviour import Behaviour
 from minigpt4.systems.config import SystemConfig
+from minigpt4.weights.files.tensor_file import TensorFile
 from minigpt4.weights.plans.plan import ConversionPlan
 
 ConfigT = TypeVar("ConfigT", bound=SystemConfig, contravariant=True)
@@ -34,7 +35,7 @@ class System(Protocol[ConfigT]):
     retired_keys: Mapping[str, str]
     """key that has no effect any more -> why"""
     checkpoint_plan: ConversionPlan
-    """how a file given as `model.ckpt` is read"""
+    """the form of the original's checkpoints, which `weights export` writes"""
 
     @staticmethod
     def behaviour_of(arch: str, model_type: str) -> str:
@@ -53,8 +54,11 @@ class System(Protocol[ConfigT]):
         """From pixels to tokens of the language model, with random weights; None for a text-only model."""
 
     @staticmethod
-    def file_plans(config: ConfigT) -> Mapping[str, ConversionPlan]:
-        """Part -> how the file of its `weights` is read. Raises `UserError` for weights of a part without a format."""
+    def plan(part: str, config: ConfigT, file: TensorFile) -> ConversionPlan:
+        """How a file is read that is given to a part, or (`ckpt`) as `model.ckpt`.
+
+        Chosen by the file's keys and shapes, never by its name. Raises `UserError` for a layout that it does not know.
+        """
 
     @staticmethod
     def wording(config: ConfigT, tokenizer: Tokenizer) -> Wording:

@@ -9,12 +9,13 @@ import torch
 
 from minigpt4.common.blank_tensors import find_blank_tensors
 from minigpt4.common.errors import UserError
-from minigpt4.weights.bundles.bundle import is_bundle, open_bundle
+from minigpt4.weights.bundles.bundle import bundle_in, open_bundle
 from minigpt4.weights.bundles.inspection import describe_bundle, verify_bundle_tensors
 from minigpt4.weights.files.checksums import CHECKLISTS, SHA256SUMS, nothing, verify_checksums, verify_file
 from minigpt4.weights.files.model_folder import PROVENANCE
-from minigpt4.weights.files.readers import TensorFile, open_weights, read_json, some_names
+from minigpt4.weights.files.readers import open_weights, read_json
 from minigpt4.weights.files.shard_writer import Progress
+from minigpt4.weights.files.tensor_file import TensorFile, some_names
 from minigpt4.weights.llama.folder import VOCABULARY_TENSOR, open_llama
 from minigpt4.weights.llama.raw import open_raw_llama, raw_llama_plan, target_shapes
 from minigpt4.weights.plans.plan import match
@@ -26,8 +27,8 @@ def describe_weights(path: Path) -> list[str]:
     Raises:
         UserError: it cannot be opened.
     """
-    if is_bundle(path):
-        return describe_bundle(open_bundle(path))
+    if bundle := bundle_in(path):
+        return [*_found_in(path, bundle), *describe_bundle(open_bundle(bundle))]
     if _is_raw(path):
         raw = open_raw_llama(path)
         return [f"raw LLaMA: width {raw.params.dim}, {raw.params.n_layers} layers, {len(raw.shards)} shards",
@@ -43,7 +44,7 @@ def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
     """Read everything: checksums where there are any, the promised names and shapes, and every value.
 
     Args:
-        path: file or folder.
+        path: file or folder; of a run folder its newest checkpoint is looked at.
         on_bytes: told of every byte that was hashed.
 
     Returns:
@@ -52,18 +53,20 @@ def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
     Raises:
         UserError: the first check that was not.
     """
-    lines = []
+    found = bundle_in(path)
+    lines, path = (_found_in(path, found), found) if found else ([], path)
+    told = len(lines)
     for name in CHECKLISTS if path.is_dir() else ():
         if (path / name).exists():
             lines.append(f"{name}: {verify_checksums(path / name, on_bytes)} files have their checksum")
     if path.is_file() and verify_file(path, on_bytes):
         lines.append(f"it has its checksum of {path.parent / SHA256SUMS}")
-    if not lines:
+    if len(lines) == told:
         lines.append("no checksums to compare")
-    if is_bundle(path):
-        bundle = open_bundle(path)
+    if found:
+        bundle = open_bundle(found)
         lines += verify_bundle_tensors(bundle)
-        file = open_weights(bundle.tensors_path)
+        file = bundle.file
     elif _is_raw(path):
         raw = open_raw_llama(path)
         file = raw.file
@@ -80,20 +83,24 @@ def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
     return [*lines, f"{len(file.names)} of {len(file.names)} tensors can be read; none is blank or not finite"]
 
 
+def _found_in(path: Path, bundle: Path) -> list[str]:
+    return [] if bundle == path else [f"{bundle.name} is its newest checkpoint"]
+
+
 def _is_raw(path: Path) -> bool:
     return path.is_dir() and any(path.glob("consolidated.*.pth"))
 
 
 def _counts(file: TensorFile) -> list[str]:
     sizes = {name: torch.Size(shape).numel() for name, shape in file.shapes.items()}
-    dtypes = Counter(str(file.load(name).dtype).removeprefix("torch.") for name in file.names)
+    dtypes = Counter(str(dtype).removeprefix("torch.") for dtype in file.dtypes.values())
     kinds = ", ".join(f"{number} {dtype}" for dtype, number in dtypes.most_common())
     return [f"{len(sizes)} tensors ({kinds}), {sum(sizes.values()):,} parameters: {some_names(file.names, 3)}"]
 
 
 def _describe_llama(path: Path) -> list[str]:
     folder = open_llama(path, "model")
-    lines = [f"language model: {folder}", f"identity {folder.identity}"]
+    lines = [f"language model: {folder}", f"fingerprint {folder.fingerprint}"]
     if folder.vocabulary:
         behind = ", ".join(folder.vocabulary.names_behind)
         lines.append(f"tokenizer: {len(folder.vocabulary.pieces)} pieces" + (f", and {behind}" if behind else ""))

@@ -22,6 +22,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import ProcessGroup
 from minigpt4.records.batches import Batch, Output
 from minigpt4.runners.curve import read_log
+from minigpt4.runners.guards import check_first_loss
 from minigpt4.runners.job import Job
 from minigpt4.runners.run_folder import RunFolder
 from minigpt4.runners.runner_base import RunnerBase
@@ -187,6 +188,16 @@ def test_a_model_that_knows_something_passes_the_guard(tmp_path: Path) -> None:
     job = make_job(tmp_path / "run", max_epoch=1, job={"vocab_size_to_beat": 10**6})
     _run(job)
     assert list((tmp_path / "run").glob("checkpoint_*"))
+
+
+@pytest.mark.parametrize(("beside", "refused"), [(0.0, True), (1e-5, True), (0.005, False), (-0.015, False)])
+def test_u4_a_small_random_model_is_not_taken_for_a_blank_one(beside: float, refused: bool) -> None:
+    loss = math.log(VOCABULARY) + beside
+    if not refused:
+        check_first_loss(loss, VOCABULARY)
+        return
+    with pytest.raises(UserError, match="the same chance"):
+        check_first_loss(loss, VOCABULARY)
 
 
 # --- memory ---

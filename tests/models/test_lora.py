@@ -233,7 +233,7 @@ def test_adapters_stay_in_fp32_on_half_precision_parts() -> None:
 
 @pytest.mark.parametrize("kind", ["int8", "nf4"])
 def test_qlora_trains_on_quantised_weights(kind: str) -> None:
-    wide = {**tiny.config().llm.random, "hidden_size": 64, "intermediate_size": 96}
+    wide = {**tiny.config().llm.random, "hidden_size": 64, "intermediate_size": 128}
     plain = tiny.config()
     loaded = tiny.model(llm=replace(plain.llm, random=wide, freeze=True, quantize=kind, lora=LORA),
                         vision=replace(plain.vision, freeze=True), resampler=replace(plain.resampler, freeze=True))

@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import shutil
 
     place = tmp_path_factory.mktemp("llm")
-    sizes = {"model_type": "llama", "hidden_size": WIDTH, "intermediate_size": 96, "num_hidden_layers": 2,
+    sizes = {"model_type": "llama", "hidden_size": WIDTH, "intermediate_size": 128, "num_hidden_layers": 2,
              "num_attention_heads": 4, "num_key_value_heads": 4, "max_position_embeddings": 256}
     full = tiny.model(llm=CausalLMConfig(random=sizes, tokenizer=str(tiny.tokenizer_folder())))
     full.model.llm.model.save_pretrained(place)
@@ -100,7 +100,7 @@ def test_a_model_that_trains_is_not_quantised() -> None:
 
 
 def test_a_bundles_own_language_model_is_quantised_after_loading() -> None:
-    sizes = {"model_type": "llama", "hidden_size": WIDTH, "intermediate_size": 96, "num_hidden_layers": 1,
+    sizes = {"model_type": "llama", "hidden_size": WIDTH, "intermediate_size": 128, "num_hidden_layers": 1,
              "num_attention_heads": 2, "num_key_value_heads": 2}
     model = tiny.model(llm=CausalLMConfig(random=sizes, tokenizer=str(tiny.tokenizer_folder()), quantize="int8"))
     assert all(is_quantized(layer) for layer in linear_layers(model.model.llm.model.model))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from minigpt4.models.language_models.causal_lm import CausalLM, transformers_con
 from minigpt4.models.resamplers.q_former import QFormer, QFormerConfig
 from minigpt4.models.vision.eva_vit import EvaVit, EvaVitConfig
 from minigpt4.systems.minigpt4 import plans as plans
+from minigpt4.weights.files.tensor_file import TensorFile
+from minigpt4.weights.plans.language_model import language_model_plan
 from minigpt4.weights.plans.loading import target_shapes
 from minigpt4.weights.plans.plan import ConversionPlan, Shape, match
 from tests.parity.minigpt4_folder import folder
@@ -58,7 +61,8 @@ def test_language_models(name: str) -> None:
     sizes = {"model_type": "llama", "hidden_size": width, "num_hidden_layers": LISTS[name]["layers"],
              "intermediate_size": keys["model.layers.0.mlp.gate_proj.weight"][0], "num_attention_heads": width // 128}
     llm = CausalLM(transformers_config(sizes, num_rows=rows), empty=True)
-    assert_maps_both_ways(plans.llama_plan(ties_embeddings=False), keys, target_shapes({"llm": llm}))
+    file = TensorFile(Path(name), keys, dict.fromkeys(keys, torch.float16), lambda key: torch.empty(keys[key]))
+    assert_maps_both_ways(language_model_plan(llm.model)(file), keys, target_shapes({"llm": llm}))
 
 
 def test_the_vision_encoder() -> None:

@@ -116,3 +116,14 @@ def test_the_command_before_anything_is_downloaded(project: Path, capsys: pytest
     assert "6,738,423,808" in said and "Colab T4" in said and "for an epoch of 2,400 samples" in said
     assert main(["plan", "--cfg-path", config]) == 2
     assert "its size is not known" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("sizes", "inner"), [
+    ({"model_type": "gpt2", "n_embd": 32, "n_layer": 1, "n_head": 2}, 128),
+    ({"model_type": "bloom", "hidden_size": 32, "n_layer": 1, "n_head": 2}, 128),
+    ({"model_type": "opt", "hidden_size": 32, "word_embed_proj_dim": 32, "ffn_dim": 48, "num_hidden_layers": 1,
+      "num_attention_heads": 2}, 48),
+])
+def test_language_models_that_name_their_sizes_otherwise(sizes: dict[str, int], inner: int) -> None:
+    llm = replace(tiny.config().llm, random=sizes)
+    assert size_of(tiny.config(llm=llm), half=False).part("llm").inner == inner

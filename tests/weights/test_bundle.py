@@ -90,7 +90,7 @@ def test_u3_another_language_model_of_the_same_shape_is_refused(tmp_path: Path) 
         load_model(folder, options=[f"model.llm.weights={other}"])
 
 
-def test_a_part_that_is_gone_is_named_with_its_identity(tmp_path: Path) -> None:
+def test_a_part_that_is_gone_is_named_with_its_fingerprint(tmp_path: Path) -> None:
     vision = tmp_path / "eva_vit_tiny.pth"
     shutil.copy(oracle.folder() / "parts" / "eva_vit_tiny.pth", vision)
     config = oracle.config()

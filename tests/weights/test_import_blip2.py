@@ -22,6 +22,7 @@ from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.systems.minigpt4.config import MiniGPT4Config
 from minigpt4.systems.minigpt4.system import MiniGPT4
 from minigpt4.weights.files.readers import open_weights
+from minigpt4.weights.files.tensor_file import TensorFile
 from minigpt4.weights.plans.loading import target_shapes
 from minigpt4.weights.plans.plan import match
 from tests import tiny
@@ -109,7 +110,8 @@ def test_every_name_of_a_real_size_has_its_place() -> None:
         parts = VisionLanguageModel(MiniGPT4.visual_path(MiniGPT4Config(), llm.width), llm).parts()
     ours = target_shapes(parts)
     shapes = {name: tuple(value.shape) for name, value in theirs.items()}
-    matched = match(blip2_plan(ties_embeddings=True), shapes, ours, where="real sizes")
+    file = TensorFile(Path("real sizes"), shapes, dict.fromkeys(shapes, torch.float16), theirs.__getitem__)
+    matched = match(blip2_plan(llm)(file), shapes, ours, where="real sizes")
     assert not matched.ignored
     assert {source for each in matched.assignments for source in each.sources} == set(shapes)
     assert {each.target for each in matched.assignments} == set(ours)

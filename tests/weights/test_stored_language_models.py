@@ -22,7 +22,7 @@ from tests import tiny
 from tests.weights.test_bundle import save
 
 CPU = torch.device("cpu")
-WIDE = {**tiny.config().llm.random, "hidden_size": 64, "intermediate_size": 96}
+WIDE = {**tiny.config().llm.random, "hidden_size": 64, "intermediate_size": 128}
 KINDS = pytest.mark.parametrize("kind", ["int8", "nf4"])
 
 

@@ -139,7 +139,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "empty.pth").write_bytes(b"")
     (tmp_path / "page.pth").write_text("<html>not found</html>")
     torch.save({"epoch": 3}, tmp_path / "nothing.pth")
-    for name, sentence in (("empty.pth", "cannot be read"), ("page.pth", "cannot be read"),
+    for name, sentence in (("empty.pth", "cannot be read"), ("page.pth", "is a web page"),
                            ("nothing.pth", "no named tensors"), ("absent.pth", "no such file")):
         with pytest.raises(UserError, match=sentence):
             open_weights(tmp_path / name)

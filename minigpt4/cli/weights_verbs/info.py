@@ -9,7 +9,7 @@ HELP = "what a file or folder of weights is"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", type=Path, help="a file, a folder or a bundle")
+    parser.add_argument("path", type=Path, help="a file, a folder, a bundle or a run folder")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -11,17 +11,17 @@ HELP = "checksums, names, shapes and every value of a file or folder"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", type=Path, help="a file, a folder or a bundle")
+    parser.add_argument("path", type=Path, help="a file, a folder, a bundle or a run folder")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from minigpt4.assembly.bundle_verification import verify_surroundings
-    from minigpt4.weights.bundles.bundle import is_bundle, open_bundle
+    from minigpt4.weights.bundles.bundle import bundle_in, open_bundle
     from minigpt4.weights.inspection import verify_weights
 
     with byte_progress("checking", None) as on_bytes:
         lines = verify_weights(arguments.path, on_bytes)
-        if is_bundle(arguments.path):
-            lines += verify_surroundings(open_bundle(arguments.path))
+        if bundle := bundle_in(arguments.path):
+            lines += verify_surroundings(open_bundle(bundle))
     print("\n".join(lines))
     return 0

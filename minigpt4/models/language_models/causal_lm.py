@@ -18,6 +18,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import language_models
+from minigpt4.models.language_models.kinds import refuse_other_kinds
 from minigpt4.models.language_models.placement import DeviceMap, input_device
 from minigpt4.models.language_models.quantized import Quantization
 from minigpt4.models.part import PartConfig
@@ -81,13 +82,19 @@ class CausalLMConfig(PartConfig):
         return Path(folder)
 
 
-def transformers_config(values: Mapping[str, Any], *, num_rows: int | None = None) -> PreTrainedConfig:
+def transformers_config(values: Mapping[str, Any], *, where: str = "model.llm", num_rows: int | None = None
+                        ) -> PreTrainedConfig:
     """A transformers config from the values of a config.json.
 
     Args:
         values: as read from the file; old spellings are mended here.
+        where: what gave the values, for errors.
         num_rows: rows of the embedding in the files, which win over `vocab_size` (32000 against 32001, U2).
+
+    Raises:
+        UserError: they are another kind of model's.
     """
+    refuse_other_kinds(values, where)
     known = {key: value for key, value in values.items() if key not in ("architectures", "torch_dtype", "dtype")}
     known["model_type"] = str(known.get("model_type", "llama")).lower()
     config = AutoConfig.for_model(**known)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from minigpt4.models.language_models.quantized import Quantization
 from minigpt4.runners.planning.memory import Load, Memory, chat_memory, training_memory
 from minigpt4.runners.planning.sizes import ModelSize
 
@@ -17,10 +18,10 @@ FILLED = 0.92
 """share of a card that is planned with: the allocator leaves gaps"""
 CONTEXT = 0.5 * GB
 """what CUDA takes for itself"""
-QUANTIZATIONS: tuple[str | None, ...] = (None, "int8", "nf4")
+QUANTIZATIONS: tuple[Quantization | None, ...] = (None, "int8", "nf4")
 CHAT_POSITIONS = 2048
 
-Sizes = Mapping[str | None, ModelSize]
+Sizes = Mapping[Quantization | None, ModelSize]
 """quantisation -> the model, in 16 bit else"""
 
 
@@ -28,7 +29,7 @@ Sizes = Mapping[str | None, ModelSize]
 class Fit:
     """How something fits: quantisation of the language model, samples of a micro-batch, memory."""
 
-    quantize: str | None
+    quantize: Quantization | None
     rows: int
     memory: Memory
 

@@ -16,6 +16,7 @@ from minigpt4.common.errors import UserError, nearest
 from minigpt4.common.registry import systems
 from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.models.language_models.causal_lm import CausalLM, transformers_config
+from minigpt4.models.language_models.quantized import Quantization, fits
 from minigpt4.models.lora import adapted_layers
 from minigpt4.weights.files.readers import read_json
 
@@ -29,7 +30,7 @@ KNOWN_LLMS: Mapping[str, Mapping[str, Any]] = {
 }
 """sizes by name, for whoever plans before downloading (facts/minigpt4.md §1)"""
 
-QUANTIZED_BYTES = {"int8": 1.0, "nf4": 0.516}
+QUANTIZED_BYTES: Mapping[Quantization, float] = {"int8": 1.0, "nf4": 0.516}
 """bytes of a quantised weight; nf4: half a byte, and a scale of 8 bits for 64 weights (QLoRA, arXiv 2305.14314)"""
 DEFAULT_VOCABULARY = 32000
 
@@ -74,7 +75,7 @@ class ModelSize:
         return sum(part.parameters * part.trains + part.adapters for part in self.parts)
 
 
-def size_of(config: Any, *, half: bool, llm: str | None = None, quantize: str | None = None,
+def size_of(config: Any, *, half: bool, llm: str | None = None, quantize: Quantization | None = None,
             folder: Path | None = None) -> ModelSize:
     """The sizes of a `model:` section.
 
@@ -142,16 +143,24 @@ def _visual_part(name: str, stage: Any, config: Any, tokens: int, half: bool) ->
     )
 
 
-def _llm_part(model: CausalLM, config: Any, half: bool, quantize: str | None) -> PartSize:
+def _llm_part(model: CausalLM, config: Any, half: bool, quantize: Quantization | None) -> PartSize:
     number = sum(parameter.numel() for parameter in model.parameters())
     output = model.model.get_output_embeddings()
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear) and layer is not output]
-    linear = sum(layer.weight.numel() for layer in layers)
     kept = bytes_each(config, half=half)
-    total = (number - linear) * kept + linear * QUANTIZED_BYTES[quantize] if quantize else float(number * kept)
+    total = float(number * kept)
+    if quantize:
+        small = sum(layer.weight.numel() for layer in layers if fits(layer, quantize))
+        total += small * (QUANTIZED_BYTES[quantize] - kept)
     values = model.model.config
     return PartSize("llm", number, not config.freeze, total, width=model.width, tokens=0,
-                    layers=values.num_hidden_layers, inner=values.intermediate_size, **_adapters("llm", model, config))
+                    layers=values.num_hidden_layers, inner=_inner_width(values), **_adapters("llm", model, config))
+
+
+def _inner_width(values: PreTrainedConfig) -> int:
+    """Width inside the MLPs, as the families call it; where none is said (GPT-2, BLOOM), four times the width."""
+    said = (getattr(values, name, None) for name in ("intermediate_size", "ffn_dim", "n_inner"))
+    return next((int(number) for number in said if number), 4 * values.hidden_size)
 
 
 def _adapters(name: str, part: nn.Module, config: Any) -> dict[str, int]:

@@ -31,6 +31,7 @@ from minigpt4.tasks.image_text_pretrain import Describe
 from minigpt4.weights.bundles.adapters import load_adapters
 from minigpt4.weights.bundles.bundle import is_not_whole, load_bundle, open_bundle
 from minigpt4.weights.bundles.licences import UNKNOWN, DataLicence
+from minigpt4.weights.files.shard_writer import SHARD_BYTES
 
 MakeDescribe = Callable[[LoadedModel], Describe]
 """model -> what says captions during validation"""
@@ -44,10 +45,11 @@ class LoadedBundle:
     resolved_config: str
     stage: str
     data: tuple[DataLicence, ...] = ()
+    shard_bytes: int = SHARD_BYTES
 
     def save(self, folder: Path, step: int) -> None:
         self.loaded.save_bundle(folder, resolved_config=self.resolved_config, stage=self.stage, step=step,
-                                data=self.data)
+                                data=self.data, shard_bytes=self.shard_bytes)
 
     def restore(self, folder: Path) -> None:
         bundle, parts = open_bundle(folder), self.loaded.model.parts()
@@ -87,7 +89,8 @@ def make_job(config: Config, group: ProcessGroup, device: torch.device,
     resolved = resolved_yaml(config)
     return Job(
         run=config.run, model=loaded.model, task=task, group=group, device=device,
-        bundle=LoadedBundle(loaded, resolved, config.run.job_name, _licences(config)), resolved_config=resolved,
+        bundle=LoadedBundle(loaded, resolved, config.run.job_name, _licences(config), config.run.shard_bytes),
+        resolved_config=resolved,
         decay_rule=DECAY_RULES[loaded.behaviour.decay_rule], lr_factor=lr_factors_of(loaded),
         settings=settings_of(config, group.world_size),
         report=(*loaded.load_report, *loaded.describe().splitlines()),

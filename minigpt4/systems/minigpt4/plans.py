@@ -140,13 +140,3 @@ CHECKPOINT_PLAN = ConversionPlan(
 
 PROJECTION_PLAN = ConversionPlan("projection", PROJECTION_RULES, CHECKPOINT_PLAN.ignorable, sizes=PROJECTION_SIZES)
 """a checkpoint read for its projection alone"""
-
-
-def llama_plan(*, ties_embeddings: bool) -> ConversionPlan:
-    """A Hugging Face folder of a causal LM: the same names; rotary buffers of old files are computed again."""
-    return ConversionPlan(
-        "language model",
-        (Rule("llm.model.*", ("*",)),),
-        (Ignorable("*rotary_emb.inv_freq", "buffer, computed again"),),
-        optional=("llm.model.lm_head.weight",) if ties_embeddings else (),
-    )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import connectors, resamplers, systems, vision_encoders
-from minigpt4.models.part import PartConfig
 from minigpt4.models.vision.eva_vit import EvaVitConfig
 from minigpt4.models.visual_path import VisualPath
 from minigpt4.records.images import ImageSpec
+from minigpt4.systems.config import CHECKPOINT
 from minigpt4.systems.minigpt4 import plans as plans
 from minigpt4.systems.minigpt4.config import (
     BEHAVIOURS_OF_ORIGINALS,
@@ -19,6 +17,7 @@ from minigpt4.systems.minigpt4.config import (
     MiniGPT4Config,
 )
 from minigpt4.systems.minigpt4.wording import behaviour_of, wording_of
+from minigpt4.weights.files.tensor_file import TensorFile
 from minigpt4.weights.plans.plan import ConversionPlan
 
 
@@ -54,19 +53,18 @@ class MiniGPT4:
         return VisualPath.chain({"vision": vision, "resampler": resampler, "connector": connector})
 
     @staticmethod
-    def file_plans(config: MiniGPT4Config) -> Mapping[str, ConversionPlan]:
-        """The plan of each part's own file, where the part is one of the originals'."""
-        found = {"connector": plans.PROJECTION_PLAN}
-        if isinstance(config.vision, EvaVitConfig):
-            found["vision"] = plans.eva_vit_plan(config.vision.num_hidden_layers)
-        if config.resampler.name == "q_former":
-            found["resampler"] = plans.BLIP2_PLAN
-        for name in ("vision", "resampler"):
-            part: PartConfig = getattr(config, name)
-            if part.weights is not None and name not in found:
-                raise UserError("config.value", where=f"model.{name}.weights", what=f"'{part.name}' has no file format",
-                                fix="leave it null, or give a bundle as model.ckpt")
-        return found
+    def plan(part: str, config: MiniGPT4Config, file: TensorFile) -> ConversionPlan:
+        """The originals' files: one layout each, for the parts that are the originals'."""
+        if part == CHECKPOINT:
+            return plans.CHECKPOINT_PLAN
+        if part == "connector":
+            return plans.PROJECTION_PLAN
+        if part == "vision" and isinstance(config.vision, EvaVitConfig):
+            return plans.eva_vit_plan(config.vision.num_hidden_layers)
+        if part == "resampler" and config.resampler.name == "q_former":
+            return plans.BLIP2_PLAN
+        raise UserError("config.value", where=f"model.{part}.weights", fix="leave it null, or give a bundle",
+                        what=f"is {file.path}, but no file of an original has a '{config.parts()[part].name}'")
 
 
 systems.add("minigpt4", MiniGPT4)

@@ -1,6 +1,6 @@
 """Adapters (LoRA) in a bundle: tensors named `lora.<part>.<key>` beside the projection, and an entry in the manifest.
 
-The part they belong to is stored, or named by its identity, as if it had none.
+The part they belong to is stored, or named by its fingerprint, as if it had none.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from minigpt4.common.errors import UserError
 from minigpt4.models.lora import LoraConfig, adapter_names, adapter_state, adapters_of
-from minigpt4.weights.files.identity import identity_of
-from minigpt4.weights.files.readers import open_weights
+from minigpt4.weights.files.fingerprint import fingerprint_of
+from minigpt4.weights.files.shard_writer import LazyTensor, lazy_copy
 from minigpt4.weights.plans.plan import ConversionPlan, Ignorable, Rule, convert, match
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ NOT_WHOLE = Ignorable(f"{PREFIX}*", "adapters")
 """for plans that read whole parts of a bundle"""
 
 
-def adapter_tensors(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-    """All adapters as a bundle names them, on the CPU."""
-    return {f"{PREFIX}{name}.{key}": value.detach().cpu().contiguous()
-            for name, part in parts.items() for key, value in adapter_state(part).items()}
+def adapter_tensors(parts: Mapping[str, nn.Module]) -> list[LazyTensor]:
+    """All adapters as a bundle names them."""
+    return [lazy_copy(f"{PREFIX}{name}.{key}", value)
+            for name, part in parts.items() for key, value in adapter_state(part).items()]
 
 
 def manifest_entry(part: nn.Module) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def manifest_entry(part: nn.Module) -> dict[str, Any]:
     if made is None:
         return {}
     return {"lora": {"r": made.r, "alpha": made.alpha, "target_modules": made.target_modules,
-                     "identity": identity_of(adapter_state(part))}}
+                     "identity": fingerprint_of(adapter_state(part))}}
 
 
 def load_adapters(bundle: Bundle, parts: Mapping[str, nn.Module]) -> list[str]:
@@ -58,7 +58,7 @@ def load_adapters(bundle: Bundle, parts: Mapping[str, nn.Module]) -> list[str]:
         _compare(bundle, name, entry, adapters_of(parts[name]))
     if not stored:
         return []
-    file = open_weights(bundle.tensors_path)
+    file = bundle.file
     targets = {f"{PREFIX}{part}.{key}": (part, name) for part in stored
                for key, name in adapter_names(parts[part]).items()}
     state = {part: parts[part].state_dict() for part in stored}

@@ -8,16 +8,16 @@ from typing import Any
 from minigpt4.common.errors import UserError
 from minigpt4.weights.bundles.adapters import PREFIX
 from minigpt4.weights.bundles.bundle import TOKENIZER, Bundle
-from minigpt4.weights.bundles.tokenizer_identity import TokenizerIdentity, identify_tokenizer
+from minigpt4.weights.bundles.tokenizer_fingerprint import TokenizerFingerprint, fingerprint_of_tokenizer
 from minigpt4.weights.files.disk import as_gigabytes
-from minigpt4.weights.files.identity import identity_of
-from minigpt4.weights.files.readers import TensorFile, open_weights
+from minigpt4.weights.files.fingerprint import FingerprintHash
+from minigpt4.weights.files.tensor_file import TensorFile
 
 
 def describe_bundle(bundle: Bundle) -> list[str]:
     """What a bundle says of itself; what an older one does not say is left out."""
     manifest = bundle.manifest
-    size = as_gigabytes(bundle.tensors_path.stat().st_size)
+    size = as_gigabytes(bundle.file.num_bytes)
     lines = [f"bundle of {manifest['stage'] or 'no stage'}, step {manifest['step']}: {size} of its own tensors"]
     lines += _describe_whole(manifest)
     lines += [f"  {name}: {_describe_part(part)}" for name, part in manifest["parts"].items()]
@@ -25,7 +25,7 @@ def describe_bundle(bundle: Bundle) -> list[str]:
 
 
 def verify_bundle_tensors(bundle: Bundle) -> list[str]:
-    """Compare stored tensors, adapters and tokenizer with the identities of the manifest.
+    """Compare stored tensors, adapters and tokenizer with the fingerprints of the manifest.
 
     Returns:
         a line per check that was passed.
@@ -33,7 +33,7 @@ def verify_bundle_tensors(bundle: Bundle) -> list[str]:
     Raises:
         UserError: the first that was not.
     """
-    file = open_weights(bundle.tensors_path)
+    file = bundle.file
     stored = {name: bundle.manifest["parts"][name]["identity"] for name in bundle.stored_parts}
     adapted = {f"{PREFIX}{name}": bundle.manifest["parts"][name]["lora"]["identity"] for name in bundle.adapted_parts}
     for prefix, wanted in {**stored, **adapted}.items():
@@ -41,17 +41,20 @@ def verify_bundle_tensors(bundle: Bundle) -> list[str]:
     lines = [f"{', '.join([*stored, *adapted]) or 'no part'}: the tensors that the manifest names"]
     if "tokenizer" not in bundle.manifest:
         return lines
-    wanted_tokenizer = TokenizerIdentity(**bundle.manifest["tokenizer"])
-    found = identify_tokenizer(bundle.folder / TOKENIZER)
-    if found.identity != wanted_tokenizer.identity:
+    wanted_tokenizer = TokenizerFingerprint.from_stored(bundle.manifest["tokenizer"])
+    found = fingerprint_of_tokenizer(bundle.folder / TOKENIZER)
+    if found.fingerprint != wanted_tokenizer.fingerprint:
         raise UserError("bundle.tokenizer", where=str(bundle.folder / TOKENIZER), what=f"is not {wanted_tokenizer}",
                         fix="copy that tokenizer's files there, or take another copy of the bundle")
     return [*lines, f"tokenizer of {found.vocab_size} ids, the one that the manifest names"]
 
 
 def _compare_tensors(file: TensorFile, prefix: str, wanted: str) -> None:
-    names = [name for name in file.names if name.startswith(f"{prefix}.")]
-    found = identity_of({name.removeprefix(f"{prefix}."): file.load(name) for name in names})
+    collected = FingerprintHash()
+    for name in file.names:
+        if name.startswith(f"{prefix}."):
+            collected.add(name.removeprefix(f"{prefix}."), file.load(name))
+    found = collected.hexdigest()
     if found != wanted:
         raise UserError("bundle.changed", where=str(file.path), fix="take another copy of the bundle",
                         what=f"its {prefix} is {found[:12]}, the manifest says {wanted[:12]}: "

@@ -7,20 +7,22 @@ its name. The parts shipped in the package are such files.
 from __future__ import annotations
 
 import json
+import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder, write_json
 from minigpt4.models.freezing import DTYPES
 from minigpt4.weights.bundles.adapters import PREFIX
-from minigpt4.weights.bundles.bundle import TENSORS, TOKENIZER, Bundle
-from minigpt4.weights.files.readers import TensorFile, open_weights, read_json
+from minigpt4.weights.bundles.bundle import TOKENIZER, Bundle
+from minigpt4.weights.files.readers import read_json
+from minigpt4.weights.files.shard_writer import SHARD_BYTES, LazyTensor, write_tensors
+from minigpt4.weights.files.tensor_file import TensorFile
 from minigpt4.weights.plans.plan import ConversionPlan, Ignorable, Rule
 
 CONNECTOR = "connector"
@@ -48,7 +50,8 @@ def own_plan(part: str, file: TensorFile) -> ConversionPlan | None:
     return ConversionPlan(f"{part} file", (Rule(f"{part}.*", (f"{part}.*",)),), others)
 
 
-def write_parts(bundles: Sequence[Bundle], target: Path, *, dtype: str = "fp16") -> list[str]:
+def write_parts(bundles: Sequence[Bundle], target: Path, *, dtype: str = "fp16", shard_bytes: int = SHARD_BYTES
+                ) -> list[str]:
     """Write the parts that were trained, but for the connector, for use in other models.
 
     Args:
@@ -56,6 +59,7 @@ def write_parts(bundles: Sequence[Bundle], target: Path, *, dtype: str = "fp16")
         target: new folder. A language model becomes a Hugging Face folder with its tokenizer, other parts one
             `model.safetensors` in our names. The runs' logs, where there are any, come along, thinned.
         dtype: of the floating-point tensors: fp16, bf16 or fp32.
+        shard_bytes: a file of tensors grows up to this size.
 
     Returns:
         lines that say what was written.
@@ -66,18 +70,16 @@ def write_parts(bundles: Sequence[Bundle], target: Path, *, dtype: str = "fp16")
     """
     homes = {part: bundle for bundle in bundles for part in _trained(bundle)}
     _refuse_unfit(bundles, list(homes))
-    tensors = {name: _as(dtype, value) for part, home in homes.items() for name, value in _tensors_of(home, part)}
+    tensors = [_as(dtype, name, home) for part, home in homes.items() for name in _names_of(home, part)]
     with atomic_folder(target) as folder:
         if LANGUAGE_MODEL in homes:
             home = homes[LANGUAGE_MODEL]
-            tensors = _untied({name.removeprefix(LANGUAGE_MODEL_PREFIX): value for name, value in tensors.items()},
-                              read_json(home.llm_config_path))
-            _write_companions(home, folder, dtype)
-        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-        (folder / "model.safetensors").chmod(0o644)  # it is made for its owner alone
+            tensors = _in_own_names(tensors, read_json(home.llm_config_path))
+            _write_sidecars(home, folder, dtype)
+        write_tensors(folder, tensors, shard_bytes)
         for log, place in _logs(bundles).items():
             (folder / log).write_text(_thinned(place), encoding="utf-8")
-    count = sum(tensor.numel() for tensor in tensors.values())
+    count = sum(math.prod(tensor.shape) for tensor in tensors)
     return [f"{target}: {', '.join(homes)}, {len(tensors)} tensors, {count:,} numbers in {dtype}"]
 
 
@@ -99,9 +101,8 @@ def _refuse_unfit(bundles: Sequence[Bundle], trained: list[str]) -> None:
                         fix="it is a whole model: use the bundle itself")
 
 
-def _tensors_of(bundle: Bundle, part: str) -> Iterator[tuple[str, Tensor]]:
-    file = open_weights(bundle.folder / TENSORS)
-    yield from ((name, file.load(name)) for name in file.names if name.partition(".")[0] == part)
+def _names_of(bundle: Bundle, part: str) -> list[str]:
+    return [name for name in bundle.file.names if name.partition(".")[0] == part]
 
 
 def _logs(bundles: Sequence[Bundle]) -> dict[str, Path]:
@@ -111,14 +112,18 @@ def _logs(bundles: Sequence[Bundle]) -> dict[str, Path]:
     return dict(zip(names, found, strict=False))
 
 
-def _as(dtype: str, tensor: Tensor) -> Tensor:
-    return tensor.to(DTYPES[dtype]).contiguous() if tensor.is_floating_point() else tensor.contiguous()
+def _as(dtype: str, name: str, bundle: Bundle) -> LazyTensor:
+    """A tensor of a bundle in another precision, where it has one."""
+    stored = bundle.file.dtypes[name]
+    wanted = DTYPES[dtype] if stored.is_floating_point else stored
+    return LazyTensor(name, bundle.file.shapes[name], wanted, lambda: bundle.file.load(name).to(wanted))
 
 
-def _untied(tensors: Mapping[str, Tensor], config: Mapping[str, object]) -> dict[str, Tensor]:
-    """Without the output layer where it is the input embedding."""
+def _in_own_names(tensors: Sequence[LazyTensor], config: Mapping[str, object]) -> list[LazyTensor]:
+    """A language model as transformers names it, without the output layer where that is the input embedding."""
+    named = [replace(tensor, name=tensor.name.removeprefix(LANGUAGE_MODEL_PREFIX)) for tensor in tensors]
     tied = bool(config.get("tie_word_embeddings"))
-    return {name: value for name, value in tensors.items() if not (tied and name == "lm_head.weight")}
+    return [tensor for tensor in named if not (tied and tensor.name == "lm_head.weight")]
 
 
 def _thinned(log: Path) -> str:
@@ -128,7 +133,7 @@ def _thinned(log: Path) -> str:
     return "".join(json.dumps(record) + "\n" for record in kept)
 
 
-def _write_companions(bundle: Bundle, folder: Path, dtype: str) -> None:
+def _write_sidecars(bundle: Bundle, folder: Path, dtype: str) -> None:
     names = {torch.float16: "float16", torch.bfloat16: "bfloat16", torch.float32: "float32"}
     write_json(folder / "config.json", {**read_json(bundle.llm_config_path), "dtype": names[DTYPES[dtype]]})
     for file in sorted((bundle.folder / TOKENIZER).iterdir()):

@@ -18,9 +18,8 @@ from minigpt4.common.files import atomic_file, refuse_taken
 from minigpt4.weights.files.checksums import SHA256SUMS, digest_of, nothing, read_checksums, write_checksums
 from minigpt4.weights.files.disk import check_space, move_folder
 from minigpt4.weights.files.readers import read_json
-from minigpt4.weights.files.shard_writer import LazyTensor, Progress, Shard, plan_shards, write_shard
+from minigpt4.weights.files.shard_writer import INDEX, LazyTensor, Progress, Shard, index_of, plan_shards, write_shard
 
-INDEX = "model.safetensors.index.json"
 PROVENANCE = "provenance.json"
 SHARD_BYTES = 2_000_000_000
 """bytes of a shard: what a kill costs at most, and small enough for FAT disks"""
@@ -32,14 +31,14 @@ class ModelFolder:
 
     Args:
         tensors: made one after the other.
-        companions: config.json, tokenizer files: name -> content.
+        sidecars: config.json, tokenizer files: name -> content.
         provenance: what was made of what; goes into provenance.json.
         sources: the files that it is made of. Shards of an earlier try are kept only while these are unchanged.
         report: lines for the person who asked.
     """
 
     tensors: Sequence[LazyTensor]
-    companions: Mapping[str, bytes]
+    sidecars: Mapping[str, bytes]
     provenance: Mapping[str, Any]
     sources: Sequence[Path]
     report: Sequence[str] = ()
@@ -85,7 +84,7 @@ def write_model_folder(work: ModelFolder, target: Path, *, shard_bytes: int = SH
     fingerprint = work.fingerprint(shards)
     kept = _finished_shards(begun, fingerprint, shards)
     shards_to_write = sum(shard.num_bytes for shard in shards if shard.file_name not in kept)
-    check_space(target, shards_to_write + sum(len(content) for content in work.companions.values()))
+    check_space(target, shards_to_write + sum(len(content) for content in work.sidecars.values()))
     begun.mkdir(parents=True, exist_ok=True)
     digests = dict(kept)
     _write_file(begun, PROVENANCE, _json({**work.provenance, "fingerprint": fingerprint}), digests)
@@ -96,7 +95,8 @@ def write_model_folder(work: ModelFolder, target: Path, *, shard_bytes: int = SH
         with atomic_file(begun / shard.file_name) as part:
             digests[shard.file_name] = write_shard(shard, part, on_bytes)
         write_checksums(begun, digests)
-    for name, content in {**work.companions, **_index(shards)}.items():
+    index = index_of(shards)
+    for name, content in {**work.sidecars, **({INDEX: _json(index)} if index else {})}.items():
         _write_file(begun, name, content, digests)
     write_checksums(begun, digests)
     move_folder(begun, target)
@@ -125,15 +125,6 @@ def _write_file(folder: Path, name: str, content: bytes, digests: dict[str, str]
     with atomic_file(folder / name) as part:
         part.write_bytes(content)
     digests[name] = hashlib.sha256(content).hexdigest()
-
-
-def _index(shards: Sequence[Shard]) -> dict[str, bytes]:
-    """The index file of several shards; a single file needs none."""
-    if len(shards) == 1:
-        return {}
-    weight_map = {tensor.name: shard.file_name for shard in shards for tensor in shard.tensors}
-    total = sum(tensor.num_bytes for shard in shards for tensor in shard.tensors)
-    return {INDEX: _json({"metadata": {"total_size": total}, "weight_map": weight_map})}
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

@@ -7,39 +7,31 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from minigpt4.common.errors import UserError
+from minigpt4.weights.files.kinds import refuse_file, refuse_folder
+from minigpt4.weights.files.safetensors_file import NotSafetensors, open_safetensors
+from minigpt4.weights.files.shard_writer import INDEX
+from minigpt4.weights.files.tensor_file import TensorFile, some_names
 
-WRAPPERS = ("model", "state_dict", "model_state_dict")
-"""keys under which training programs put the state dict"""
-
-
-@dataclass(frozen=True)
-class TensorFile:
-    """Named tensors of one file or folder; `load(name)` reads one of them."""
-
-    path: Path
-    shapes: Mapping[str, tuple[int, ...]]
-    load: Callable[[str], Tensor] = field(repr=False)
-
-    @property
-    def names(self) -> list[str]:
-        return list(self.shapes)
+WRAPPERS = ("model", "state_dict", "model_state_dict", "module")
+"""keys under which training programs put the state dict: LAVIS and many others, Lightning, torchtune, DeepSpeed; also
+one inside the other"""
+UNMAPPABLE = "mmap can only be used with files saved with"
+"""how torch refuses to map a file of its format before 1.6"""
 
 
 def open_weights(path: str | Path) -> TensorFile:
     """Open a `.pth`, `.bin`, `.pt` or `.safetensors` file, or a folder that holds a model in Hugging Face's layout.
 
     Raises:
-        UserError: the path is missing, truncated, holds code instead of weights, or no tensors at all.
+        UserError: the path is missing, truncated, of another kind, holds code instead of weights, or no tensors at all.
     """
     path = Path(path)
     if path.is_dir():
@@ -61,8 +53,9 @@ def read_torch_file(path: str | Path) -> Any:
     if not path.exists():
         raise UserError("weights.missing_file", where=str(path), what="no such file", fix="check the path in the YAML")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=_first_bytes(path, 2) == b"PK")
+        return _torch_load(path)
     except pickle.UnpicklingError as error:
+        refuse_file(path)
         if "GLOBAL" in str(error) or _first_bytes(path, 1) == b"\x80":  # a pickle, and one that asks for more
             raise UserError(
                 "weights.unsafe",
@@ -72,44 +65,56 @@ def read_torch_file(path: str | Path) -> Any:
             ) from error
         raise _damaged(path, "it is no file of torch.save") from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
+        refuse_file(path)
         first_sentence = str(error).partition("\n")[0].partition(". ")[0]  # torch's own advice follows
         raise _damaged(path, first_sentence or type(error).__name__) from error
 
 
+def _torch_load(path: Path) -> Any:
+    """Mapped, so that memory holds only tensors that are used; files of torch before 1.6 cannot be."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except RuntimeError as error:
+        if UNMAPPABLE not in str(error):
+            raise
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def tensors_of(path: Path, content: Any) -> TensorFile:
     """The state dict inside the content of a torch file, whatever it is wrapped in."""
-    if isinstance(content, Mapping):
-        for wrapper in WRAPPERS:
-            if isinstance(content.get(wrapper), Mapping):
-                content = content[wrapper]
-                break
-    tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
+    tensors = _unwrapped(content)
     if not tensors:
         raise UserError("weights.no_tensors", where=str(path), what="holds no named tensors", fix="take another file")
-    return TensorFile(path, {name: tuple(value.shape) for name, value in tensors.items()}, tensors.__getitem__)
+    return TensorFile(path, {name: tuple(value.shape) for name, value in tensors.items()},
+                      {name: value.dtype for name, value in tensors.items()}, tensors.__getitem__)
+
+
+def _unwrapped(content: Any) -> dict[str, Tensor]:
+    """The innermost state dict under a chain of wrappers; {} where there is none."""
+    if not isinstance(content, Mapping):
+        return {}
+    for wrapper in WRAPPERS:
+        if inner := _unwrapped(content.get(wrapper)):
+            return inner
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
 
 
 def _open_safetensors(path: Path) -> TensorFile:
     try:
-        with safe_open(path, "pt") as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+        return open_safetensors(path)
+    except (NotSafetensors, OSError) as error:
+        refuse_file(path)
         raise _damaged(path, str(error)) from error
-
-    def load(name: str) -> Tensor:
-        with safe_open(path, "pt") as opened:
-            return opened.get_tensor(name)
-
-    return TensorFile(path, shapes, load)
 
 
 def _open_folder(folder: Path) -> TensorFile:
-    for index_name in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
+    for index_name in (INDEX, "pytorch_model.bin.index.json"):
         if (folder / index_name).exists():
             return _open_shards(folder, folder / index_name)
     for name in ("model.safetensors", "pytorch_model.bin"):
         if (folder / name).exists():
             return open_weights(folder / name)
+    refuse_folder(folder)
     raise UserError(
         "weights.missing_file",
         where=str(folder),
@@ -127,18 +132,15 @@ def _open_shards(folder: Path, index: Path) -> TensorFile:
             fix="download the missing shard",
         )
     shards = {name: open_weights(folder / name) for name in sorted(set(weight_map.values()))}
-    shapes: dict[str, tuple[int, ...]] = {}
-    home: dict[str, TensorFile] = {}
-    for shard in shards.values():
-        for name, shape in shard.shapes.items():
-            shapes[name], home[name] = shape, shard
-    absent = sorted(set(weight_map) - set(shapes))
+    home = {name: shard for shard in shards.values() for name in shard.names}
+    absent = sorted(set(weight_map) - set(home))
     if absent:
         raise UserError(
             "weights.missing_tensor", where=str(folder / weight_map[absent[0]]),
             what=f"does not hold {some_names(absent)}, which {index.name} promises", fix="download the shard again",
         )
-    return TensorFile(folder, shapes, lambda name: home[name].load(name))
+    return TensorFile(folder, {name: shard.shapes[name] for name, shard in home.items()},
+                      {name: shard.dtypes[name] for name, shard in home.items()}, lambda name: home[name].load(name))
 
 
 def read_json(path: Path) -> Any:
@@ -168,10 +170,3 @@ def _damaged(path: Path, reason: str) -> UserError:
     return UserError(
         "weights.damaged", where=str(path), what=f"cannot be read ({reason})", fix="download or copy it again"
     )
-
-
-def some_names(names: Iterable[str], limit: int = 5) -> str:
-    """The first few names in quotes, and how many more there are."""
-    names = list(names)
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(f"'{name}'" for name in names[:limit]) + more

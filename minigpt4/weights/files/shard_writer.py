@@ -18,8 +18,12 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
-from minigpt4.weights.files.checksums import BLOCK, Progress
+from minigpt4.common.files import write_json
+from minigpt4.weights.files.checksums import BLOCK, Progress, nothing
 
+INDEX = "model.safetensors.index.json"
+SHARD_BYTES = 5_000_000_000
+"""bytes of a file of a bundle, at most; what Hugging Face used for years"""
 DTYPE_NAMES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
     torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
@@ -38,6 +42,11 @@ class LazyTensor:
     @property
     def num_bytes(self) -> int:
         return math.prod(self.shape) * self.dtype.itemsize
+
+
+def lazy_copy(name: str, tensor: Tensor) -> LazyTensor:
+    """A tensor that lives elsewhere (on a GPU, not contiguous), brought to the host when it is written."""
+    return LazyTensor(name, tuple(tensor.shape), tensor.dtype, lambda: tensor.detach().cpu())
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,30 @@ def plan_shards(tensors: Sequence[LazyTensor], max_bytes: int) -> list[Shard]:
     if len(groups) == 1:
         names = ["model.safetensors"]
     return [Shard(name, _aligned(group)) for name, group in zip(names, groups, strict=True)]
+
+
+def index_of(shards: Sequence[Shard]) -> dict[str, object] | None:
+    """Which file holds which tensor, in Hugging Face's form; a single file needs no index."""
+    if len(shards) == 1:
+        return None
+    weight_map = {tensor.name: shard.file_name for shard in shards for tensor in shard.tensors}
+    total = sum(tensor.num_bytes for shard in shards for tensor in shard.tensors)
+    return {"metadata": {"total_size": total}, "weight_map": weight_map}
+
+
+def write_tensors(folder: Path, tensors: Sequence[LazyTensor], max_bytes: int) -> None:
+    """Write tensors into a folder that exists: `model.safetensors`, or shards and their index.
+
+    Args:
+        folder: the caller makes it whole or absent.
+        tensors: made one after the other.
+        max_bytes: a file grows up to this size; a larger tensor has a file of its own.
+    """
+    shards = plan_shards(tensors, max_bytes)
+    for shard in shards:
+        write_shard(shard, folder / shard.file_name, nothing)
+    if (index := index_of(shards)) is not None:
+        write_json(folder / INDEX, index)
 
 
 def write_shard(shard: Shard, path: Path, on_bytes: Progress) -> str:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from minigpt4.common.errors import UserError
-from minigpt4.weights.files.readers import TensorFile
+from minigpt4.weights.files.tensor_file import TensorFile
 from minigpt4.weights.llama.folder import LlamaFolder
 
 SAMPLED_MATRICES, SAMPLED_VALUES = 8, 1 << 16

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from minigpt4.common.errors import UserError
 from minigpt4.weights.files.model_folder import PROVENANCE
-from minigpt4.weights.files.readers import read_json, some_names
+from minigpt4.weights.files.readers import read_json
+from minigpt4.weights.files.tensor_file import some_names
 from minigpt4.weights.files.vocabulary import first_difference
-from minigpt4.weights.llama.companions import CONFIG
 from minigpt4.weights.llama.delta_evidence import refuse_by_values
 from minigpt4.weights.llama.folder import VOCABULARY_TENSOR, LlamaFolder, open_llama
+from minigpt4.weights.llama.sidecars import CONFIG
 
 INSIST = "take the original LLaMA as --base, or insist with --allow-other-base"
 

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from minigpt4.common.errors import UserError
 from minigpt4.weights.files.model_folder import ModelFolder
-from minigpt4.weights.files.readers import TensorFile
 from minigpt4.weights.files.shard_writer import LazyTensor
-from minigpt4.weights.llama.companions import companions_of
+from minigpt4.weights.files.tensor_file import TensorFile
 from minigpt4.weights.llama.delta_pair import Pair, open_pair, refuse_wrong_base
+from minigpt4.weights.llama.sidecars import sidecars_of
 
 Combine = Callable[[TensorFile, TensorFile, str], Tensor]
 
@@ -52,19 +52,19 @@ def make_delta(base: Path, model: Path) -> ModelFolder:
 
 def _planned(pair: Pair, combine: Combine, maker: str, evidence: Sequence[str]) -> ModelFolder:
     base, other = pair.base, pair.other
-    dtypes = {name: other.file.load(name).dtype for name in other.names}
+    dtypes = other.file.dtypes
     tensors = [LazyTensor(name, other.file.shapes[name], dtypes[name], partial(combine, base.file, other.file, name))
                for name in other.names]
-    companions, mended = companions_of(other.path, other.vocabulary, num_rows=other.num_rows, dtype=tensors[0].dtype)
+    sidecars, mended = sidecars_of(other.path, other.vocabulary, num_rows=other.num_rows, dtype=tensors[0].dtype)
     notes = [*_row_notes(pair), *pair.notes, *evidence, *mended]
     if other.vocabulary is None:
         notes.append(f"the {other.role} brings no tokenizer, so none is written: copy tokenizer.model before use")
-    sources = {one.role: {"path": str(one.path), "rows": one.num_rows, "identity": one.identity}
+    sources = {one.role: {"path": str(one.path), "rows": one.num_rows, "identity": one.fingerprint}
                for one in (base, other)}
     provenance = {"made_by": maker, "layout": pair.layout, **sources, "notes": notes}
     head = [f"{one.role}: {one.path} ({one})" for one in (base, other)]
     report = [*head, f"Vicuna {pair.layout}", _summary(pair, tensors), *notes]
-    return ModelFolder(tensors, companions, provenance, [*base.weight_files, *other.weight_files], report)
+    return ModelFolder(tensors, sidecars, provenance, [*base.weight_files, *other.weight_files], report)
 
 
 def _summary(pair: Pair, tensors: Sequence[LazyTensor]) -> str:

@@ -1,4 +1,4 @@
-"""A Hugging Face Llama folder as conversions see it: tensors without buffers, rows, size, vocabulary, identity."""
+"""A Hugging Face Llama folder as conversions see it: tensors without buffers, rows, size, vocabulary, fingerprint."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt4.common.errors import UserError
-from minigpt4.weights.files.identity import IdentityHash
-from minigpt4.weights.files.readers import TensorFile, open_weights, some_names
+from minigpt4.weights.files.fingerprint import FingerprintHash
+from minigpt4.weights.files.readers import open_weights
+from minigpt4.weights.files.tensor_file import TensorFile, some_names
 from minigpt4.weights.files.vocabulary import Vocabulary, read_vocabulary
 
 BUFFER = re.compile(r".*rotary_emb\.inv_freq")
@@ -50,9 +51,9 @@ class LlamaFolder:
         return next(shape for name, shape in self.file.shapes.items() if VOCABULARY_TENSOR.fullmatch(name))
 
     @property
-    def identity(self) -> str:
-        """Identity of this language model, as bundles that were trained with it record it."""
-        collected = IdentityHash()
+    def fingerprint(self) -> str:
+        """Fingerprint of this language model, as bundles that were trained with it record it."""
+        collected = FingerprintHash()
         for name in self.names:
             collected.add(f"model.{name}", self.file.load(name))  # `model.`: its place in our CausalLM
         return collected.hexdigest()
@@ -92,7 +93,7 @@ def _refuse_no_llama(folder: LlamaFolder) -> None:
     if not any(VOCABULARY_TENSOR.fullmatch(name) for name in folder.names):
         raise UserError("weights.keys", where=where, fix="give a Llama folder in Hugging Face's layout",
                         what=f"(the {role}) has no 'embed_tokens.weight'; it holds {some_names(folder.names)}")
-    quantised = [name for name in folder.names if not folder.file.load(name).is_floating_point()]
+    quantised = [name for name in folder.names if not folder.file.dtypes[name].is_floating_point]
     if quantised:
         raise UserError("weights.quantized", where=where, fix="give the weights in half or full precision",
                         what=f"(the {role}) is quantised: {some_names(quantised, 2)} holds integers")

@@ -21,10 +21,11 @@ from minigpt4.common.blank_tensors import find_blank_tensors
 from minigpt4.common.errors import UserError
 from minigpt4.models.language_models.causal_lm import CausalLM, transformers_config
 from minigpt4.weights.files.model_folder import ModelFolder
-from minigpt4.weights.files.readers import TensorFile, open_weights, read_json, some_names
+from minigpt4.weights.files.readers import open_weights, read_json
 from minigpt4.weights.files.shard_writer import LazyTensor
+from minigpt4.weights.files.tensor_file import TensorFile, some_names
 from minigpt4.weights.files.vocabulary import Vocabulary, read_sentencepiece
-from minigpt4.weights.llama.companions import as_json, new_tokenizer_files
+from minigpt4.weights.llama.sidecars import as_json, new_tokenizer_files
 from minigpt4.weights.plans.plan import Assignment, ConversionPlan, Ignorable, Rule, Shape, match
 
 JOINED_BY_ROWS = re.compile(r"output\.weight|.*\.(wq|wk|wv|w1|w3)\.weight")
@@ -67,7 +68,6 @@ class RawLlama:
 
     params: LlamaParams
     file: TensorFile
-    dtypes: Mapping[str, torch.dtype]
     shards: tuple[Path, ...]
 
     def num_rows(self, name: str) -> int:
@@ -108,10 +108,10 @@ def convert_llama(folder: Path, tokenizer: Path | None = None) -> ModelFolder:
     matched = match(raw_llama_plan(raw.params), raw.file.shapes, shapes, where=str(folder))
     tensors = [_lazy(assignment, raw, shapes) for assignment in matched.assignments]
     dtype = tensors[0].dtype
-    companions, vocabulary, notes = _companions(folder, tokenizer, shapes["model.embed_tokens.weight"][0])
+    sidecars, vocabulary, notes = _sidecars(folder, tokenizer, shapes["model.embed_tokens.weight"][0])
     config = {**raw.config, **_ids(vocabulary), "torch_dtype": str(dtype).removeprefix("torch.")}
     ids = {key: value for key, value in config.items() if key.endswith("_token_id")}
-    companions |= {"config.json": as_json(config), "generation_config.json": as_json(ids)}
+    sidecars |= {"config.json": as_json(config), "generation_config.json": as_json(ids)}
     report = [
         f"raw LLaMA {folder}: width {raw.params.dim}, {raw.params.n_layers} layers, {config['vocab_size']} rows, "
         f"{len(raw.shards)} shard{'s' * (len(raw.shards) > 1)}",
@@ -119,7 +119,7 @@ def convert_llama(folder: Path, tokenizer: Path | None = None) -> ModelFolder:
         *(f"left out: {len(names)} ({reason})" for reason, names in matched.ignored.items()), *notes,
     ]
     provenance = {"made_by": "convert-llama", "path": str(folder), "shards": len(raw.shards), "notes": notes}
-    return ModelFolder(tensors, companions, provenance, [folder / "params.json", *raw.shards], report)
+    return ModelFolder(tensors, sidecars, provenance, [folder / "params.json", *raw.shards], report)
 
 
 def open_raw_llama(folder: Path) -> RawLlama:
@@ -138,8 +138,7 @@ def open_raw_llama(folder: Path) -> RawLlama:
                             fix="the shards are of different models: download them again")
     _refuse_missing_shards(folder, params, shards)
     shapes = {name: _joined_shape(name, [shard.shapes[name] for shard in shards]) for name in shards[0].names}
-    dtypes = {name: shards[0].load(name).dtype for name in shards[0].names}
-    return RawLlama(params, TensorFile(folder, shapes, partial(_join, shards)), dtypes, tuple(paths))
+    return RawLlama(params, TensorFile(folder, shapes, shards[0].dtypes, partial(_join, shards)), tuple(paths))
 
 
 def read_params(path: Path) -> LlamaParams:
@@ -222,7 +221,7 @@ def _lazy(assignment: Assignment, raw: RawLlama, shapes: Mapping[str, Shape]) ->
                             fix="the file is damaged or a placeholder; take another copy")
         return assignment.rule.forward([joined], shape)
 
-    return LazyTensor(assignment.target, shape, raw.dtypes[source], make)
+    return LazyTensor(assignment.target, shape, raw.file.dtypes[source], make)
 
 
 def _shard_paths(folder: Path) -> list[Path]:
@@ -265,7 +264,7 @@ def _join(shards: Sequence[TensorFile], name: str) -> Tensor:
     return shards[0].load(name)
 
 
-def _companions(folder: Path, tokenizer: Path | None, num_rows: int
+def _sidecars(folder: Path, tokenizer: Path | None, num_rows: int
                 ) -> tuple[dict[str, bytes], Vocabulary | None, list[str]]:
     """Tokenizer files, the vocabulary, and notes."""
     places = [tokenizer] if tokenizer else [folder / "tokenizer.model", folder.absolute().parent / "tokenizer.model"]

@@ -6,7 +6,7 @@ left out and why is one line each, never hundreds of key names (U5).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,21 +17,27 @@ from minigpt4.common.blank_tensors import fault_of
 from minigpt4.common.errors import UserError
 from minigpt4.models.language_models.quantized import is_quantized, quantized_weight
 from minigpt4.models.lora import base_names, base_state
-from minigpt4.weights.files.identity import IdentityHash
-from minigpt4.weights.files.readers import TensorFile
-from minigpt4.weights.plans.plan import ConversionPlan, convert, match
+from minigpt4.weights.files.fingerprint import FingerprintHash
+from minigpt4.weights.files.tensor_file import TensorFile
+from minigpt4.weights.plans.plan import ConversionPlan, PlanOf, Shape, convert
+from minigpt4.weights.plans.readings import Reading, read_as_it_fits
 
 Source = Literal["file", "bundle", "random", "none"]
 
 
 @dataclass(frozen=True)
 class PartOrigin:
-    """Where a part's weights are from. `identity` is that of the file's tensors, empty for random ones."""
+    """Where a part's weights are from. `fingerprint` is that of the file's tensors, empty for random ones."""
 
     source: Source
     place: str = ""
-    identity: str = ""
+    fingerprint: str = ""
     num_tensors: int = 0
+
+    def as_stored(self) -> dict[str, str | int]:
+        """What a manifest says of it (the fingerprint is called `identity` there)."""
+        return {"source": self.source, "place": self.place, "identity": self.fingerprint,
+                "num_tensors": self.num_tensors}
 
     def __str__(self) -> str:
         if self.source == "none":
@@ -63,12 +69,12 @@ def target_shapes(parts: Mapping[str, nn.Module]) -> dict[str, tuple[int, ...]]:
             for key, value in base_state(module).items()}
 
 
-def load_file(plan: ConversionPlan, file: TensorFile, parts: Mapping[str, nn.Module],
+def load_file(plan: PlanOf | ConversionPlan, file: TensorFile, parts: Mapping[str, nn.Module],
               homes: Mapping[str, Home] | None = None) -> tuple[dict[str, PartOrigin], list[str]]:
     """Load one file by its plan.
 
     Args:
-        plan: names tensors of the parts.
+        plan: names tensors of the parts; or what chooses it by the file's content.
         file: the opened file.
         parts: the parts it may fill.
         homes: dtype and devices of parts on the meta device; without one they take the file's tensors as they are.
@@ -80,20 +86,30 @@ def load_file(plan: ConversionPlan, file: TensorFile, parts: Mapping[str, nn.Mod
         UserError: keys or shapes that do not fit; blank tensors.
     """
     shapes = target_shapes(parts)
-    matched = match(plan, file.shapes, shapes, where=str(file.path))
+    reading = read_as_it_fits(file, plan, shapes)
     names = {part: base_names(module) for part, module in parts.items()}
-    assigned = {each.target: each for each in matched.assignments}
-    hashes: dict[str, IdentityHash] = {}
-    for target, tensor in convert(matched, file, shapes):
+    hashes: dict[str, FingerprintHash] = {}
+    for target, tensor, as_in_file in _converted(reading, shapes):
         part, _, key = target.partition(".")
         _refuse_blank(target, tensor, file)
-        hashes.setdefault(part, IdentityHash()).add(key, assigned[target].as_in_file(tensor, file))
+        hashes.setdefault(part, FingerprintHash()).add(key, as_in_file)
         _assign(parts[part], names[part][key], tensor, (homes or {}).get(part, AS_IN_FILE))
-    origins = {part: PartOrigin("file", str(file.path), h.hexdigest(), len(h)) for part, h in hashes.items()}
+        del tensor, as_in_file  # before the next one is read
+    origins = _origins(file, hashes)
     made = ", ".join(f"{part} {origin.num_tensors} tensors" for part, origin in origins.items())
-    lines = [f"{file.path}: {made}"]
-    lines += [f"  left out: {len(keys)} ({reason})" for reason, keys in matched.ignored.items()]
-    return origins, lines
+    return origins, [f"{file.path}: {made}", *reading.notes]
+
+
+def _converted(reading: Reading, shapes: Mapping[str, Shape]) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Each target, its tensor, and what fingerprints hash of it."""
+    assigned = {each.target: each for each in reading.matched.assignments}
+    for target, tensor in convert(reading.matched, reading.file, shapes):
+        yield target, tensor, assigned[target].as_in_file(tensor, reading.file)
+        del tensor  # before the next one is read
+
+
+def _origins(file: TensorFile, hashes: Mapping[str, FingerprintHash]) -> dict[str, PartOrigin]:
+    return {part: PartOrigin("file", str(file.path), h.hexdigest(), len(h)) for part, h in hashes.items()}
 
 
 def _assign(module: nn.Module, key: str, tensor: Tensor, home: Home) -> None:
@@ -121,11 +137,12 @@ def _refuse_blank(target: str, tensor: Tensor, file: TensorFile) -> None:
         )
 
 
-def identify_file(plan: ConversionPlan, file: TensorFile, parts: Mapping[str, nn.Module]) -> dict[str, PartOrigin]:
+def fingerprint_file(plan: PlanOf | ConversionPlan, file: TensorFile, parts: Mapping[str, nn.Module]
+                  ) -> dict[str, PartOrigin]:
     """The origins that `load_file` would give, one tensor in memory at a time and none kept.
 
     Args:
-        plan: names tensors of the parts.
+        plan: names tensors of the parts; or what chooses it by the file's content.
         file: the opened file.
         parts: the parts it may fill, on the meta device too.
 
@@ -133,10 +150,9 @@ def identify_file(plan: ConversionPlan, file: TensorFile, parts: Mapping[str, nn
         UserError: keys or shapes that do not fit; tensors that are not finite.
     """
     shapes = target_shapes(parts)
-    matched = match(plan, file.shapes, shapes, where=str(file.path))
-    assigned = {each.target: each for each in matched.assignments}
-    hashes: dict[str, IdentityHash] = {}
-    for target, tensor in convert(matched, file, shapes):
+    hashes: dict[str, FingerprintHash] = {}
+    for target, tensor, as_in_file in _converted(read_as_it_fits(file, plan, shapes), shapes):
         part, _, key = target.partition(".")
-        hashes.setdefault(part, IdentityHash()).add(key, assigned[target].as_in_file(tensor, file))
-    return {part: PartOrigin("file", str(file.path), h.hexdigest(), len(h)) for part, h in hashes.items()}
+        hashes.setdefault(part, FingerprintHash()).add(key, as_in_file)
+        del tensor, as_in_file  # before the next one is read
+    return _origins(file, hashes)

@@ -1,8 +1,12 @@
 """Conversion plans: which key of a file becomes which tensor of a model, declared and checked both ways.
 
-Every source key is used once and every target key made once. What is left over, missing or of another shape is an
-error that lists it, unless the plan names it as ignorable with a reason. `{i}` in a key stands for a block's number,
-`*` for any rest. Targets are named `part.key` (`vision.model.post_layernorm.weight`), the same names as in bundles.
+Every source key is used and every target key made once. What is left over, missing or of another shape is an error that
+lists it, unless the plan names it as ignorable with a reason. Targets are named `part.key`
+(`vision.model.post_layernorm.weight`), the same names as in bundles.
+
+In keys, `{i}` stands for a block's number and `*` for any rest. `{n}`, in sources alone, stands for all numbers from 0
+on that the file has: the experts of a block, stacked into one target. One source may feed several targets: a rule each.
+A plan is chosen by the content of a file (`PlanOf`), never by its name.
 """
 
 from __future__ import annotations
@@ -16,11 +20,12 @@ import torch
 from torch import Tensor
 
 from minigpt4.common.errors import UserError
-from minigpt4.weights.files.readers import TensorFile, some_names
+from minigpt4.weights.files.tensor_file import TensorFile, some_names
 
 Shape = tuple[int, ...]
+STACKED = "{n}"
 Forward = Callable[[list[Tensor], Shape], Tensor]
-"""source tensors of a rule and the shape of the target -> the target"""
+"""source tensors of a rule, those of a stack in a row, and the shape of the target -> the target"""
 Backward = Callable[[Tensor], list[Tensor]]
 
 
@@ -70,6 +75,10 @@ class ConversionPlan:
     sizes: str = ""
 
 
+PlanOf = Callable[[TensorFile], ConversionPlan]
+"""the plan of a file, by its keys and shapes; raises `UserError` for a layout that it does not know"""
+
+
 @dataclass(frozen=True)
 class Assignment:
     """A rule with its numbers filled in."""
@@ -79,7 +88,7 @@ class Assignment:
     rule: Rule
 
     def as_in_file(self, made: Tensor, file: TensorFile) -> Tensor:
-        """What identities hash: a source that was made to fit (positions of another image size) as the file has it."""
+        """What fingerprints hash: a source that was made to fit (positions of another size) as the file has it."""
         return file.load(self.sources[0]) if self.rule.reshapes and len(self.sources) == 1 else made
 
 
@@ -120,27 +129,53 @@ def match(plan: ConversionPlan, source_shapes: Mapping[str, Shape], target_shape
 def convert(matched: Match, file: TensorFile, target_shapes: Mapping[str, Shape]) -> Iterable[tuple[str, Tensor]]:
     """Make the targets one at a time: (name, tensor in the file's dtype)."""
     for assignment in matched.assignments:
-        sources = [file.load(name) for name in assignment.sources]
-        made = assignment.rule.forward(sources, target_shapes[assignment.target])
-        _check_finite(made, assignment, file)
-        yield assignment.target, made
+        yield assignment.target, _made(assignment, file, target_shapes[assignment.target])
+
+
+def _made(assignment: Assignment, file: TensorFile, shape: Shape) -> Tensor:
+    made = assignment.rule.forward([file.load(name) for name in assignment.sources], shape)
+    if tuple(made.shape) != shape:
+        raise UserError("weights.shape", where=str(file.path), fix="take the file that belongs to this model",
+                        what=f"{some_names(assignment.sources, 2)} make {list(made.shape)}, the model needs "
+                        f"{list(shape)} for '{assignment.target}'")
+    _check_finite(made, assignment, file)
+    return made
+
+
+def stack(sources: list[Tensor], shape: Shape) -> Tensor:
+    """Tensors [...] of one shape, such as a weight of each expert -> [number, ...]."""
+    return torch.stack(sources)
 
 
 def _assign(plan: ConversionPlan, sources: Mapping[str, Shape], targets: Mapping[str, Shape]
             ) -> tuple[list[Assignment], set[str]]:
-    assignments: list[Assignment] = []
-    used: set[str] = set()
+    assignments: dict[str, Assignment] = {}
     for rule in plan.rules:
-        pattern = key_pattern(rule.target)
-        for target in targets:
-            found = pattern.fullmatch(target)
-            if found is None:
-                continue
-            wanted = tuple(fill_key(source, found) for source in rule.sources)
-            if all(name in sources for name in wanted):
-                assignments.append(Assignment(target, wanted, rule))
-                used.update(wanted)
-    return assignments, used
+        for target, found in _targets_of(rule, targets):
+            wanted = [name for source in rule.sources for name in _names_of(fill_key(source, found), sources)]
+            if all(name in sources for name in wanted) and target not in assignments:
+                assignments[target] = Assignment(target, tuple(wanted), rule)
+    return list(assignments.values()), {name for made in assignments.values() for name in made.sources}
+
+
+def _targets_of(rule: Rule, targets: Mapping[str, Shape]) -> list[tuple[str, re.Match[str]]]:
+    pattern = key_pattern(rule.target)
+    candidates = targets if _is_pattern(rule.target) else [rule.target] if rule.target in targets else []
+    return [(target, found) for target in candidates if (found := pattern.fullmatch(target))]
+
+
+def _names_of(source: str, sources: Mapping[str, Shape]) -> list[str]:
+    """A source key, or those of a stack: 0, 1, … as far as the file goes (0 where it has none: it is then missing)."""
+    if STACKED not in source:
+        return [source]
+    names = [source.replace(STACKED, "0")]
+    while (following := source.replace(STACKED, str(len(names)))) in sources:
+        names.append(following)
+    return names
+
+
+def _is_pattern(key: str) -> bool:
+    return "*" in key or "{i}" in key
 
 
 def _sort_leftovers(plan: ConversionPlan, keys: list[str]) -> tuple[dict[str, list[str]], list[str]]:
@@ -162,12 +197,9 @@ def _is_ignorable(entry: Ignorable, key: str) -> bool:
 
 def _claimed(plan: ConversionPlan, targets: Mapping[str, Shape]) -> list[str]:
     """Targets that the plan has to make."""
-    patterns = [key_pattern(rule.target) for rule in plan.rules]
+    claimed = {target for rule in plan.rules for target, _ in _targets_of(rule, targets)}
     optional = [key_pattern(entry) for entry in plan.optional]
-    return [
-        target for target in targets
-        if any(p.fullmatch(target) for p in patterns) and not any(p.fullmatch(target) for p in optional)
-    ]
+    return [target for target in targets if target in claimed and not any(p.fullmatch(target) for p in optional)]
 
 
 def _check_shapes(plan: ConversionPlan, assignments: list[Assignment], sources: Mapping[str, Shape],

@@ -1,7 +1,7 @@
 """Who a part is: a short hash over the names, shapes and a sample of the values of its tensors.
 
 Taken from the tensors as the file holds them, before any change of dtype, so that the same weights have the same
-identity as shards, safetensors or one file. A sample suffices to tell models apart and costs seconds at 13B.
+fingerprint as shards, safetensors or one file. A sample suffices to tell models apart and costs seconds at 13B.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SAMPLED_VALUES = 256
 """values hashed of each tensor, evenly spread"""
 
 
-class IdentityHash:
+class FingerprintHash:
     """Collects tensors in any order."""
 
     def __init__(self) -> None:
@@ -36,9 +36,9 @@ class IdentityHash:
         return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def identity_of(tensors: Mapping[str, Tensor]) -> str:
-    """The identity of a set of named tensors."""
-    collected = IdentityHash()
+def fingerprint_of(tensors: Mapping[str, Tensor]) -> str:
+    """The fingerprint of a set of named tensors."""
+    collected = FingerprintHash()
     for name, tensor in tensors.items():
         collected.add(name, tensor)
     return collected.hexdigest()

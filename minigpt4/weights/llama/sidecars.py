@@ -24,7 +24,7 @@ PATH_LEFTOVERS = ("_name_or_path", "name_or_path", "tokenizer_file")
 """keys that name a place on the disk of whoever made the folder"""
 
 
-def companions_of(folder: Path, vocabulary: Vocabulary | None, *, num_rows: int, dtype: torch.dtype
+def sidecars_of(folder: Path, vocabulary: Vocabulary | None, *, num_rows: int, dtype: torch.dtype
                   ) -> tuple[dict[str, bytes], list[str]]:
     """The small files of a folder, mended.
 

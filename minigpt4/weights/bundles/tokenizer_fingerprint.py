@@ -23,25 +23,34 @@ NAMING_FILES = ("special_tokens_map.json", "tokenizer_config.json")
 
 
 @dataclass(frozen=True)
-class TokenizerIdentity:
+class TokenizerFingerprint:
     """A tokenizer as the manifest of a bundle names it.
 
     Args:
-        identity: hash of what its ids mean.
+        fingerprint: hash of what its ids mean.
         vocab_size: ids it can give, 0 to vocab_size - 1.
         place: its folder when it was last seen.
     """
 
-    identity: str
+    fingerprint: str
     vocab_size: int
     place: str
 
+    def as_stored(self) -> dict[str, str | int]:
+        """What a manifest says of it (the fingerprint is called `identity` there)."""
+        return {"identity": self.fingerprint, "vocab_size": self.vocab_size, "place": self.place}
+
+    @classmethod
+    def from_stored(cls, values: Mapping[str, Any]) -> TokenizerFingerprint:
+        """As a manifest names it."""
+        return cls(values["identity"], values["vocab_size"], values["place"])
+
     def __str__(self) -> str:
-        return f"the tokenizer {self.identity[:12]} of {self.vocab_size} ids ({self.place})"
+        return f"the tokenizer {self.fingerprint[:12]} of {self.vocab_size} ids ({self.place})"
 
 
-def identify_tokenizer(folder: str | Path) -> TokenizerIdentity:
-    """The identity of the tokenizer in a folder.
+def fingerprint_of_tokenizer(folder: str | Path) -> TokenizerFingerprint:
+    """The fingerprint of the tokenizer in a folder.
 
     Raises:
         UserError: the folder holds none, or a damaged one.
@@ -56,7 +65,7 @@ def identify_tokenizer(folder: str | Path) -> TokenizerIdentity:
     lines = [f"{number} {names[number]}" for number in sorted(names)]
     lines += [f"{role} {roles[role]}" for role in ROLES if role in roles]
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    return TokenizerIdentity(digest, vocabulary.num_rows, str(folder))
+    return TokenizerFingerprint(digest, vocabulary.num_rows, str(folder))
 
 
 def _named_roles(folder: Path, vocabulary: Vocabulary) -> dict[str, int]:

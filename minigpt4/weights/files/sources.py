@@ -1,0 +1,44 @@
+"""The files of one load, each opened once and handed on to whoever asks for it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from minigpt4.weights.files.kinds import refuse_folder
+from minigpt4.weights.files.readers import open_weights, read_json
+from minigpt4.weights.files.tensor_file import TensorFile
+
+CONFIG = "config.json"
+
+
+class Sources:
+    """Made at the beginning of a load, dropped at its end: files stay open for as long as it lives."""
+
+    def __init__(self) -> None:
+        self._weights: dict[Path, TensorFile] = {}
+        self._json: dict[Path, Any] = {}
+
+    def weights(self, path: str | Path) -> TensorFile:
+        """The opened weights of a file or folder. Raises `UserError` as `open_weights` does."""
+        path = Path(path)
+        if path not in self._weights:
+            self._weights[path] = open_weights(path)
+        return self._weights[path]
+
+    def json(self, path: Path) -> Any:
+        """The content of a JSON file. Raises `UserError` as `read_json` does."""
+        if path not in self._json:
+            self._json[path] = read_json(path)
+        return self._json[path]
+
+    def config_json(self, folder: str | Path) -> Any:
+        """The config.json of a model's folder.
+
+        Raises:
+            UserError: there is none, or the folder holds something else.
+        """
+        folder = Path(folder)
+        if folder.is_dir() and not (folder / CONFIG).exists():
+            refuse_folder(folder)
+        return self.json(folder / CONFIG)
