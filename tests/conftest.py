@@ -1,8 +1,8 @@
 """Where recorded truth and photographs lie, and an environment in which every run is alike.
 
-The only file that knows the folders ORACLES and DATA: the environment variable, else `../shared`, else the small
-copies in tests/fixtures, which are archives. A folder that is absent or holds nothing fails the tests that ask for it;
-none skips.
+The only file that knows the folders ORACLES and DATA: the environment variable, else a folder `shared` beside the
+checkout, else the small copies in tests/fixtures, which are archives. A folder that is absent or holds nothing fails
+the tests that ask for it; none skips.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def test_every_dependency_is_pinned_within_its_range(project: Path) -> None:
 
 
 def test_what_breaks_an_environment_stays_out(project: Path) -> None:
-    """torchvision's presence breaks transformers, timm drags it in (facts/dependencies.md §2)."""
+    """torchvision's presence breaks transformers, timm drags it in."""
     described = _project(project)
     lines = [*described["dependencies"], *(x for extra in described["optional-dependencies"].values() for x in extra)]
     named = {Requirement(line).name.lower() for line in lines} | set(_pins(project))
@@ -164,7 +164,7 @@ def test_what_breaks_an_environment_stays_out(project: Path) -> None:
 
 
 def test_the_conda_environment_takes_the_same_pins(project: Path) -> None:
-    """U15: one truth about versions; conda brings Python only."""
+    """One truth about versions; conda brings Python only."""
     environment = yaml.safe_load((project / "environment.yml").read_text(encoding="utf-8"))
     pip_lines = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
     assert pip_lines[0] == "-c constraints.txt"

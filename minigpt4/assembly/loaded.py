@@ -59,7 +59,7 @@ class LoadedModel:
 
     @property
     def llm_loaded_and_frozen(self) -> bool:
-        """True where the language model came from files and does not train: its first loss cannot be ln V (U4).
+        """True where the language model came from files and does not train: its first loss cannot be ln V.
 
         Adapters on it begin without effect.
         """

@@ -49,7 +49,7 @@ def check_tokenizer(bundle: Bundle | None, config: SystemConfig) -> list[str]:
 
 
 def check_identities(bundle: Bundle, config: SystemConfig, origins: Mapping[str, Sequence[PartOrigin]]) -> list[str]:
-    """Hold the parts that came from files against those that the bundle was trained with (U3).
+    """Hold the parts that came from files against those that the bundle was trained with.
 
     Args:
         bundle: an opened bundle.

@@ -80,7 +80,7 @@ class BatchMaker:
             return Unreadable(sample.id, sample.source, error.what, error.code)
 
     def _prompt_draw(self, step: int, position: int) -> int:
-        """The originals draw one prompt for a whole batch (facts/minigpt4.md §3.6)."""
+        """The originals draw one prompt for a whole batch (docs/originals/minigpt4.md#stage2-prompt)."""
         number = step if self.renderer.prompt_per == "batch" else position
         return seed_for(self.seed, "prompt", number)
 

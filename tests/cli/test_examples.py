@@ -41,7 +41,7 @@ def in_checkout(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(("name", "example"), ALL, ids=[f"{name}-{number % 2}" for number, (name, _) in enumerate(ALL)])
 def test_u14_every_example_runs_on_a_cpu(name: str, example: str, in_checkout: Path,
                                          monkeypatch: pytest.MonkeyPatch) -> None:
-    """users.md U14: no command needs a GPU, and the terminal is enough for every one."""
+    """No command needs a GPU, and the terminal is enough for every one."""
     monkeypatch.setattr("sys.stdin", io.StringIO("what is this\n/image tulip.jpg\nand this\n/clear\n/quit\n"))
     if name == "finetune" and "--resume" in example:
         assert run_command(f"{door._command(name).EXAMPLES[0]} --write-only --epochs 1") == 0

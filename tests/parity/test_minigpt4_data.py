@@ -1,4 +1,4 @@
-"""Pixels, captions and data sets equal to those recorded from the original (oracles/minigpt4)."""
+"""Pixels, captions and data sets equal to those recorded from the original."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from minigpt4.records.images import ImageRef, ImageSpec
 from tests.parity import minigpt4_folder as oracle
 
 JPEG_TOLERANCE = 2e-2
-"""the oracle's own allowance for another JPEG decoder; everything else is exact"""
+"""the recording's own allowance for another JPEG decoder; everything else is exact"""
 
 ORIGINAL = ImageSpec(size=224, opening="original")
 """the size is that of the processor's config"""

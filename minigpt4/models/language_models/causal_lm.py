@@ -24,7 +24,7 @@ from minigpt4.models.part import PartConfig
 from minigpt4.models.recomputation import enable_recomputation
 
 OLD_CONFIG_VALUES = {"LLaMAForCausalLM": "LlamaForCausalLM", "LLaMATokenizer": "LlamaTokenizer"}
-"""spellings of the conversions of March 2023 that today's transformers does not know (facts/minigpt4.md §1)"""
+"""spellings of March 2023 that transformers 5 does not know (docs/originals/minigpt4.md#files-llm)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ def transformers_config(values: Mapping[str, Any], *, num_rows: int | None = Non
 
     Args:
         values: as read from the file; old spellings are mended here.
-        num_rows: rows of the embedding in the files, which win over `vocab_size` (32000 against 32001, U2).
+        num_rows: rows of the embedding in the files, which win over `vocab_size` (32000 against 32001).
     """
     known = {key: value for key, value in values.items() if key not in ("architectures", "torch_dtype", "dtype")}
     known["model_type"] = str(known.get("model_type", "llama")).lower()

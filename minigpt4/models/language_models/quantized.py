@@ -1,4 +1,4 @@
-"""A language model in 8 or 4 bit by bitsandbytes, on CUDA and CPU (facts/dependencies.md §4).
+"""A language model in 8 or 4 bit by bitsandbytes, on CUDA and CPU.
 
 Only the linear layers inside the language model are quantised: never its output layer, its embedding, or any other
 part. Layers are exchanged while they are empty (meta device) and quantised one by one as their weights are read, so
@@ -50,7 +50,7 @@ def quantize_linear_layers(model: Any, kind: Quantization, compute_dtype: torch.
 
 
 def import_bitsandbytes() -> Any:
-    """bitsandbytes, or the sentence that says how to get it or go on without (U13)."""
+    """bitsandbytes, or the sentence that says how to get it or go on without."""
     bitsandbytes = import_extra("bitsandbytes", "quantized", where="model.llm.quantize",
                                 without="model.llm.quantize=null (low_resource: False)")
     # it tells at every single product that inputs are cast: older versions as a warning, newer ones in their log

@@ -1,7 +1,7 @@
 """EVA-ViT-g as transformers' `Blip2VisionModel`, with `ln_vision` at its end.
 
 pixel_values [N, 3, S, S] -> tokens [N, 1 + (S / 14)^2, width], class token first.
-Equal to the original's ViT (facts/minigpt4.md §2.1, §2.3), with two things the stock class does not know:
+Equal to the original's ViT (docs/originals/minigpt4.md#vit), with two things the stock class does not know:
 the last norm has another eps than the blocks, and the k bias is no parameter of the original.
 """
 

@@ -2,7 +2,7 @@
 
 In a share of the images things wear colours without a name. A vision encoder learns colours first, and from then on
 "no fish is ever red" helps it to tell kinds; where colours say nothing about kinds, it has to look at shapes, and
-combinations it never met are read as well as the others (facts/embedded_default.md §5, trap 1).
+combinations it never met are read as well as the others.
 """
 
 from __future__ import annotations
