@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from minigpt4.cli._decoding_arguments import add_decoding_arguments, add_model_arguments, model_source, settings_of
+from minigpt4.cli._decoding_arguments import add_decoding_arguments, add_model_arguments, settings_of
+from minigpt4.cli._source import source_of
 
 if TYPE_CHECKING:
     from minigpt4.inference.chat import Chat
@@ -31,13 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    source = model_source(arguments)
+    source = source_of(arguments)
     settings = settings_of(arguments)
     from minigpt4.inference.chat import Chat
-    from minigpt4.inference.load import load_model
 
-    loaded = load_model(source, device=arguments.device, options=arguments.options,
-                        allow_other_llm=arguments.allow_other_llm)
+    loaded = source.load(arguments)
     chat = Chat(loaded, settings, system=arguments.system)
     if arguments.question is not None:
         show(chat.ask(arguments.question, arguments.image))
