@@ -93,6 +93,30 @@ def one_page(project: Path) -> ModuleType:
     return module
 
 
+@pytest.fixture(scope="session")
+def demo_made(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as a finished `make demo` leaves it (few scenes, one step a stage), made once."""
+    from tests.cli.pages import make_demo
+
+    folder = tmp_path_factory.mktemp("demo_made")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        make_demo(folder, project)
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def after_make_demo(demo_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that folder to work in."""
+    folder = tmp_path / "checkout"
+    shutil.copytree(demo_made, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Sums are added in one order: the same numbers on every machine and beside any load."""

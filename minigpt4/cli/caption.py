@@ -10,8 +10,9 @@ from minigpt4.cli._source import source_of
 
 HELP = "Describe every image of a folder: one JSON line each."
 EXAMPLES = (
-    "minigpt4 caption images/ --model output/minigpt4_photos_stage2",
-    'minigpt4 caption images/ --model output/minigpt4_photos_stage2 --prompt "What is this?" --output captions.jsonl',
+    "minigpt4 caption output/scenes/seen/images --model output/minigpt4_scenes_stage2",
+    "minigpt4 caption output/scenes/held_out/images --model output/minigpt4_scenes_stage2 "
+    '--prompt "What is the background?" --output output/backgrounds.jsonl',
 )
 
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 HELP = "Ask about images in the terminal: one question, or a conversation."
 EXAMPLES = (
-    'minigpt4 chat --model output/minigpt4_photos_stage2 --image rose.jpg --question "What is this?"',
-    "minigpt4 chat --model output/minigpt4_photos_stage2 --image rose.jpg --image tulip.jpg",
+    "minigpt4 chat output/minigpt4_scenes_stage2 --image output/scenes/seen/images/000000.png "
+    '--question "What colour are the stars?"',
+    "minigpt4 chat output/minigpt4_scenes_stage2 --image output/scenes/seen/images/000001.png",
 )
 HOW_TO = "write a question; /image PATH shows an image, /clear begins anew, /quit ends"
 
@@ -35,8 +36,11 @@ def run(arguments: argparse.Namespace) -> int:
     source = source_of(arguments)
     settings = settings_of(arguments)
     from minigpt4.inference.chat import Chat
+    from minigpt4.scenes.about import about
 
     loaded = source.load(arguments)
+    for sentence in filter(None, [about(loaded.config).get("en")]):
+        print(sentence, file=sys.stderr)
     chat = Chat(loaded, settings, system=arguments.system)
     if arguments.question is not None:
         show(chat.ask(arguments.question, arguments.image))
