@@ -21,7 +21,7 @@ from minigpt4.common.registry import language_models
 from minigpt4.models.language_models.placement import DeviceMap, input_device
 from minigpt4.models.language_models.quantized import Quantization
 from minigpt4.models.part import PartConfig
-from minigpt4.models.recomputation import enable_recomputation
+from minigpt4.models.activation_checkpointing import enable_activation_checkpointing
 
 OLD_CONFIG_VALUES = {"LLaMAForCausalLM": "LlamaForCausalLM", "LLaMATokenizer": "LlamaTokenizer"}
 """spellings of March 2023 that transformers 5 does not know (docs/originals/minigpt4.md#files-llm)"""
@@ -184,7 +184,7 @@ class CausalLM(nn.Module):
         transformers asks a layer's `training`; it is set on the layers alone, so their dropout stays off.
         """
         if not self.can_recompute:
-            enable_recomputation(self.model)
+            enable_activation_checkpointing(self.model)
             self.can_recompute = True
         for layer in self.model.modules():
             if isinstance(layer, GradientCheckpointingLayer):

@@ -16,7 +16,7 @@ from transformers import Blip2VisionConfig, Blip2VisionModel
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import vision_encoders
 from minigpt4.models.part import VisionConfig
-from minigpt4.models.recomputation import enable_recomputation
+from minigpt4.models.activation_checkpointing import enable_activation_checkpointing
 
 LN_VISION_EPS = 1e-5
 """the original's separate last norm; its blocks have 1e-6 and the stock class one value for both"""
@@ -88,7 +88,7 @@ class EvaVit(nn.Module):
         )
         self.model.post_layernorm.eps = LN_VISION_EPS
         if config.activation_checkpointing:
-            enable_recomputation(self.model)
+            enable_activation_checkpointing(self.model)
         for name, parameter in self.model.named_parameters():
             if name.endswith("qkv.bias"):
                 parameter.register_hook(_without_k_bias)
