@@ -21,7 +21,7 @@ from minigpt4.weights.plans.loading import PartOrigin
 
 @dataclass
 class LoadedModel:
-    """Model, renderer, pixels and identity of one system.
+    """Model, renderer and pixels of one system.
 
     Args:
         model: the parts, on their device, frozen as the config says.

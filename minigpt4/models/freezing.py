@@ -44,8 +44,8 @@ def is_frozen(module: nn.Module) -> bool:
     return not any(parameter.requires_grad for parameter in module.parameters())
 
 
-def halve_linear_layers(module: nn.Module, dtype: torch.dtype) -> None:
-    """Half precision for convolutions and linear layers only, as in docs/originals/minigpt4.md#precision."""
+def cast_linear_layers(module: nn.Module, dtype: torch.dtype) -> None:
+    """Cast convolutions and linear layers only, as in docs/originals/minigpt4.md#precision."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
             layer.to(dtype)

@@ -18,10 +18,10 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import language_models
+from minigpt4.models.activation_checkpointing import enable_activation_checkpointing
 from minigpt4.models.language_models.placement import DeviceMap, input_device
 from minigpt4.models.language_models.quantized import Quantization
 from minigpt4.models.part import PartConfig
-from minigpt4.models.activation_checkpointing import enable_activation_checkpointing
 
 OLD_CONFIG_VALUES = {"LLaMAForCausalLM": "LlamaForCausalLM", "LLaMATokenizer": "LlamaTokenizer"}
 """spellings of March 2023 that transformers 5 does not know (docs/originals/minigpt4.md#files-llm)"""

@@ -15,8 +15,8 @@ from transformers import Blip2VisionConfig, Blip2VisionModel
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import vision_encoders
-from minigpt4.models.part import VisionConfig
 from minigpt4.models.activation_checkpointing import enable_activation_checkpointing
+from minigpt4.models.part import VisionConfig
 
 LN_VISION_EPS = 1e-5
 """the original's separate last norm; its blocks have 1e-6 and the stock class one value for both"""

@@ -81,10 +81,10 @@ class DrawnScenes:
         return self.config.samples
 
     def sample(self, number: int, draw: int = 0) -> Sample:
-        identity = f"{self.name}/{self.split}/{number}"
+        sample_id = f"{self.name}/{self.split}/{number}"
         drawn = self.drawn(number)
-        image = ImageRef(data=_encoded(drawn.image()), name=identity)
-        return Sample(identity, identity, self._conversation(drawn, image, self._random("question", number)))
+        image = ImageRef(data=_encoded(drawn.image()), name=sample_id)
+        return Sample(sample_id, sample_id, self._conversation(drawn, image, self._random("question", number)))
 
     def drawn(self, number: int) -> DrawnScene:
         """The scene behind a sample."""
