@@ -24,7 +24,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.registry import systems
 from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import Tokenizer, open_tokenizer
-from minigpt4.models.freezing import DTYPES, freeze, cast_linear_layers, train
+from minigpt4.models.freezing import DTYPES, cast_linear_layers, freeze, train
 from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig
 from minigpt4.models.lora import add_adapters, import_peft
 from minigpt4.models.part import PartConfig

@@ -13,8 +13,8 @@ from torch import Tensor
 from minigpt4.datasets.assembly import build_dataset
 from minigpt4.datasets.config import BuildInfo, DatasetConfig, TextProcessorPair
 from minigpt4.processors.captions import BlipCaption, TextProcessorConfig
+from minigpt4.processors.decoding import ImageError
 from minigpt4.processors.images import ImageProcessorConfig, build_image_processor
-from minigpt4.processors.opening import ImageError
 from minigpt4.processors.resizing import random_box
 from minigpt4.records.conversations import Sample
 from minigpt4.records.images import ImageRef, ImageSpec

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from minigpt4.common.errors import UserError
-from minigpt4.processors.opening import ImageError, kind_of_bytes, open_image
+from minigpt4.processors.decoding import ImageError, kind_of_bytes, open_image
 from minigpt4.records.images import ImageRef
 
 
