@@ -1,6 +1,6 @@
 """Any Hugging Face causal language model, from a folder or at random.
 
-A folder is read by our own reader (weights room), so that a leftover or missing tensor is an error; the class and
+A folder is read by our own reader (package weights), so that a leftover or missing tensor is an error; the class and
 its config are transformers'.
 """
 
@@ -110,7 +110,7 @@ class CausalLM(nn.Module):
 
     Args:
         config: transformers' config of the model.
-        empty: True = parameters on the meta device, to be filled by the weights room.
+        empty: True = parameters on the meta device, to be filled by package weights.
     """
 
     Config = CausalLMConfig
