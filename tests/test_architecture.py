@@ -1,4 +1,4 @@
-"""The architecture holds: which package imports which, what starts without torch, what the lists of packages promise."""
+"""The architecture holds: which package imports which, what starts without torch, what the package lists promise."""
 
 from __future__ import annotations
 

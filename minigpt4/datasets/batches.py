@@ -12,8 +12,8 @@ from torch import Tensor
 from minigpt4.common.errors import UserError
 from minigpt4.common.seeds import seed_for
 from minigpt4.conversation.batching import Row, collate
-from minigpt4.processors.images import ImageProcessor
 from minigpt4.processors.decoding import ImageError
+from minigpt4.processors.images import ImageProcessor
 from minigpt4.records.batches import Batch, Rendered
 from minigpt4.records.conversations import Conversation, Sample, Unreadable
 
