@@ -5,7 +5,7 @@
 
 Writes `benchmarks/results/photos.json` (figures, machine, versions, seed, loss curves), `docs/photos.md` and
 `docs/images/photos_*.jpg`. The exit status is 1 where a figure misses its bar. The photographs lie in the folder of
-the environment variable DATA (`../shared/data` if unset).
+the environment variable DATA (`data` if unset).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from minigpt4.metrics.class_words import class_word_score, class_words_in  # noq
 from minigpt4.metrics.tally import Tally  # noqa: E402
 
 STAGES = (1, 2)
-DATA = Path(os.environ.get("DATA", PROJECT.parent / "shared" / "data")) / "photos"
+DATA = Path(os.environ.get("DATA", PROJECT / "data")) / "photos"
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "DATA": str(DATA.parent)}
 LONGEST_CAPTION = 200
 """tokens; the longest caption of the data has under 160"""

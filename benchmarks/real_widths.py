@@ -54,7 +54,7 @@ class Widths:
 
 
 def vision_shapes(widths: Widths) -> Shapes:
-    """Keys of `eva_vit_g.pth` (facts/minigpt4.md §1.1)."""
+    """Keys of `eva_vit_g.pth` (docs/originals/minigpt4.md#files-vit)."""
     width, inner = widths.vision, widths.vision_inner
     found: Shapes = {"cls_token": (1, 1, width), "pos_embed": (1, 257, width),
                      "patch_embed.proj.weight": (width, 3, 14, 14), "patch_embed.proj.bias": (width,)}
@@ -68,7 +68,7 @@ def vision_shapes(widths: Widths) -> Shapes:
 
 
 def q_former_shapes(widths: Widths) -> Shapes:
-    """Keys of `blip2_pretrained_flant5xxl.pth` that are used (facts/minigpt4.md §1.3, §1.4)."""
+    """Keys of `blip2_pretrained_flant5xxl.pth` that are used (docs/originals/minigpt4.md#files-blip2)."""
     width, inner = widths.q_former, widths.q_former_inner
     found: Shapes = {"query_tokens": (1, 32, width), "ln_vision.weight": (widths.vision,),
                      "ln_vision.bias": (widths.vision,), "Qformer.bert.embeddings.LayerNorm.weight": (width,),
@@ -88,7 +88,7 @@ def q_former_shapes(widths: Widths) -> Shapes:
 
 
 def llm_shapes(widths: Widths) -> Shapes:
-    """Keys of a Vicuna folder (facts/minigpt4.md §1.8)."""
+    """Keys of a Vicuna folder (docs/originals/minigpt4.md#files-llm)."""
     width, inner = widths.llm, widths.llm_inner
     found: Shapes = {"model.embed_tokens.weight": (widths.rows, width), "lm_head.weight": (widths.rows, width),
                      "model.norm.weight": (width,)}

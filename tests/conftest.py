@@ -1,8 +1,8 @@
 """Where recorded truth, photographs and users' cases lie, and an environment in which every run is alike.
 
-The only file that knows the folders ORACLES, DATA and CASES: the environment variable, else `../shared`, else the small
-copies in tests/fixtures, which are archives. A folder that is absent or holds nothing fails the tests that ask for it;
-none skips.
+The only file that knows the folders ORACLES, DATA and CASES: the environment variable, else a folder `shared` beside
+the checkout, else the small copies in tests/fixtures, which are archives. A folder that is absent or holds nothing
+fails the tests that ask for it; none skips.
 """
 
 from __future__ import annotations
@@ -105,6 +105,30 @@ def one_page(project: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def demo_made(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as a finished `make demo` leaves it (few scenes, one step a stage), made once."""
+    from tests.cli.pages import make_demo
+
+    folder = tmp_path_factory.mktemp("demo_made")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        make_demo(folder, project)
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def after_make_demo(demo_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that folder to work in."""
+    folder = tmp_path / "checkout"
+    shutil.copytree(demo_made, folder)
+    monkeypatch.chdir(folder)
+    return folder
 
 
 @pytest.fixture(scope="session", autouse=True)

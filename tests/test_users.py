@@ -1,4 +1,4 @@
-"""What users of the originals stumbled over (facts/users.md), where no single room is the place. Names bear the number.
+"""What users of the originals stumbled over, where no single package is the place. Names bear the number.
 
 Most of these stand beside what they test; `grep -rniE "u[0-9]+_|U[0-9]+" tests` finds all of them.
 """

@@ -29,7 +29,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.registry import systems
 from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import Tokenizer, open_tokenizer
-from minigpt4.models.freezing import DTYPES, freeze, halve_linear_layers, train
+from minigpt4.models.freezing import DTYPES, cast_linear_layers, freeze, train
 from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig
 from minigpt4.models.lora import add_adapters, import_peft
 from minigpt4.models.part import PartConfig
@@ -181,7 +181,7 @@ def _settle(config: PartConfig, name: str, part: nn.Module, device: torch.device
         lines += settle_language_model(part, config, dtype, device)
     else:
         if dtype is not torch.float32:
-            halve_linear_layers(part, dtype)
+            cast_linear_layers(part, dtype)
         part.to(device)
     return lines
 

@@ -22,7 +22,7 @@ from minigpt4.weights.plans.loading import PartOrigin
 
 @dataclass
 class LoadedModel:
-    """Model, renderer, pixels and fingerprint of one system.
+    """Model, renderer and pixels of one system.
 
     Args:
         model: the parts, on their device, frozen as the config says.
@@ -60,7 +60,7 @@ class LoadedModel:
 
     @property
     def llm_loaded_and_frozen(self) -> bool:
-        """True where the language model came from files and does not train: its first loss cannot be ln V (U4).
+        """True where the language model came from files and does not train: its first loss cannot be ln V.
 
         Adapters on it begin without effect.
         """

@@ -49,7 +49,7 @@ def check_tokenizer(bundle: Bundle | None, config: SystemConfig) -> list[str]:
 
 
 def check_fingerprints(bundle: Bundle, config: SystemConfig, origins: Mapping[str, Sequence[PartOrigin]]) -> list[str]:
-    """Hold the parts that came from files against those that the bundle was trained with (U3).
+    """Hold the parts that came from files against those that the bundle was trained with.
 
     Args:
         bundle: an opened bundle.
@@ -97,7 +97,7 @@ def changes_since(bundle: Bundle | None, renderer: Renderer, spec: ImageSpec | N
         "chat template": (manifest.get("chat_template"), renderer.chat.name),
         "stops": (manifest.get("stops"), list(renderer.stops)),
         "image size": (then.get("size"), now.get("size")),
-        "opening of images": (then.get("opening"), now.get("opening")),
+        "decoding of images": (then.get("opening"), now.get("opening")),
         "fit of images": (then.get("fit"), now.get("fit")),
         "tokens per image": (manifest.get("tokens_per_image", then.get("tokens_per_image")), renderer.tokens_per_image),
     }

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from minigpt4.cli._source import add_source_arguments
+
 if TYPE_CHECKING:
     from minigpt4.generation.settings import DecodingSettings
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which model, where."""
-    parser.add_argument("--model", metavar="PATH",
-                        help="what training wrote (a run folder or one of its checkpoints), or a YAML")
-    parser.add_argument("--cfg-path", metavar="YAML", help="the original's spelling of --model, for a YAML")
+def add_model_arguments(parser: argparse.ArgumentParser, *, positional: bool = True) -> None:
+    """Which model, where. `positional`: the command has no other positional argument, so the model may be one."""
+    add_source_arguments(parser, positional=positional)
     parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                         help="keys of the config that are changed, e.g. model.llm.dtype=fp32")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps (default: as the config says)")
@@ -48,14 +48,3 @@ def settings_of(arguments: argparse.Namespace) -> DecodingSettings:
         max_new_tokens=arguments.max_new_tokens, num_beams=arguments.num_beams, do_sample=arguments.sample,
         temperature=arguments.temperature, top_p=arguments.top_p, seed=arguments.seed,
     )
-
-
-def model_source(arguments: argparse.Namespace) -> str:
-    """The path given as --model or --cfg-path; exactly one."""
-    from minigpt4.common.errors import UserError
-
-    given = [path for path in (arguments.model, arguments.cfg_path) if path]
-    if len(given) != 1:
-        raise UserError("cli.model", where="minigpt4", what="give exactly one of --model and --cfg-path",
-                        fix="--model takes what training wrote, --cfg-path a YAML")
-    return str(given[0])

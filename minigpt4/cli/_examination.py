@@ -39,7 +39,7 @@ UNWANTED: Mapping[str, str] = {
     "torchvision": "one that does not fit torch breaks transformers at import",
     "salesforce-lavis": "it pins transformers below 4.27",
 }
-"""packages that are not ours and make trouble (facts/dependencies.md §2)"""
+"""packages of other projects that are known to break ours when they are installed"""
 PARTS = ("vision_q_former/model.safetensors", "language_model/model.safetensors")
 """of the embedded default"""
 LITTLE_DISK = 5 * GB

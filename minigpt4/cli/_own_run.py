@@ -22,7 +22,7 @@ from minigpt4.common.config.write import plain
 from minigpt4.weights.bundles.bundle import TOKENIZER, Bundle
 
 ORIGINAL_STEPS, ORIGINAL_BATCH, ORIGINAL_LR, ORIGINAL_ANSWER = 1000, 12, 3e-5, 160
-"""stage 2 of MiniGPT-4 (facts/minigpt4.md §5.6)"""
+"""stage 2 of MiniGPT-4 (docs/originals/minigpt4.md#schedule-cosine)"""
 MOST_EPOCHS = 10
 """a few hundred samples are known by heart after that"""
 LR_OF_STAGE_2 = 0.3

@@ -5,18 +5,20 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from minigpt4.cli._decoding_arguments import add_decoding_arguments, add_model_arguments, model_source, settings_of
+from minigpt4.cli._decoding_arguments import add_decoding_arguments, add_model_arguments, settings_of
+from minigpt4.cli._source import source_of
 
 HELP = "Describe every image of a folder: one JSON line each."
 EXAMPLES = (
-    "minigpt4 caption images/ --model output/minigpt4_photos_stage2",
-    'minigpt4 caption images/ --model output/minigpt4_photos_stage2 --prompt "What is this?" --output captions.jsonl',
+    "minigpt4 caption output/scenes/seen/images --model output/minigpt4_scenes_stage2",
+    "minigpt4 caption output/scenes/held_out/images --model output/minigpt4_scenes_stage2 "
+    '--prompt "What is the background?" --output output/backgrounds.jsonl',
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="folder of images; those in sub-folders are described too")
-    add_model_arguments(parser)
+    add_model_arguments(parser, positional=False)
     parser.add_argument("--prompt", metavar="TEXT",
                         help="what is asked (default: the first prompt the model was trained with)")
     parser.add_argument("--output", type=Path, default=Path("captions.jsonl"), metavar="FILE",
@@ -27,17 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    source = model_source(arguments)
+    source = source_of(arguments)
     settings = settings_of(arguments)
     from tqdm import tqdm
 
     from minigpt4.inference.captioning import Captioner, already_described, images_of, write_captions
-    from minigpt4.inference.load import load_model
 
     done = already_described(arguments.output)
     images = [path for path in images_of(arguments.folder) if str(path) not in done]
-    loaded = load_model(source, device=arguments.device, options=arguments.options,
-                        allow_other_llm=arguments.allow_other_llm)
+    loaded = source.load(arguments)
     captioner = Captioner(loaded, settings, arguments.prompt)
     captions = write_captions(captioner.describe(images, batch_size=arguments.batch_size), arguments.output)
     unreadable = 0

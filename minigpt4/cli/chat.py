@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from minigpt4.cli._decoding_arguments import add_decoding_arguments, add_model_arguments, model_source, settings_of
+from minigpt4.cli._decoding_arguments import add_decoding_arguments, add_model_arguments, settings_of
+from minigpt4.cli._source import source_of
 
 if TYPE_CHECKING:
     from minigpt4.inference.chat import Chat
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
 
 HELP = "Ask about images in the terminal: one question, or a conversation."
 EXAMPLES = (
-    'minigpt4 chat --model output/minigpt4_photos_stage2 --image rose.jpg --question "What is this?"',
-    "minigpt4 chat --model output/minigpt4_photos_stage2 --image rose.jpg --image tulip.jpg",
+    "minigpt4 chat output/minigpt4_scenes_stage2 --image output/scenes/seen/images/000000.png "
+    '--question "What colour are the stars?"',
+    "minigpt4 chat output/minigpt4_scenes_stage2 --image output/scenes/seen/images/000001.png",
 )
 HOW_TO = "write a question; /image PATH shows an image, /clear begins anew, /quit ends"
 
@@ -31,13 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    source = model_source(arguments)
+    source = source_of(arguments)
     settings = settings_of(arguments)
     from minigpt4.inference.chat import Chat
-    from minigpt4.inference.load import load_model
+    from minigpt4.scenes.about import about
 
-    loaded = load_model(source, device=arguments.device, options=arguments.options,
-                        allow_other_llm=arguments.allow_other_llm)
+    loaded = source.load(arguments)
+    for sentence in filter(None, [about(loaded.config).get("en")]):
+        print(sentence, file=sys.stderr)
     chat = Chat(loaded, settings, system=arguments.system)
     if arguments.question is not None:
         show(chat.ask(arguments.question, arguments.image))

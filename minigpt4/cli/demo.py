@@ -11,8 +11,8 @@ from minigpt4.common.errors import UserError
 
 HELP = "Chat about images in a page of the browser; without a YAML it serves the embedded default."
 EXAMPLES = (
-    "minigpt4 demo --cfg-path eval_configs/minigpt4_eval.yaml --gpu-id 0",
-    "minigpt4 demo --model output/minigpt4_photos_stage2 --host 0.0.0.0 --port 7861",
+    "minigpt4 demo",
+    "minigpt4 demo --model output/minigpt4_scenes_stage2 --host 0.0.0.0 --port 7861",
 )
 EMBEDDED_DEFAULT = Path("eval_configs/minigpt4_scenes.yaml")
 TRAINED = Path("output/minigpt4_scenes_stage2")
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     source, device = model_source(arguments), device_of(arguments)
     from minigpt4.inference.load import load_model
+    from minigpt4.scenes.about import about
     from minigpt4.scenes.examples import scene_examples
     from minigpt4.serve.page import build_page, import_gradio, launch
     from minigpt4.serve.visitor import Knobs
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     loaded = load_model(source, device=device, options=arguments.options,
                         allow_other_llm=arguments.allow_other_llm)
     with tempfile.TemporaryDirectory(prefix="minigpt4_examples_") as folder:
-        page = build_page(loaded, examples=scene_examples(Path(folder)),
+        page = build_page(loaded, examples=scene_examples(Path(folder)), about=about(loaded.config),
                           knobs=Knobs(max_new_tokens=arguments.max_new_tokens))
         launch(page, host=arguments.host, port=arguments.port, share=arguments.share)
     return 0

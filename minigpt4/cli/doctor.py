@@ -8,7 +8,7 @@ from pathlib import Path
 HELP = "Look at this machine: device, libraries, extras, weights; say what is missing and what to do."
 EXAMPLES = (
     "minigpt4 doctor",
-    "minigpt4 doctor --cfg-path train_configs/minigpt4_photos_stage1.yaml",
+    "minigpt4 doctor --cfg-path train_configs/minigpt4_scenes_stage2.yaml",
 )
 
 CHECKS_VERSIONS = False

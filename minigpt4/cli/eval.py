@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minigpt4.cli._decoding_arguments import add_model_arguments, model_source
+from minigpt4.cli._decoding_arguments import add_model_arguments
+from minigpt4.cli._source import source_of
 
 if TYPE_CHECKING:
     from minigpt4.scenes.exam.scoring import Figures
@@ -34,18 +35,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    source = model_source(arguments)
+    source = source_of(arguments)
     from tqdm import tqdm
 
-    from minigpt4.inference.load import load_model
     from minigpt4.scenes.data.splits import read_split
     from minigpt4.scenes.exam.ceiling import in_words
     from minigpt4.scenes.exam.report import write_report
     from minigpt4.scenes.exam.scoring import figures, number_of_answers, predict
 
     splits = {name: read_split(arguments.scenes / name, arguments.limit) for name in arguments.split}
-    loaded = load_model(source, device=arguments.device, options=arguments.options,
-                        allow_other_llm=arguments.allow_other_llm)
+    loaded = source.load(arguments)
     predictions, found = [], {}
     with tqdm(total=sum(map(number_of_answers, splits.values())), unit="answer") as bar:
         for name, scenes in splits.items():
@@ -54,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
                            advance=bar.update)
             predictions += said
             found[name] = figures(said)
-    write_report(arguments.output, source, predictions, found)
+    write_report(arguments.output, str(source.path), predictions, found)
     _print(found)
     print(f"wrote {arguments.output}: results.json, predictions.jsonl, wrong.html")
     return 0

@@ -9,7 +9,7 @@ from minigpt4.common.errors import UserError
 
 HELP = "Teach a trained model your own images and texts (stage 2), from a folder and a JSONL."
 EXAMPLES = (
-    "minigpt4 finetune --images mine --texts mine.jsonl --from output/minigpt4_photos_stage1 --output-dir output/mine",
+    "minigpt4 finetune --images mine --texts mine.jsonl --from output/minigpt4_scenes_stage1 --output-dir output/mine",
     "minigpt4 finetune --output-dir output/mine --resume",
 )
 NEEDED = ("images", "texts", "from")

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from minigpt4.cli._source import add_source_arguments, source_of
 
 HELP = "Show what a model is made of: shapes, dtype, what is frozen, parameters, tokens per image."
 EXAMPLES = (
-    "minigpt4 show output/minigpt4_photos_stage2",
-    "minigpt4 show train_configs/minigpt4_photos_stage1.yaml",
+    "minigpt4 show output/minigpt4_scenes_stage2",
+    "minigpt4 show train_configs/minigpt4_scenes_stage1.yaml",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", type=Path, help="a bundle or run folder, or a YAML")
+    add_source_arguments(parser)
     parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="keys changed")
     parser.add_argument("--device", default="cpu", help="where it is loaded (default: cpu)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from minigpt4.inference.load import load_model
-
-    loaded = load_model(arguments.source, device=arguments.device, options=arguments.options)
+    loaded = source_of(arguments).load(arguments)
     print("\n".join([loaded.describe(), "", *loaded.load_report]))
     return 0

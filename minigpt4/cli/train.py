@@ -18,8 +18,10 @@ VALIDATION_TOKENS = 60
 
 HELP = "Train a model as a YAML says; under torchrun on several GPUs."
 EXAMPLES = (
-    "minigpt4 train --cfg-path train_configs/minigpt4_photos_stage1.yaml --dry-run",
-    "torchrun --nproc-per-node 2 train.py --cfg-path train_configs/minigpt4_photos_stage1.yaml",
+    "minigpt4 train --cfg-path train_configs/minigpt4_scenes_stage2.yaml "
+    "--options run.output_dir=output/again --dry-run",
+    "torchrun --nproc-per-node 2 train.py --cfg-path train_configs/minigpt4_scenes_stage2.yaml "
+    "--options run.output_dir=output/two_processes",
 )
 
 

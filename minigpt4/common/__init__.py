@@ -1,1 +1,1 @@
-"""What every room stands on: errors, registry, config engine, atomic files, process group."""
+"""What every package builds on: errors, registry, config engine, atomic files, process group."""

@@ -1,7 +1,7 @@
 """Recognise weights that cannot be right: not finite, all zero, or one value throughout.
 
 Half-downloaded files and wrongly merged deltas give such tensors, and a model made of them trains without an error
-(its loss is ln V, facts/minigpt4.md §6.10).
+(its loss is ln V, docs/originals/minigpt4.md#losses).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Are torch and transformers of versions this package was made for? Asked at the door, before they are imported.
 
 Model code met a newer transformers in the originals and failed in the middle of a forward pass with a keyword nobody
-had heard of (U8). The ranges are those of `pyproject.toml`; a test holds the two together.
+had heard of. The ranges are those of `pyproject.toml`; a test holds the two together.
 """
 
 from __future__ import annotations

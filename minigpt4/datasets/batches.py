@@ -12,8 +12,8 @@ from torch import Tensor
 from minigpt4.common.errors import UserError
 from minigpt4.common.seeds import seed_for
 from minigpt4.conversation.batching import Row, collate
+from minigpt4.processors.decoding import ImageError
 from minigpt4.processors.images import ImageProcessor
-from minigpt4.processors.opening import ImageError
 from minigpt4.records.batches import Batch, Rendered
 from minigpt4.records.conversations import Conversation, Sample, Unreadable
 
@@ -80,7 +80,7 @@ class BatchMaker:
             return Unreadable(sample.id, sample.source, error.what, error.code)
 
     def _prompt_draw(self, step: int, position: int) -> int:
-        """The originals draw one prompt for a whole batch (facts/minigpt4.md §3.6)."""
+        """The originals draw one prompt for a whole batch (docs/originals/minigpt4.md#stage2-prompt)."""
         number = step if self.renderer.prompt_per == "batch" else position
         return seed_for(self.seed, "prompt", number)
 

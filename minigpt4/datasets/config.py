@@ -1,4 +1,7 @@
-"""The `datasets:` section of a YAML, a `DatasetConfig` each: the original's keys (facts/minigpt4.md §5.3) and ours."""
+"""The `datasets:` section of a YAML, a `DatasetConfig` each: the original's keys and ours.
+
+Source: docs/originals/minigpt4.md#dataset-keys.
+"""
 
 from __future__ import annotations
 

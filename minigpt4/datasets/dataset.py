@@ -53,12 +53,12 @@ class RecordDataset:
 
     def sample(self, number: int, draw: int = 0) -> Sample | Unreadable:
         place = self.records.place(number)
-        identity = f"{self.name}/{number}"
+        sample_id = f"{self.name}/{number}"
         try:
             record = self.records[number]
-            return Sample(record_id(record) or identity, place, self.read(record))
+            return Sample(record_id(record) or sample_id, place, self.read(record))
         except UserError as error:
-            return Unreadable(identity, error.where or place, error.what, error.code)
+            return Unreadable(sample_id, error.where or place, error.what, error.code)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from minigpt4.datasets.dataset import IndexedDataset
-from minigpt4.processors.opening import MAX_PIXELS, ImageError, open_image
+from minigpt4.processors.decoding import MAX_PIXELS, ImageError, open_image
 from minigpt4.records.batches import IGNORED_LABEL, Rendered
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Sample, Unreadable
 from minigpt4.records.images import ImageSpec

@@ -1,4 +1,4 @@
-"""What could not be read: a line each in `unreadable.jsonl`, and the end of the run when it is too much (U21).
+"""What could not be read: a line each in `unreadable.jsonl`, and the end of the run when it is too much.
 
 A file that is 1 % bad is normal for crawled data; one where a thousand in a row are bad is a wrong path, and a run over
 the rest would look well and learn from little.

@@ -23,7 +23,7 @@ from minigpt4.processors.images import ImageProcessor
 from minigpt4.records.batches import Batch
 from minigpt4.records.conversations import Unreadable
 
-Told = Batch | UserError
+BatchOrError = Batch | UserError
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,17 @@ class Share:
 
 
 @dataclass(frozen=True)
-class _MixtureBatches(Dataset[Told]):
+class _MixtureBatches(Dataset[BatchOrError]):
     """Step -> micro-batch of this rank."""
 
     mixture: Mixture
     maker: BatchMaker
     share: Share
 
-    def __getitem__(self, step: int) -> Told:
+    def __getitem__(self, step: int) -> BatchOrError:
         positions = self.share.positions(step)
-        return _told(self.maker, step, (Drawn(position, *self.mixture.sample(position)) for position in positions))
+        drawn = (Drawn(position, *self.mixture.sample(position)) for position in positions)
+        return _batch_or_error(self.maker, step, drawn)
 
 
 class _StepsFrom(Sampler[int]):
@@ -63,7 +64,7 @@ class _StepsFrom(Sampler[int]):
 
 
 @dataclass(frozen=True)
-class _StreamBatches(IterableDataset[Told]):
+class _StreamBatches(IterableDataset[BatchOrError]):
     """Micro-batches of a stream from a step on."""
 
     stream: ShardStream
@@ -71,7 +72,7 @@ class _StreamBatches(IterableDataset[Told]):
     share: Share
     first_step: int
 
-    def __iter__(self) -> Iterator[Told]:
+    def __iter__(self) -> Iterator[BatchOrError]:
         share = self.share
         samples = self.stream.endless(
             seed=self.maker.seed, rank=share.rank, world_size=share.world_size, skip=self.first_step * share.batch_size
@@ -79,7 +80,8 @@ class _StreamBatches(IterableDataset[Told]):
         for step in itertools.count(self.first_step):
             taken = itertools.islice(samples, share.batch_size)
             drawn = zip(share.positions(step), taken, strict=False)
-            yield _told(self.maker, step, (Drawn(position, self.stream.name, sample) for position, sample in drawn))
+            named = (Drawn(position, self.stream.name, sample) for position, sample in drawn)
+            yield _batch_or_error(self.maker, step, named)
 
 
 class TrainingLoader:
@@ -123,12 +125,12 @@ class TrainingLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         self.ledger.note_damaged(self._damaged())
-        for batch in map(_raised, self._batches()):
+        for batch in map(_raise_if_error, self._batches()):
             self.position += 1
             self.ledger.note(len(batch.sample_ids) + len(batch.unsupervised), batch.unreadable)
             yield batch
 
-    def _batches(self) -> Iterable[Told]:
+    def _batches(self) -> Iterable[BatchOrError]:
         if isinstance(self.source, ShardStream):
             streamed = _StreamBatches(self.source, self.maker, self.share, self.position)
             return _data_loader(streamed, None, min(1, self.num_workers))
@@ -141,7 +143,7 @@ class TrainingLoader:
 
 
 @dataclass(frozen=True)
-class _OrderedBatches(Dataset[Told]):
+class _OrderedBatches(Dataset[BatchOrError]):
     """Batch number -> the next samples of this rank, in order."""
 
     dataset: IndexedDataset
@@ -152,10 +154,10 @@ class _OrderedBatches(Dataset[Told]):
     def __len__(self) -> int:
         return -(-len(self.numbers) // self.batch_size)
 
-    def __getitem__(self, step: int) -> Told:
+    def __getitem__(self, step: int) -> BatchOrError:
         numbers = self.numbers[step * self.batch_size : (step + 1) * self.batch_size]
         drawn = (Drawn(number, self.dataset.name, self.dataset.sample(number)) for number in numbers)
-        return _told(self.maker, step, drawn)
+        return _batch_or_error(self.maker, step, drawn)
 
 
 class EvaluationLoader:
@@ -186,24 +188,25 @@ class EvaluationLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         batches = _data_loader(self._ordered, range(len(self._ordered)), self.num_workers)
-        return map(_raised, batches)
+        return map(_raise_if_error, batches)
 
 
-def _told(maker: BatchMaker, step: int, drawn: Iterable[Drawn]) -> Told:
-    """The batch, or the person's mistake that prevents it: torch would retell one from a worker as a RuntimeError."""
+def _batch_or_error(maker: BatchMaker, step: int, drawn: Iterable[Drawn]) -> BatchOrError:
+    """The batch, or the user error that prevents it: torch would turn one from a worker into a RuntimeError."""
     try:
         return maker.make(step, drawn)
     except UserError as error:
         return error
 
 
-def _raised(told: Told) -> Batch:
-    if isinstance(told, UserError):
-        raise told
-    return told
+def _raise_if_error(made: BatchOrError) -> Batch:
+    if isinstance(made, UserError):
+        raise made
+    return made
 
 
-def _data_loader(dataset: Dataset[Told], steps: Iterable[int] | None, num_workers: int) -> DataLoader[Told]:
+def _data_loader(dataset: Dataset[BatchOrError], steps: Iterable[int] | None, num_workers: int
+                 ) -> DataLoader[BatchOrError]:
     """Whole batches over worker processes. Its own generator keeps torch's global one where it was."""
     return DataLoader(
         dataset, batch_size=None, sampler=steps, num_workers=num_workers,  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 Each position draws its data set by weight; the k-th draw of a data set of n samples is sample k mod n of its
 permutation of epoch k div n. So within a data set everything is seen once before anything is seen twice.
 The draw is per sample in every behaviour: the originals drew one data set per step, so that a batch never mixed them
-(facts/minigpt4.md §4.4); over many steps the shares are the same.
+(docs/originals/minigpt4.md#data-mixture); over many steps the shares are the same.
 """
 
 from __future__ import annotations

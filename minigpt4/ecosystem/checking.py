@@ -1,4 +1,4 @@
-"""Is what was exported the same model? Each form is loaded again and compared on one image and prompt (U31).
+"""Is what was exported the same model? Each form is loaded again and compared on one image and prompt.
 
 Everything is compared in fp32; two copies of the model are in memory meanwhile.
 """

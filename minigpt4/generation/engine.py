@@ -25,7 +25,7 @@ from minigpt4.generation.stops import StopCriterion, cut_at_stop
 Reason = Literal["stop", "length", "cancelled"]
 
 ORIGINAL_CONTEXT = 2000
-"""positions after which the originals cut from the left (facts/minigpt4.md §3.12)"""
+"""positions after which the originals cut from the left (docs/originals/minigpt4.md#context-cut)"""
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ class _seeded:
 
 
 def _explained(error: RuntimeError) -> Exception:
-    """The sentence behind 'probability tensor contains inf or nan' (U9); any other error as it is."""
+    """The sentence behind 'probability tensor contains inf or nan'; any other error as it is."""
     if "probability tensor" not in str(error):
         return error
     return UserError(

@@ -9,7 +9,9 @@ from minigpt4.common.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingSettings:
-    """Greedy unless `do_sample`; the originals' values where a behaviour asks for them (facts/minigpt4.md §3.13)."""
+    """Greedy unless `do_sample`; where a behaviour asks for the originals' values:
+    docs/originals/minigpt4.md#decoding-defaults.
+    """
 
     max_new_tokens: int = 300
     """tokens of an answer at most"""

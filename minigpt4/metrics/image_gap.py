@@ -1,4 +1,4 @@
-"""Does a model use its images? Loss with the images exchanged minus loss with the right ones (users.md U36).
+"""Does a model use its images? Loss with the images exchanged minus loss with the right ones.
 
 Near 0 means that images are not used: the language model guesses from the words alone. Above 0 is what it gains.
 """

@@ -1,6 +1,7 @@
 """Freezing a part: no gradient and no way back into training mode.
 
-The original replaces `train` of its frozen parts, so that their dropout is never active (facts/minigpt4.md §2.7).
+The original replaces `train` of its frozen parts, so that their dropout is never active
+(docs/originals/minigpt4.md#freezing).
 Here the model asks `is_frozen` and leaves those parts in eval mode.
 """
 
@@ -43,8 +44,8 @@ def is_frozen(module: nn.Module) -> bool:
     return not any(parameter.requires_grad for parameter in module.parameters())
 
 
-def halve_linear_layers(module: nn.Module, dtype: torch.dtype) -> None:
-    """Half precision for convolutions and linear layers only; norms and embeddings stay fp32 (facts §2.9)."""
+def cast_linear_layers(module: nn.Module, dtype: torch.dtype) -> None:
+    """Cast convolutions and linear layers only, as in docs/originals/minigpt4.md#precision."""
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
             layer.to(dtype)

@@ -1,7 +1,7 @@
 """A visual path and a causal language model: image tokens take their places, the language model goes on.
 
 B samples, L positions, N images, R image tokens of the whole batch end to end, D width of the LLM, V its vocabulary.
-Source: facts/minigpt4.md §3.3, §3.8; the slots are our own.
+Source: docs/originals/minigpt4.md#sequence; the slots are our own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Text processors: how a raw caption is cleaned before it is learned (facts/minigpt4.md §4.7)."""
+"""Text processors: how a raw caption is cleaned before it is learned (docs/originals/minigpt4.md#blip-caption)."""
 
 from __future__ import annotations
 

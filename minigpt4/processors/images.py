@@ -16,7 +16,7 @@ from torch import Tensor
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import image_processors
-from minigpt4.processors.opening import MAX_PIXELS, open_image
+from minigpt4.processors.decoding import MAX_PIXELS, open_image
 from minigpt4.processors.resizing import cropped, fitted, random_box, to_pixel_values
 from minigpt4.records.images import ImageRef, ImageSpec
 

@@ -1,7 +1,8 @@
 """From an RGB image to `pixel_values`: crop, two one-axis bicubic passes, scale, normalise.
 
 The horizontal pass comes first and the vertical one second, in two explicit calls: Pillow 13 changed the order of one
-call, which moves pixels by up to 21 levels of 255. Same bytes with Pillow 12 and 13 (facts/minigpt4.md §4.6).
+call, which moves pixels by up to 21 levels of 255. Same bytes with Pillow 12 and 13
+(docs/originals/minigpt4.md#resize-order).
 The random box is torchvision's RandomResizedCrop drawn from the same torch generator in the same order, so that the
 boxes of the original come out of its seeds; torchvision itself breaks transformers here and is no dependency.
 """

@@ -1,1 +1,1 @@
-"""The plain frozen dataclasses that cross a border between rooms; no behaviour beyond checks."""
+"""The plain frozen dataclasses that cross package borders; no behaviour beyond checks."""

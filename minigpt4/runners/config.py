@@ -1,4 +1,7 @@
-"""The `run:` section of a YAML: original keys where the original had them (facts §5.4), ours beside them."""
+"""The `run:` section of a YAML: original keys where the original had them, ours beside them.
+
+Source: docs/originals/minigpt4.md#run-keys.
+"""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ GIB = 1 << 30
 
 
 def check_first_loss(loss: float, vocab_size: int) -> None:
-    """Refuse to train on a loaded, frozen language model that knows nothing (facts §6.10, users.md U4)."""
+    """Refuse to train on a loaded, frozen language model that knows nothing (docs/originals/minigpt4.md#losses)."""
     if abs(loss - math.log(vocab_size)) > BLANK_LOSS_DISTANCE:
         return
     raise UserError("weights.blank", where="model.llm",
@@ -82,7 +82,7 @@ def _as_plain(batch: Batch) -> dict[str, Any]:
 
 
 def find_culprit(model: nn.Module, task: Task, batch: Batch, precision: Precision) -> str:
-    """Run a bad batch again and name the first layer whose output is not finite, with its dtype (users.md U9)."""
+    """Run a bad batch again and name the first layer whose output is not finite, with its dtype."""
     found: list[str] = []
 
     def watch(name: str) -> Any:
@@ -107,7 +107,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def out_of_memory(window: Sequence[Batch], device: torch.device) -> UserError:
-    """The numbers and three remedies (users.md U11)."""
+    """The numbers and three remedies."""
     largest = max(window, key=lambda batch: batch.input_ids.numel())
     rows, positions = largest.input_ids.shape
     memory = ""

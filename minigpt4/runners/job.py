@@ -18,7 +18,7 @@ from minigpt4.tasks.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class TakenOver:
-    """What a checkpoint of the original runner brings beside its weights (facts/minigpt4.md §5.9)."""
+    """What a checkpoint of the original runner brings beside its weights (docs/originals/minigpt4.md#checkpoints)."""
 
     optimizer: Mapping[str, Any]
     scaler: Mapping[str, Any] = field(default_factory=dict)

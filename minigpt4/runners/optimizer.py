@@ -1,7 +1,8 @@
 """AdamW, or Muon with AdamW, with the right parameters decayed.
 
 A decay rule is a function of a parameter's name and number of dimensions; which rule holds follows from
-`model.behaviour` and is handed in. Betas (0.9, beta2) and eps 1e-8 are the original's (facts/minigpt4.md §5.5).
+`model.behaviour` and is handed in. Betas (0.9, beta2) and eps 1e-8 are the original's
+(docs/originals/minigpt4.md#optimizer).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def decays_by_dimension(name: str, dimensions: int) -> bool:
 
 
 def decays_by_name(name: str, dimensions: int) -> bool:
-    """The original's: as by dimension, but also never where the name *contains* bias, ln or bn (facts §5.5, §7.12)."""
+    """The original's: as by dimension, but also never where the name *contains* bias, ln or bn."""
     return dimensions >= 2 and not any(part in name for part in ("bias", "ln", "bn"))
 
 

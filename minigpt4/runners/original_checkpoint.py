@@ -1,4 +1,6 @@
-"""Go on from a checkpoint of the original runner: its optimizer moments and epoch (facts/minigpt4.md §5.9).
+"""Go on from a checkpoint of the original runner: its optimizer moments and epoch.
+
+Source: docs/originals/minigpt4.md#checkpoints.
 
 Its weights come in through the system's plan for `model.ckpt`. The original numbered parameters by decay group, the
 decayed ones first, which is the order of `optimizer.py`; shapes tell whether both mean the same parameters.

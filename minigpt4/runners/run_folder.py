@@ -61,7 +61,7 @@ class RunFolder:
             shutil.rmtree(folder)
 
     def check(self, *, resume: bool) -> None:
-        """Raises `UserError` where the folder holds something and nobody asked to go on (users.md U43)."""
+        """Raises `UserError` where the folder holds something and nobody asked to go on."""
         if not resume and self.path.exists() and any(self.path.iterdir()):
             raise UserError("train.output_dir", where=str(self.path), what="the output folder is not empty",
                             fix="go on with --resume, or choose another run.output_dir")

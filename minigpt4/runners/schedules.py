@@ -1,8 +1,8 @@
 """Learning rates over a run.
 
-Two schedules are the original's, number by number, faults included (facts §5.6, §5.7): they count micro-steps,
-begin the warm-up anew in every epoch, drop at its end and never quite reach `min_lr`. The two corrected ones count
-optimizer steps, go on from where the warm-up ended and reach `min_lr` at the last step.
+Two schedules are the original's, number by number, faults included (docs/originals/minigpt4.md#schedule-cosine):
+they count micro-steps, begin the warm-up anew in every epoch, drop at its end and never quite reach `min_lr`. The two
+corrected ones count optimizer steps, go on from where the warm-up ended and reach `min_lr` at the last step.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Supervised tokens are counted over the whole window and all ranks *before* the first forward; each micro-batch then
 backpropagates `loss_sum / total (+ auxiliary / micro-batches)`. So neither accumulation nor world size can change
 the result, and fp16 and clipping see the true scale. The original's mean per rank and micro-batch is fault 6 of
-facts §7.
+docs/originals/minigpt4.md#faults.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ LOWER: dict[str, Colour] = {"meadow": (196, 228, 176), "beach": (242, 228, 190)}
 
 FILL_JITTER = 10
 BIG, SMALL = (21, 24), (11, 13)
-"""half sizes in pixels; read at .99 and better by a small encoder (facts/embedded_default.md §2)"""
+"""half sizes in pixels; read at .99 and better by a small encoder"""
 
 UNNAMED_DISTANCE = 75
 """RGB distance from all eight colours from which on no name fits"""

@@ -6,7 +6,7 @@ Several visitors talk to one model; their answers are given one after another.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.common.extras import import_extra
 from minigpt4.serve.visitor import MAX_FILE_MB, Knobs, Visitor
-from minigpt4.serve.wording import ENGLISH, WORDINGS, Wording
+from minigpt4.serve.wording import ENGLISH, WORDINGS
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
@@ -53,20 +53,22 @@ def import_gradio() -> Any:
     return import_extra("gradio", "demo", where="minigpt4 demo", without="minigpt4 chat")
 
 
-def build_page(loaded: LoadedModel, *, examples: Sequence[Example] = (), knobs: Knobs | None = None) -> Any:
+def build_page(loaded: LoadedModel, *, examples: Sequence[Example] = (), knobs: Knobs | None = None,
+               about: Mapping[str, str] | None = None) -> Any:
     """The page as gradio `Blocks`, ready for `launch`.
 
     Args:
         loaded: the model.
         examples: offered below the conversation.
         knobs: where the settings stand at first.
+        about: a sentence on what the model knows, by language code; shown below the heading.
     """
     gradio = import_gradio()
-    knobs = knobs or Knobs()
+    knobs, about = knobs or Knobs(), about or {}
     with gradio.Blocks(title="MiniGPT-4", analytics_enabled=False, fill_height=True) as page:
         visitor = gradio.State()
         with gradio.Row(elem_id="top"):
-            heading = gradio.Markdown(_heading(ENGLISH), elem_id="heading")
+            heading = gradio.Markdown(_heading("en", about), elem_id="heading")
             language = gradio.Radio([(words.name, code) for code, words in WORDINGS.items()], value="en",
                                     show_label=False, container=False, elem_id="language")
             dark = gradio.Button(ENGLISH.dark, size="sm", elem_id="dark")
@@ -99,7 +101,7 @@ def build_page(loaded: LoadedModel, *, examples: Sequence[Example] = (), knobs: 
         gradio.on([clear.click, chatbot.clear], _clear(loaded), [visitor], answered, queue=False)
         dark.click(None, js=SWITCH_DARK)
         worded = [heading, dark, chatbot, question, stop, retry, clear, settings, temperature, beams, length]
-        language.change(_reword, [language], worded, queue=False, show_progress="hidden")
+        language.change(_reword(about), [language], worded, queue=False, show_progress="hidden")
         page.load(None, None, [language], js=OWN_LANGUAGE, queue=False)
         page.load(lambda: Visitor(loaded), None, [visitor], queue=False, show_progress="hidden")
     return page
@@ -131,8 +133,9 @@ def launch(page: Any, *, host: str, port: int | None, share: bool, wait: bool = 
     return str(public or address)
 
 
-def _heading(words: Wording) -> str:
-    return f"## MiniGPT-4 · {words.title}\n{words.how_to}"
+def _heading(language: str, about: Mapping[str, str]) -> str:
+    words = WORDINGS[language]
+    return "\n\n".join([f"## MiniGPT-4 · {words.title}\n{words.how_to}", *filter(None, [about.get(language)])])
 
 
 def _ask(loaded: LoadedModel) -> Any:
@@ -169,14 +172,17 @@ def _clear(loaded: LoadedModel) -> Any:
     return clear
 
 
-def _reword(language: str) -> list[Any]:
-    gradio = import_gradio()
-    words = WORDINGS[language]
-    return [
-        _heading(words), gradio.update(value=words.dark), gradio.update(placeholder=words.empty),
-        gradio.update(placeholder=words.placeholder), gradio.update(value=words.stop),
-        gradio.update(value=words.retry), gradio.update(value=words.clear), gradio.update(label=words.settings),
-        gradio.update(label=words.temperature, info=words.temperature_info),
-        gradio.update(label=words.beams, info=words.beams_info),
-        gradio.update(label=words.length, info=words.length_info),
-    ]
+def _reword(about: Mapping[str, str]) -> Any:
+    def reword(language: str) -> list[Any]:
+        gradio = import_gradio()
+        words = WORDINGS[language]
+        return [
+            _heading(language, about), gradio.update(value=words.dark), gradio.update(placeholder=words.empty),
+            gradio.update(placeholder=words.placeholder), gradio.update(value=words.stop),
+            gradio.update(value=words.retry), gradio.update(value=words.clear), gradio.update(label=words.settings),
+            gradio.update(label=words.temperature, info=words.temperature_info),
+            gradio.update(label=words.beams, info=words.beams_info),
+            gradio.update(label=words.length, info=words.length_info),
+        ]
+
+    return reword

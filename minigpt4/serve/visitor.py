@@ -1,7 +1,7 @@
 """What the page does for one visitor: a conversation, its messages as the page shows them, mistakes as sentences.
 
 No gradio in here: messages are plain dictionaries in the form that chat components of today read
-(`{"role": …, "content": text or {"path": file}}`), so this room is tested without a browser.
+(`{"role": …, "content": text or {"path": file}}`), so this package is tested without a browser.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_gradient_of_our_step_is_the_peers() -> None:
-    """float32, relative 1e-5; dropping one label must show (facts/performance_peers.md §3)."""
+    """float32, relative 1e-5; dropping one label must show."""
     batch = train_step.random_batch()
     peer = train_step.peer_step(yardstick.peer_model(yardstick.our_model()), batch)()
     ours = train_step.our_step(yardstick.our_model().model.train(), batch)()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shlex
 import shutil
-import tarfile
 from pathlib import Path
 
 from minigpt4.cli.main import main
-from minigpt4.scenes.data.files import ScenesPlan, write_scenes
 from tests import tiny
+
+FEW_SCENES = "--stage1 8 --stage2 4 --dialogues 8 --eval 3"
+ONE_STEP = "run.max_epoch=1 run.iters_per_epoch=1 run.warmup_steps=0 run.num_workers=0"
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -42,33 +42,17 @@ def write_images(folder: Path, *names: str) -> None:
         tiny.image(number).save(folder / name)
 
 
-def write_checkout(folder: Path, project: Path) -> None:
-    """A folder that looks like a checkout in use: YAMLs, prompts, trained bundles, photographs, scenes, own data."""
-    for name in ("train_configs", "eval_configs", "prompts"):
+def make_demo(folder: Path, project: Path) -> None:
+    """What a finished `make demo` leaves, by its own commands, with fewer scenes and steps; and images of one's own.
+
+    The environment is the caller's: commands run in `folder`.
+    """
+    for name in ("train_configs", "eval_configs", "prompts", "docs/images"):
         shutil.copytree(project / name, folder / name)
-    write_bundle(folder / "output" / "minigpt4_photos_stage1", template="plain")
-    for system in ("photos", "scenes"):
-        write_bundle(folder / "output" / f"minigpt4_{system}_stage2", template="vicuna_v0")
-    write_scenes(folder / "output" / "scenes", ScenesPlan(stage1=1, stage2=1, dialogues=1, eval=1))
-    write_images(folder, "rose.jpg", "tulip.jpg", "images/a.png", "images/b.png", "mine/a.png", "mine/b.png")
+    assert run_command(f"minigpt4 data scenes --output output/scenes {FEW_SCENES}") == 0
+    for stage in (1, 2):
+        assert run_command(f"minigpt4 train --resume --cfg-path train_configs/minigpt4_scenes_stage{stage}.yaml"
+                           f" --options {ONE_STEP} run.batch_size_train=4") == 0
+    write_images(folder, "mine/a.png", "mine/b.png")
     lines = [{"image": f"{name}.png", "caption": "a red rose"} for name in "ab"]
     (folder / "mine.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    photos = folder / "data" / "photos"
-    for split, number in (("train", 10), ("val", 1)):
-        for shard in range(number):
-            write_shard(photos / split / f"{shard:05d}.tar")
-    write_images(photos / "align" / "image", "1.jpg", "2.jpg", "3.jpg", "4.jpg")
-    annotations = [{"image_id": str(number), "caption": "a red rose"} for number in range(1, 5)]
-    (photos / "align" / "filter_cap.json").write_text(json.dumps({"annotations": annotations}))
-
-
-def write_shard(path: Path) -> None:
-    """A tar of img2dataset with one image."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = io.BytesIO()
-    tiny.image(1).save(image, "PNG")
-    with tarfile.open(path, "w") as tar:
-        for name, content in (("0.jpg", image.getvalue()), ("0.json", b'{"caption": "a red rose"}')):
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))

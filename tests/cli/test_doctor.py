@@ -92,7 +92,7 @@ def test_extras_and_python_are_those_of_the_project(project: Path) -> None:
 
 
 def test_processes_that_do_not_come_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """U24: a start of several processes hung without a word."""
+    """A start of several processes hung without a word."""
     assert list(doctor._processes()) == []
     monkeypatch.setenv("RANK", "0")
     assert [finding.state for finding in doctor._processes()] == ["bad"]

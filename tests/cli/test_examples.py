@@ -1,25 +1,24 @@
-"""The examples that end each help run as printed, on a CPU, with a tiny model and a few images where they expect any.
+"""The examples that end each help run as printed, on a CPU, in a folder as `make demo` leaves it.
 
-Only sizes are added behind them: fewer tokens, fewer steps, a smaller data set.
+Only sizes are added behind them: fewer tokens, fewer steps, fewer scenes.
 """
 
 from __future__ import annotations
 
 import io
 import shlex
-import shutil
 from pathlib import Path
 
 import pytest
 
 from minigpt4.cli import main as door
-from tests.cli.pages import run_command, write_checkout
+from tests.cli.pages import ONE_STEP, run_command
 
-ONE_STEP = "run.max_epoch=1 run.iters_per_epoch=1 run.batch_size_train=2 run.warmup_steps=0 run.valid_samples=2"
 SMALLER = {
     "caption": " --max-new-tokens 5 --device cpu",
     "chat": " --max-new-tokens 5 --device cpu",
-    "train": f" --options {ONE_STEP} run.valid_captions=1",
+    "eval": " --limit 1",
+    "train": f" --options {ONE_STEP} run.batch_size_train=2",
 }
 ENDS_WITH_A_SENTENCE = {
     "apply-delta": "wants downloaded weights; tests/weights run it on tiny ones",
@@ -30,26 +29,16 @@ ENDS_WITH_A_SENTENCE = {
 ALL = [(name, example) for name in door.commands() for example in door._command(name).EXAMPLES]
 
 
-@pytest.fixture
-def in_checkout(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    write_checkout(tmp_path, project)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DATA", str(tmp_path / "data"))
-    return tmp_path
-
-
 @pytest.mark.parametrize(("name", "example"), ALL, ids=[f"{name}-{number % 2}" for number, (name, _) in enumerate(ALL)])
-def test_u14_every_example_runs_on_a_cpu(name: str, example: str, in_checkout: Path,
-                                         monkeypatch: pytest.MonkeyPatch) -> None:
-    """users.md U14: no command needs a GPU, and the terminal is enough for every one."""
-    monkeypatch.setattr("sys.stdin", io.StringIO("what is this\n/image tulip.jpg\nand this\n/clear\n/quit\n"))
+def test_u14_every_example_runs_after_make_demo(name: str, example: str, after_make_demo: Path,
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    """No command needs a GPU, and the terminal is enough for every one."""
+    lines = "what is this\n/image output/scenes/seen/images/000000.png\nand this\n/clear\n/quit\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO(lines))
     if name == "finetune" and "--resume" in example:
         assert run_command(f"{door._command(name).EXAMPLES[0]} --write-only --epochs 1") == 0
     if name == "demo":  # the page itself: tests/browser
         monkeypatch.setattr("minigpt4.serve.page.launch", lambda page, **flags: "")
-        example = example.replace("eval_configs/minigpt4_eval.yaml", "output/minigpt4_photos_stage2/config.yaml")
-    if name == "train":  # its output folder must be new
-        shutil.rmtree(in_checkout / "output" / "minigpt4_photos_stage1")
     program, *words = shlex.split(example)
     if program == "torchrun":  # its processes are tested in tests/runners; the command inside is `minigpt4 train`
         example = "minigpt4 train " + shlex.join(words[words.index("train.py") + 1 :])

@@ -48,7 +48,7 @@ def finetune(folder: Path, bundle: Path, images: Path, texts: Path, *more: str) 
 def test_u20_own_images_and_texts_to_a_chat_in_one_command(
     tmp_path: Path, bundle: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """U20, U46: after stage 2 on own data the model answers, and no notice of stage 1 comes."""
+    """After stage 2 on own data the model answers, and no notice of stage 1 comes."""
     caplog.set_level(logging.INFO, logger="minigpt4")
     images, texts = write_data(tmp_path)
     assert finetune(tmp_path, bundle, images, texts, "--epochs", "2", "--batch-size", "3",

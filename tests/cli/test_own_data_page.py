@@ -17,7 +17,7 @@ def test_u20_the_page_of_own_data_runs_as_printed(project: Path, tmp_path: Path,
     lines = blocks(page, "json")[0]
     write_images(tmp_path / "my_photos", *sorted({json.loads(line)["image"] for line in lines.splitlines()}))
     (tmp_path / "my_photos" / "captions.jsonl").write_text(lines, encoding="utf-8")
-    write_bundle(tmp_path / "output" / "minigpt4_photos_stage1", template="plain")
+    write_bundle(tmp_path / "output" / "minigpt4_scenes_stage1", template="plain")
     commands = [line for block in blocks(page, "bash") for line in block.splitlines()]
     for line in commands:
         if line.startswith("minigpt4 chat"):

@@ -58,7 +58,7 @@ def test_a_new_data_set_is_one_file(project: Path, in_folder: Path, monkeypatch:
 
 def test_every_reason_the_door_gives_is_explained(project: Path) -> None:
     page = (project / "docs/data.md").read_text()
-    sources = [project / "minigpt4/processors/opening.py", project / "minigpt4/datasets/formats/tar_walk.py"]
+    sources = [project / "minigpt4/processors/decoding.py", project / "minigpt4/datasets/formats/tar_walk.py"]
     for source in sources:
         for reason in re.findall(r'what="([^"{]{8,})"', source.read_text()):
             assert reason in page or reason.split(",")[0] in page, reason

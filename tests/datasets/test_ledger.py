@@ -1,4 +1,4 @@
-"""U21: nobody trains on without knowing what was lost, and a wrong path ends the run."""
+"""Nobody trains on without knowing what was lost, and a wrong path ends the run."""
 
 from __future__ import annotations
 

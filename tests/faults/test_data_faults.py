@@ -21,7 +21,7 @@ from minigpt4.datasets.ledger import Ledger
 from minigpt4.datasets.loader import TrainingLoader
 from minigpt4.datasets.mixture import Mixture
 from minigpt4.processors.captions import Identity
-from minigpt4.processors.opening import ImageError, open_image
+from minigpt4.processors.decoding import ImageError, open_image
 from minigpt4.records.conversations import Sample, Unreadable
 from tests.conftest import DATA
 from tests.datasets.data_fakes import FakeRenderer, image_bytes, pair, write_tar

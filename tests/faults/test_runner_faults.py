@@ -175,7 +175,7 @@ def test_a_skipped_step_leaves_no_trace_in_the_gradient(tmp_path: Path, accumula
 
 
 def test_u4_blank_weights_are_recognised_by_their_first_loss(tmp_path: Path) -> None:
-    """users.md U4: ln V means that every token has the same chance."""
+    """Ln V means that every token has the same chance."""
     job = make_job(tmp_path / "run", job={"vocab_size_to_beat": VOCABULARY})
     with torch.no_grad():
         job.model.get_parameter("head.weight").zero_()
@@ -209,7 +209,7 @@ class _HungryModel(FakeModel):
 
 
 def test_u11_out_of_memory_gives_numbers_and_three_remedies(tmp_path: Path) -> None:
-    """users.md U11."""
+    """Out of memory ends in a sentence with numbers and remedies."""
     with pytest.raises(UserError) as caught:
         _run(make_job(tmp_path / "run", job={"model": _HungryModel()}))
     for words in ("4 rows x 6 positions with 4 images", "1. halve", "2. use run.precision", "3. freeze"):
@@ -230,7 +230,7 @@ class _CountingTask(FakeTask):
 
 
 def test_u11_memory_does_not_grow_over_steps(tmp_path: Path) -> None:
-    """users.md U11: steady for ten epochs, then out of memory."""
+    """Steady for ten epochs, then out of memory."""
     task = _CountingTask(ProcessGroup(), epoch=120)
     often = {"save_every": 10, "valid_every": 10, "valid_splits": ["val"]}
     _run(make_job(tmp_path / "run", max_epoch=1, job={"task": task}, **often))

@@ -46,7 +46,7 @@ def test_u45_a_batch_of_four_gives_the_tokens_of_four_singles(loaded: LoadedMode
 
 
 def test_rows_stop_one_by_one(loaded: LoadedModel) -> None:
-    """U10: a row that met its stop is finished while the others go on."""
+    """A row that met its stop is finished while the others go on."""
     engine = Engine(loaded)
     prompts = [prompt_of(loaded, "what", [1]), prompt_of(loaded, "a rose", [2])]
     free = [engine.answer(prompt, SETTINGS) for prompt in prompts]

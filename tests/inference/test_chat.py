@@ -104,7 +104,7 @@ def test_u46_stage_one_weights_are_announced() -> None:
 
 
 def test_a_system_text_of_ones_own_and_chinese(loaded: LoadedModel) -> None:
-    """U19: Chinese goes in and comes out through template, stream and history."""
+    """Chinese goes in and comes out through template, stream and history."""
     chat = Chat(loaded, SETTINGS, system="你好")
     chat.answer("世界 你好", [tiny.image(1)])
     rendered = loaded.renderer.render_prompt(chat.conversation)

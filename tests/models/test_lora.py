@@ -87,7 +87,7 @@ def test_adapters_begin_without_effect_on_the_usual_layers() -> None:
 
 
 def test_u7_an_adapter_adds_what_its_matrices_say() -> None:
-    """users.md U7: whatever peft is installed, W x + alpha / r * B A x, reckoned here without it; float32, 1e-6."""
+    """Whatever peft is installed, W x + alpha / r * B A x, reckoned here without it; float32, 1e-6."""
     loaded = model()
     train(loaded)
     state, base = adapter_state(loaded.model.llm), base_state(loaded.model.llm)

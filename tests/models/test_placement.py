@@ -37,7 +37,7 @@ def most_of(folder: Path) -> dict[str, Any]:
 
 
 def test_u12_layers_that_do_not_fit_are_fetched_for_their_turn(folder: Path, tmp_path: Path) -> None:
-    """users.md U12: same logits and answer, image tokens included; float32, bit for bit."""
+    """Same logits and answer, image tokens included; float32, bit for bit."""
     plain, spread = model(folder), model(folder, offload_folder=str(tmp_path), **most_of(folder))
     places = spread.model.llm.model.hf_device_map
     assert set(places.values()) == {"cpu", "disk"} and spread.model.device == CPU

@@ -55,7 +55,7 @@ def case_names(prefix: str, *, tensor: str | None = None) -> list[str]:
 
 
 def read_case(name: str) -> Case:
-    """A recorded case; one that this folder lacks is reported as absent (oracles/README.md)."""
+    """A recorded case; one that this folder lacks is reported as absent."""
     if not (folder() / "cases" / f"{name}.json").exists():
         pytest.skip(f"{folder()} does not hold the case {name}")
     base = folder() / "cases" / name

@@ -98,7 +98,7 @@ def _compare_embeddings_and_logits(case: oracle.Case, number: int, prompt: Promp
 
 
 def _original_text(loaded: LoadedModel, ids: tuple[int, ...], *, april: bool) -> str:
-    """The originals' way to a text (facts/minigpt4.md §3.15): cut at '###', keep what follows the last 'Assistant:'."""
+    """The originals' way to a text: cut at '###', keep what follows the last 'Assistant:'."""
     tokenizer = loaded.tokenizer
     assert isinstance(tokenizer, SentencePieceTokenizer)
     names = tokenizer.special_tokens
@@ -141,7 +141,7 @@ def test_every_prompt_is_the_recorded_text(name: str) -> None:
 
 @pytest.mark.parametrize("name", oracle.case_names("generate_batch"))
 def test_batched_generation(name: str) -> None:
-    """The base class's batched `generate`: left padding, no stop (facts/minigpt4.md §3.16)."""
+    """The base class's batched `generate`: left padding, no stop (docs/originals/minigpt4.md#batched-generation)."""
     case = oracle.read_case(name)
     loaded = oracle.model()
     prompts = []

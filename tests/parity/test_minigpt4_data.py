@@ -1,4 +1,4 @@
-"""Pixels, captions and data sets equal to those recorded from the original (oracles/minigpt4)."""
+"""Pixels, captions and data sets equal to those recorded from the original."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch import Tensor
 from minigpt4.datasets.assembly import build_dataset
 from minigpt4.datasets.config import BuildInfo, DatasetConfig, TextProcessorPair
 from minigpt4.processors.captions import BlipCaption, TextProcessorConfig
+from minigpt4.processors.decoding import ImageError
 from minigpt4.processors.images import ImageProcessorConfig, build_image_processor
-from minigpt4.processors.opening import ImageError
 from minigpt4.processors.resizing import random_box
 from minigpt4.records.conversations import Sample
 from minigpt4.records.images import ImageRef, ImageSpec
 from tests.parity import minigpt4_folder as oracle
 
 JPEG_TOLERANCE = 2e-2
-"""the oracle's own allowance for another JPEG decoder; everything else is exact"""
+"""the recording's own allowance for another JPEG decoder; everything else is exact"""
 
 ORIGINAL = ImageSpec(size=224, opening="original")
 """the size is that of the processor's config"""

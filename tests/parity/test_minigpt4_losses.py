@@ -1,4 +1,4 @@
-"""Ids, labels, losses and gradients of every recorded batch (fp32, CPU; tolerances of oracles/minigpt4/README.md)."""
+"""Ids, labels, losses and gradients of every recorded batch (fp32, CPU; tolerances as the recording states them)."""
 
 from __future__ import annotations
 

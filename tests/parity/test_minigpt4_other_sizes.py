@@ -1,4 +1,4 @@
-"""Parts of other sizes than any that were recorded: house and docs/one_page.py, which share no line, agree.
+"""Parts of other sizes than any that were recorded: the package and docs/one_page.py, which share no line, agree.
 
 Odd depths, cross-attention in every or every third layer, another number of queries and patches, a vocabulary without
 "$$" and without added tokens, a language model with grouped keys and one row more than its tokenizer has words.
@@ -137,7 +137,7 @@ class Pair:
     """The same files, read by both."""
 
     page: Any
-    house: LoadedModel
+    package: LoadedModel
     pixels: Tensor
 
 
@@ -154,9 +154,9 @@ def pair(request: pytest.FixtureRequest, one_page: Any, tmp_path_factory: pytest
     _write_llm(folder / "llm", sizes)
     files = [folder / f"{name}.pth" for name in ("eva_vit", "blip2_pretrained", "minigpt4")]
     page = one_page.MiniGPT4(*files, folder / "llm", depth=sizes.depth, heads=sizes.heads, query_heads=sizes.heads)
-    house = build_model(_config(folder, sizes), device=torch.device("cpu"))
+    package = build_model(_config(folder, sizes), device=torch.device("cpu"))
     pixels = torch.randn(2, 3, sizes.side, sizes.side, generator=torch.Generator().manual_seed(5))
-    return Pair(page, house, pixels)
+    return Pair(page, package, pixels)
 
 
 def _config(folder: Path, sizes: Sizes) -> MiniGPT4Config:
@@ -176,35 +176,35 @@ def _config(folder: Path, sizes: Sizes) -> MiniGPT4Config:
 
 def test_image_tokens(pair: Pair) -> None:
     with torch.no_grad():
-        tokens = pair.house.model.encode_images({"pixel_values": pair.pixels})
+        tokens = pair.package.model.encode_images({"pixel_values": pair.pixels})
         torch.testing.assert_close(tokens, pair.page.see(pair.pixels), atol=5e-5, rtol=1e-5)
 
 
 def test_loss_and_gradient(pair: Pair) -> None:
-    renderer = pair.house.renderer
+    renderer = pair.package.renderer
     assert renderer.pad_token_id == 0, "the vocabulary has no '$$'"
     rows = [renderer.render(caption_conversation(ImageRef(data=b""), text)) for text in TEXTS]
     batch = pad(rows, pad_token_id=renderer.pad_token_id)
     batch.images = {"pixel_values": pair.pixels}
-    output = pair.house.model(batch)
+    output = pair.package.model(batch)
     ours = output.loss_sum / output.num_tokens
     theirs = pair.page.loss(pair.pixels, PROMPT, TEXTS, max_tokens=12)
     assert ours.item() == pytest.approx(theirs.item(), rel=2e-6)
     ours.backward()
     theirs.backward()
     expected = pair.page.projection.weight.grad
-    found = pair.house.model.parts()["connector"].projection.weight.grad  # type: ignore[union-attr]
+    found = pair.package.model.parts()["connector"].projection.weight.grad  # type: ignore[union-attr]
     assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
 def test_greedy_answers(pair: Pair) -> None:
-    house = pair.house
+    package = pair.package
     conversation = Conversation((Turn("user", f"{IMAGE_MARK} {QUESTION}"),), (ImageRef(data=b""),))
     answers = set()
     for pixels in pair.pixels:
-        tokens = house.model.encode_images({"pixel_values": pixels[None]}).detach()
-        prompt = embed_prompt(house.model, house.renderer.render_prompt(conversation), tokens, ["image"])
-        ids = Engine(house).answer(prompt, DecodingSettings(max_new_tokens=12)).ids
+        tokens = package.model.encode_images({"pixel_values": pixels[None]}).detach()
+        prompt = embed_prompt(package.model, package.renderer.render_prompt(conversation), tokens, ["image"])
+        ids = Engine(package).answer(prompt, DecodingSettings(max_new_tokens=12)).ids
         assert list(ids) == pair.page.answer(pixels, QUESTION, 12)
         answers.add(ids)
     assert len(answers) == 2, "the answer depends on the image"

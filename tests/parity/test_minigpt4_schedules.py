@@ -1,4 +1,4 @@
-"""Learning rates and decay groups against what the original recorded (oracles/minigpt4/README.md)."""
+"""Learning rates and decay groups against what the original recorded."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Replays of the original runner, its checkpoints, and the batch-accumulation fault (fp32, CPU).
 
-Loss 1e-5, final weights 5e-6 (oracles/minigpt4/README.md). Steps, images, texts, prompts and rates come from the files.
+Loss 1e-5, final weights 5e-6, as the recording states. Steps, images, texts, prompts and rates come from the files.
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ def test_replay(name: str) -> None:
 
 @pytest.mark.parametrize("name", ACCUMULATION)
 def test_accumulation_differs_by_the_original_fault_alone(name: str) -> None:
-    """Faults 6 and 7 of facts §7, in own lines: losses unscaled, leftovers carried over epochs, rate by micro-step."""
+    """Faults 6 and 7 of docs/originals/minigpt4.md#faults, in own lines: losses unscaled, leftovers carried over
+    epochs, rate by micro-step.
+    """
     case = oracle.read_case(name)
     loaded, run = _loaded(case), _run_config(case)
     iterations = run.iters_per_epoch or 0
@@ -134,7 +136,7 @@ def test_optimizer_groups(name: str) -> None:
 
 
 def test_checkpoint_of_the_original_runner() -> None:
-    """Weights, buffers left out with a reason, optimizer moments, epoch (facts §5.9)."""
+    """Weights, buffers left out with a reason, optimizer moments, epoch (docs/originals/minigpt4.md#checkpoints)."""
     path = oracle.folder() / "parts" / "runner_checkpoint_stage2.pth"
     loaded = oracle.model(ckpt=str(path))
     content = read_torch_file(path)

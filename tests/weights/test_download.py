@@ -1,4 +1,4 @@
-"""`minigpt4 weights download` against servers on this machine that cut, forget, change and lie (U6)."""
+"""`minigpt4 weights download` against servers on this machine that cut, forget, change and lie."""
 
 from __future__ import annotations
 

@@ -8,9 +8,37 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minigpt4.cli._source import find_source, given_path, source_of
+from minigpt4.common.errors import UserError
+
 if TYPE_CHECKING:
     from minigpt4.weights.files.checksums import Progress
     from minigpt4.weights.files.model_folder import ModelFolder
+
+
+ANY_WEIGHTS = "or a file or folder of weights"
+
+
+def weights_of(arguments: argparse.Namespace) -> list[tuple[Path, list[str]]]:
+    """The weights behind a SOURCE, each with the lines that say where they were found.
+
+    Of a run folder these are its newest checkpoint, of a YAML the files that it names. Other files and folders of
+    weights are taken as they are.
+
+    Raises:
+        UserError: nothing of that kind is there, or the YAML names no weights.
+    """
+    path = given_path(arguments)
+    source = find_source(path) if path.exists() else source_of(arguments)
+    if source is None:
+        return [(path, [])]
+    if source.bundle is not None:
+        return [(source.bundle, [] if source.bundle == path else [f"{source.bundle.name} is its newest checkpoint"])]
+    named = source.weight_files()
+    if not named:
+        raise UserError("weights.none", where=str(path), what="names no weights: every part begins at random",
+                        fix="give a YAML with model.ckpt or a `weights` key, or a bundle")
+    return [(each, [f"{each}:"]) for each in named]
 
 
 def add_folder(parser: argparse.ArgumentParser, flag: str, words: str, *other_spellings: str) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from minigpt4.cli._source import add_source_arguments
+from minigpt4.cli.weights_verbs._common import ANY_WEIGHTS, weights_of
 
 HELP = "what a file or folder of weights is"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", type=Path, help="a file, a folder, a bundle or a run folder")
+    add_source_arguments(parser, also=ANY_WEIGHTS)
 
 
 def run(arguments: argparse.Namespace) -> int:
     from minigpt4.weights.inspection import describe_weights
 
-    print("\n".join(describe_weights(arguments.path)))
+    for path, headline in weights_of(arguments):
+        print("\n".join([*headline, *describe_weights(path)]))
     return 0

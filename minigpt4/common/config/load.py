@@ -1,4 +1,4 @@
-"""A YAML and options become one typed `Config`, in the original's merge order (facts/minigpt4.md §5.1).
+"""A YAML and options become one typed `Config`, in the original's merge order (docs/originals/minigpt4.md#merge-order).
 
 model: packaged YAML of arch and model_type < the user's. Each data set: packaged YAML of its `type` < the user's.
 run: the user's only. Options come last; one that changes arch, model_type or a data set's type also changes the

@@ -1,4 +1,4 @@
-"""Values that are paths: found on the disk before anything loads, or told with what should stand there (U1, U33)."""
+"""Values that are paths: found on the disk before anything loads, or told with what should stand there."""
 
 from __future__ import annotations
 

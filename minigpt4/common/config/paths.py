@@ -1,4 +1,4 @@
-"""Paths in a config: placeholders are named, absent files found before anything is loaded (U1, U33).
+"""Paths in a config: placeholders are named, absent files found before anything is loaded.
 
 A path is looked for relative to the working directory, then relative to the YAML it is written in; one that begins with
 `parts/` also inside the package, which ships small trained parts. Anything with a separator is a path and never a name

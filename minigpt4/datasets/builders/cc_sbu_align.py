@@ -1,4 +1,6 @@
-"""The detailed descriptions of stage 2: `filter_cap.json` beside `image/<image_id>.<any image type>` (facts §4.5).
+"""The detailed descriptions of stage 2: `filter_cap.json` beside `image/<image_id>.<any image type>`.
+
+Source: docs/originals/minigpt4.md#data-stage2.
 
 Captions are learned as they stand: the original configures a text processor here and does not use it.
 """

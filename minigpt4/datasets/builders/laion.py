@@ -1,4 +1,4 @@
-"""LAION pairs with BLIP's synthetic captions: stage 1 (facts/minigpt4.md §4.1, §4.2)."""
+"""LAION pairs with BLIP's synthetic captions: stage 1 (docs/originals/minigpt4.md#data-stage1)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A JSON file that is one long list, held as bytes.
 
 A parsed list of a million dictionaries is copied into every worker process as soon as Python counts references to it;
-packed bytes are shared (U53).
+packed bytes are shared.
 """
 
 from __future__ import annotations

@@ -38,13 +38,13 @@ class ShardDataset:
 
     def sample(self, number: int, draw: int = 0) -> Sample | Unreadable:
         shard, key = self.index.shard_of(number), self.index.key_of(number)
-        identity, source = f"{shard.stem}/{key}", f"{shard_name(shard)}, member {key}"
+        sample_id, source = f"{shard.stem}/{key}", f"{shard_name(shard)}, member {key}"
         try:
             caption = caption_of(self._read(number, "json"), self._read(number, "txt"))
             image = self._image(number, shard, source)
-            return Sample(identity, source, caption_conversation(image, self.text_processor(caption), self.question))
+            return Sample(sample_id, source, caption_conversation(image, self.text_processor(caption), self.question))
         except UserError as error:
-            return Unreadable(identity, source, error.what, error.code)
+            return Unreadable(sample_id, source, error.what, error.code)
 
     def _image(self, number: int, shard: Path, source: str) -> ImageRef:
         where = self.index.range_of(number, "image")

@@ -1,6 +1,6 @@
 """Any Hugging Face causal language model, from a folder or at random.
 
-A folder is read by our own reader (weights room), so that a leftover or missing tensor is an error; the class and
+A folder is read by our own reader (package weights), so that a leftover or missing tensor is an error; the class and
 its config are transformers'.
 """
 
@@ -18,14 +18,14 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import language_models
+from minigpt4.models.activation_checkpointing import enable_activation_checkpointing
 from minigpt4.models.language_models.kinds import refuse_other_kinds
 from minigpt4.models.language_models.placement import DeviceMap, input_device
 from minigpt4.models.language_models.quantized import Quantization
 from minigpt4.models.part import PartConfig
-from minigpt4.models.recomputation import enable_recomputation
 
 OLD_CONFIG_VALUES = {"LLaMAForCausalLM": "LlamaForCausalLM", "LLaMATokenizer": "LlamaTokenizer"}
-"""spellings of the conversions of March 2023 that today's transformers does not know (facts/minigpt4.md §1)"""
+"""spellings of March 2023 that transformers 5 does not know (docs/originals/minigpt4.md#files-llm)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ def transformers_config(values: Mapping[str, Any], *, where: str = "model.llm", 
     Args:
         values: as read from the file; old spellings are mended here.
         where: what gave the values, for errors.
-        num_rows: rows of the embedding in the files, which win over `vocab_size` (32000 against 32001, U2).
+        num_rows: rows of the embedding in the files, which win over `vocab_size` (32000 against 32001).
 
     Raises:
         UserError: they are another kind of model's.
@@ -117,7 +117,7 @@ class CausalLM(nn.Module):
 
     Args:
         config: transformers' config of the model.
-        empty: True = parameters on the meta device, to be filled by the weights room.
+        empty: True = parameters on the meta device, to be filled by package weights.
     """
 
     Config = CausalLMConfig
@@ -191,7 +191,7 @@ class CausalLM(nn.Module):
         transformers asks a layer's `training`; it is set on the layers alone, so their dropout stays off.
         """
         if not self.can_recompute:
-            enable_recomputation(self.model)
+            enable_activation_checkpointing(self.model)
             self.can_recompute = True
         for layer in self.model.modules():
             if isinstance(layer, GradientCheckpointingLayer):

@@ -1,8 +1,9 @@
 """Random weights from which a small language model soon learns to look things up.
 
-Usual initial weights need thousands of steps until attention finds "the same word, further up" (facts of the embedded
-default, §5.3). Here it does so from the first step: queries and keys are the same turn of the input, so a position
-looks at those whose content resembles its own; values and output bring a fifth of that content back.
+Usual initial weights need thousands of steps until attention finds "the same word, further up" (measured
+for the embedded default, docs/scenes.md). Here it does so from the first step: queries and keys are the same turn of
+the input, so a position looks at those whose content resembles its own; values and output bring a fifth of that content
+back.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where the layers of a language model live: spread over several GPUs, in host memory or on disk, by accelerate.
 
-Layers that do not fit on a GPU visit it for their turn; image tokens and masks follow the embedding's device (U12).
+Layers that do not fit on a GPU visit it for their turn; image tokens and masks follow the embedding's device.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Neighbouring patches laid side by side: the variant without Q-Former (Llama-2, August 2023).
 
-tokens [N, 1 + P, width] -> tokens [N, P / merge, width * merge], the class token dropped. Source: facts/minigpt4.md
-§2.6.
+tokens [N, 1 + P, width] -> tokens [N, P / merge, width * merge], the class token dropped. Source:
+docs/originals/minigpt4.md#no-q-former.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The Q-Former as transformers' `Blip2QFormerModel` without text branch, and its query tokens.
 
-tokens [N, V, vision width] -> tokens [N, Q, width]. Source: BLIP-2; facts/minigpt4.md §2.4.
+tokens [N, V, vision width] -> tokens [N, Q, width]. Source: BLIP-2; docs/originals/minigpt4.md#q-former.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """EVA-ViT-g as transformers' `Blip2VisionModel`, with `ln_vision` at its end.
 
 pixel_values [N, 3, S, S] -> tokens [N, 1 + (S / 14)^2, width], class token first.
-Equal to the original's ViT (facts/minigpt4.md §2.1, §2.3), with two things the stock class does not know:
+Equal to the original's ViT (docs/originals/minigpt4.md#vit), with two things the stock class does not know:
 the last norm has another eps than the blocks, and the k bias is no parameter of the original.
 """
 
@@ -15,8 +15,8 @@ from transformers import Blip2VisionConfig, Blip2VisionModel
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import vision_encoders
+from minigpt4.models.activation_checkpointing import enable_activation_checkpointing
 from minigpt4.models.part import VisionConfig
-from minigpt4.models.recomputation import enable_recomputation
 
 LN_VISION_EPS = 1e-5
 """the original's separate last norm; its blocks have 1e-6 and the stock class one value for both"""
@@ -88,7 +88,7 @@ class EvaVit(nn.Module):
         )
         self.model.post_layernorm.eps = LN_VISION_EPS
         if config.activation_checkpointing:
-            enable_recomputation(self.model)
+            enable_activation_checkpointing(self.model)
         for name, parameter in self.model.named_parameters():
             if name.endswith("qkv.bias"):
                 parameter.register_hook(_without_k_bias)

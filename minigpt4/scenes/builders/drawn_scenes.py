@@ -2,7 +2,7 @@
 
 In a share of the images things wear colours without a name. A vision encoder learns colours first, and from then on
 "no fish is ever red" helps it to tell kinds; where colours say nothing about kinds, it has to look at shapes, and
-combinations it never met are read as well as the others (facts/embedded_default.md §5, trap 1).
+combinations it never met are read as well as the others.
 """
 
 from __future__ import annotations
@@ -81,10 +81,10 @@ class DrawnScenes:
         return self.config.samples
 
     def sample(self, number: int, draw: int = 0) -> Sample:
-        identity = f"{self.name}/{self.split}/{number}"
+        sample_id = f"{self.name}/{self.split}/{number}"
         drawn = self.drawn(number)
-        image = ImageRef(data=_encoded(drawn.image()), name=identity)
-        return Sample(identity, identity, self._conversation(drawn, image, self._random("question", number)))
+        image = ImageRef(data=_encoded(drawn.image()), name=sample_id)
+        return Sample(sample_id, sample_id, self._conversation(drawn, image, self._random("question", number)))
 
     def drawn(self, number: int) -> DrawnScene:
         """The scene behind a sample."""

@@ -69,8 +69,8 @@ class Lessons:
 
     def sample(self, number: int, draw: int = 0) -> Sample:
         teacher = Teacher(tuple(self.config.languages), allowed_pairs(TRAIN_SPLIT, self.config.held_out_variant))
-        identity = f"{self.name}/{number}"
-        return Sample(identity, identity, teacher.lesson(random_for(self.config.seed, self.name, number)))
+        sample_id = f"{self.name}/{number}"
+        return Sample(sample_id, sample_id, teacher.lesson(random_for(self.config.seed, self.name, number)))
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ class Exam:
         type = EXAM_TYPES[number % len(EXAM_TYPES)]
         language = self.config.languages[number // len(EXAM_TYPES) % len(self.config.languages)]
         random = random_for(self.config.seed, self.split, number)
-        identity = f"{self.split}/{number}/{type}/{language}"
-        return Sample(identity, identity, self._asked(type, language, random))
+        sample_id = f"{self.split}/{number}/{type}/{language}"
+        return Sample(sample_id, sample_id, self._asked(type, language, random))
 
     def _asked(self, type: QuestionType, language: Language, random: Random) -> Conversation:
         allowed = allowed_pairs(self.split, self.config.held_out_variant)

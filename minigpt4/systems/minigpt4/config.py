@@ -1,4 +1,7 @@
-"""The `model:` section of MiniGPT-4, and what its original flat keys mean today (facts/minigpt4.md §5.2)."""
+"""The `model:` section of MiniGPT-4, and what its original flat keys mean today.
+
+Source: docs/originals/minigpt4.md#model-keys.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conversion plans of MiniGPT-4's files (facts/minigpt4.md §1, oracles/minigpt4/official_keys.json).
+"""Conversion plans of MiniGPT-4's files (docs/originals/minigpt4.md#files).
 
 `eva_vit*.pth` -> vision · `blip2_pretrained*.pth` -> last norm of vision and Q-Former · `*minigpt4*.pth` and
 checkpoints of the original runner -> connector (and whatever else was trained).
@@ -38,7 +38,7 @@ def split_qkv_bias(target: Tensor) -> list[Tensor]:
 
 
 def interpolate_positions(sources: list[Tensor], shape: Shape) -> Tensor:
-    """pos_embed [1, 1 + g*g, D] -> [1, 1 + h*h, D]: bicubic in fp32, the class row kept (facts §2.2)."""
+    """pos_embed [1, 1 + g*g, D] -> [1, 1 + h*h, D]: bicubic, fp32; docs/originals/minigpt4.md#vit-interpolation."""
     (positions,) = sources
     if tuple(positions.shape) == shape:
         return positions

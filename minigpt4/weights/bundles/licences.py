@@ -1,4 +1,4 @@
-"""Licences of weights and data sets, as the files beside them state them. Nothing here is legal advice (U27)."""
+"""Licences of weights and data sets, as the files beside them state them. Nothing here is legal advice."""
 
 from __future__ import annotations
 

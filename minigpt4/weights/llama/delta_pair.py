@@ -133,7 +133,7 @@ def _compare_vocabularies(pair: Pair) -> list[str]:
 
 
 def _has_trained_rows(base: LlamaFolder) -> bool:
-    """Rows beyond the pieces that are not zero; zero ones are a LLaMA that was padded by hand (U2)."""
+    """Rows beyond the pieces that are not zero; zero ones are a LLaMA that was padded by hand."""
     if base.vocabulary is None:
         return False
     first = len(base.vocabulary.pieces)

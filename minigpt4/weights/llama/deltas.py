@@ -1,7 +1,8 @@
 """Vicuna deltas: base + delta = Vicuna, and back; by key, one tensor in memory at a time.
 
 The row rule: a row that the base lacks counts as zero. A Vicuna v0 delta has one row more than LLaMA ([PAD]), a v1.1
-delta as many. Sums are taken in the delta's dtype, as FastChat did (facts/minigpt4.md §1.9-§1.12). Rotary buffers are
+delta as many. Sums are taken in the delta's dtype, as FastChat did (docs/originals/minigpt4.md#files-delta).
+Rotary buffers are
 left out: old files hold them, and adding them may double the frequencies. The small files of the result are the
 delta's.
 """

@@ -2,7 +2,7 @@
 
 Meta cut each matrix over as many files as the model had GPUs (7B 1, 13B 2, 30B 4, 65B 8), some by rows, some by
 columns, and put the norms into every file. wq and wk order the rows of rotary pairs otherwise than transformers does.
-Source: facts/minigpt4.md §1.13; the rules also hold for Llama 2 in the same layout (n_kv_heads).
+Source: docs/originals/minigpt4.md#files-raw-llama; the rules also hold for Llama 2 in the same layout (n_kv_heads).
 """
 
 from __future__ import annotations

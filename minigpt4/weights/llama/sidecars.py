@@ -1,7 +1,8 @@
 """The small files beside the weights of a Llama folder: config.json and the tokenizer's, written in today's spelling.
 
 Folders of 2023 spell classes `LLaMATokenizer` and `LLaMAForCausalLM`, have empty names for special tokens, ids that
-contradict their tokenizer, and the path of somebody's disk (facts/minigpt4.md §1.9, §1.14). What is mended is reported.
+contradict their tokenizer, and the path of somebody's disk (docs/originals/minigpt4.md#files-llm).
+What is mended is reported.
 """
 
 from __future__ import annotations

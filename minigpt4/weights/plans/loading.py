@@ -1,7 +1,7 @@
 """Load files into the parts of a model by their plans, and report what came from where.
 
 Tensors are named `part.key`. A part whose weights come from files must be made whole; what came from where, what was
-left out and why is one line each, never hundreds of key names (U5).
+left out and why is one line each, never hundreds of key names.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _assign(module: nn.Module, key: str, tensor: Tensor, home: Home) -> None:
 
 
 def _refuse_blank(target: str, tensor: Tensor, file: TensorFile) -> None:
-    """Weights that were never trained or came out broken: the file is a placeholder or damaged (U4)."""
+    """Weights that were never trained or came out broken: the file is a placeholder or damaged."""
     if fault := fault_of(tensor):
         raise UserError(
             "weights.blank", where=str(file.path), what=f"'{target}' {fault}",

@@ -36,7 +36,7 @@ def test_options_come_in_pairs_too(load: Load) -> None:
 
 
 def test_an_option_for_model_type_chooses_the_packaged_yaml(load: Load) -> None:
-    """The original changed the value and kept the defaults of the other type (facts/minigpt4.md §7.11)."""
+    """The original changed the value and kept the defaults of the other type (docs/originals/minigpt4.md#faults)."""
     config = load(MODEL, "model.model_type=two", sections=("model",))
     assert config.model.vision == WideEncoder(width=2.0)
 

@@ -1,4 +1,4 @@
-"""U1: placeholders and absent paths are told before anything loads. U33: a path is never taken for a hub name."""
+"""Placeholders and absent paths are told before anything loads. A path is never taken for a hub name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The house keeps its shape: who imports whom, what starts without torch, what the lists of packages promise."""
+"""The architecture holds: which package imports which, what starts without torch, what the package lists promise."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BELOW["ecosystem"] = {"inference", *BELOW["inference"]}
 BELOW["serve"] = {"inference", *BELOW["inference"]}
 BELOW["scenes"] = set(BELOW)
 BELOW["cli"] = set(BELOW)
-"""the room table of docs/architecture.md: room -> the rooms it may import"""
+"""the table of docs/architecture.md: package -> the packages it may import"""
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 MAX_FILE, MAX_FUNCTION = 600, 80
@@ -56,42 +56,42 @@ def _imports(file: Path) -> Iterator[tuple[int, str]]:
                 yield node.lineno, module
 
 
-def _room(module: str) -> str:
+def _package_of(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
-def _wrong_arrows(file: Path) -> list[str]:
-    room = file.relative_to(PACKAGE).parts[0]
-    if room == "__init__.py":
+def _wrong_imports(file: Path) -> list[str]:
+    package = file.relative_to(PACKAGE).parts[0]
+    if package in ("__init__.py", "__main__.py"):
         return []
     wrong = []
     for line, module in _imports(file):
-        target = _room(module)
-        if target in BELOW and target != room and target not in BELOW[room]:
-            wrong.append(f"{_name(file)}:{line}: {room} may not import {module}")
+        target = _package_of(module)
+        if target in BELOW and target != package and target not in BELOW[package]:
+            wrong.append(f"{_name(file)}:{line}: {package} may not import {module}")
     return wrong
 
 
-def test_every_folder_is_a_room() -> None:
+def test_every_folder_is_in_the_table() -> None:
     folders = {folder.name for folder in PACKAGE.iterdir() if folder.is_dir() and any(folder.rglob("*.py"))}
     assert folders <= set(BELOW)
 
 
 @pytest.mark.parametrize("file", FILES, ids=_name)
-def test_rooms_import_only_downward(file: Path) -> None:
-    assert _wrong_arrows(file) == []
+def test_packages_import_only_downward(file: Path) -> None:
+    assert _wrong_imports(file) == []
 
 
-def test_a_wrong_arrow_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_import_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "models").mkdir()
     file = tmp_path / "models" / "nosy.py"
     file.write_text("def f():\n    from minigpt4.datasets import config\n")
     monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
-    assert _wrong_arrows(file) == ["models/nosy.py:2: models may not import minigpt4.datasets"]
+    assert _wrong_imports(file) == ["models/nosy.py:2: models may not import minigpt4.datasets"]
 
 
-def test_the_rooms_have_no_circle() -> None:
-    assert all(room not in BELOW[other] for room in BELOW for other in BELOW[room])
+def test_no_circular_imports_between_packages() -> None:
+    assert all(package not in BELOW[other] for package in BELOW for other in BELOW[package])
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if file.name == "__init__.py"], ids=_name)
@@ -155,7 +155,7 @@ def test_every_dependency_is_pinned_within_its_range(project: Path) -> None:
 
 
 def test_what_breaks_an_environment_stays_out(project: Path) -> None:
-    """torchvision's presence breaks transformers, timm drags it in (facts/dependencies.md §2)."""
+    """torchvision's presence breaks transformers, timm drags it in."""
     described = _project(project)
     lines = [*described["dependencies"], *(x for extra in described["optional-dependencies"].values() for x in extra)]
     named = {Requirement(line).name.lower() for line in lines} | set(_pins(project))
@@ -164,7 +164,7 @@ def test_what_breaks_an_environment_stays_out(project: Path) -> None:
 
 
 def test_the_conda_environment_takes_the_same_pins(project: Path) -> None:
-    """U15: one truth about versions; conda brings Python only."""
+    """One truth about versions; conda brings Python only."""
     environment = yaml.safe_load((project / "environment.yml").read_text(encoding="utf-8"))
     pip_lines = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
     assert pip_lines[0] == "-c constraints.txt"

@@ -1,4 +1,4 @@
-"""The one door for images (U17): what is mended, what is refused, and by which sentence."""
+"""The one door for images: what is mended, what is refused, and by which sentence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from minigpt4.common.errors import UserError
-from minigpt4.processors.opening import ImageError, kind_of_bytes, open_image
+from minigpt4.processors.decoding import ImageError, kind_of_bytes, open_image
 from minigpt4.records.images import ImageRef
 
 

@@ -1,6 +1,6 @@
 """One door for images: from an `ImageRef` to an RGB image of Pillow, or a sentence that says why not.
 
-Two ways of opening (facts/minigpt4.md §4.6):
+Two ways of decoding (docs/originals/minigpt4.md#image-opening):
 `original` = Pillow's convert("RGB") and nothing else, as MiniGPT-4 did (EXIF ignored, alpha dropped, 16 bit clipped);
 `standard` = upright by EXIF, alpha over white, 16 bit scaled to 8, first frame, no side under 2 pixels.
 The content decides the format, never the ending of the name. A damaged image is refused whole: no grey half of one
