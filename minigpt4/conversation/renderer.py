@@ -32,10 +32,8 @@ class Renderer:
 
     def __init__(self, wording: Wording, tokenizer: Tokenizer, tokens_per_image: int) -> None:
         self.wording = wording
-        self.training, self.chat, self.rule = wording.training, wording.chat, wording.rule
-        if wording.original.joint_as_written:
-            self.training, self.chat = (replace(each, image_joint=None) for each in (self.training, self.chat))
-        self.prompts, self.original = wording.prompts, wording.original
+        self.prompts, self.original, self.rule = wording.prompts, wording.original, wording.rule
+        self.training, self.chat = self._as_encoded(wording.training), self._as_encoded(wording.chat)
         self.tokenizer = tokenizer
         self.tokens_per_image = tokens_per_image
         self._image_ids = {template.image_run: self._ids_of_image(template) for template in (self.training, self.chat)}
@@ -77,6 +75,11 @@ class Renderer:
             for turn in conversation.turns
         )
         return replace(conversation, turns=turns)
+
+    def _as_encoded(self, template: Template) -> Template:
+        joint = None if self.original.joint_as_written else template.image_joint
+        is_open = template.empty_answer_is_open and self.original.empty_answers_are_open
+        return replace(template, image_joint=joint, empty_answer_is_open=is_open)
 
     def _number(self, pieces: list[Piece], template: Template, limit: int | None) -> Rendered:
         ids = self._first_ids(template)

@@ -21,6 +21,7 @@ class Template:
         name: registered name.
         begins_with_bos: 'always' = the tokenizer's BOS, where it has one; 'never'; 'tokenizer' = as the tokenizer does
             by itself; 'spelled' = the template's own text begins with it.
+        head: what every conversation begins with.
         system: text before the first turn, unless the conversation brings its own. system_prefix, system_suffix: around
             it. system_always: they stand there without a system text, too. system_in_first_turn: all of it stands
             behind the first `user_prefix` (Llama-2) instead of before it.
@@ -37,12 +38,13 @@ class Template:
         cut: where text is cut into pieces: 'images' = only there, 'answers' = around each answer, too.
         own_turn_per_image: each image is a user turn of its own in chat; `image_received`: what answers it.
         ignores_questions: only the images of a user turn are kept (captions as LLaVA's stage 1 wrote them).
-        empty_answer_is_open: an answer without text gets no end, as LLaVA's code wrote it.
+        empty_answer_is_open: an answer without text gets no end, as LLaVA's code wrote it; `standard` closes it.
         thinks: thoughts of an answer (`<think>…</think>`) are brought into the form of `answer_prefix`.
     """
 
     name: str
     begins_with_bos: Bos = "always"
+    head: str = ""
     system: str = ""
     system_prefix: str = ""
     system_suffix: str = ""
@@ -100,6 +102,7 @@ class Template:
 
     def _stretches(self, conversation: Conversation, opens_answer: bool) -> Iterator[Stretch]:
         turns = conversation.turns
+        yield Span(self.head)
         system = self._system(self.system if conversation.system is None else conversation.system)
         if not self.system_in_first_turn:
             yield from system

@@ -18,12 +18,14 @@ class OriginalEncoding:
         later_pieces_lose_first_id: behind an image the first id is dropped where the row begins with BOS: meant for the
             BOS of a tokenizer that adds it, and done with every tokenizer (LLaVA).
         joint_as_written: the blank or newline between an image and words is the data's, whatever it is.
+        empty_answers_are_open: an answer without text has no end, in the templates that say so (LLaVA).
     """
 
     specials_in_text: bool = False
     bos_twice: bool = False
     later_pieces_lose_first_id: bool = False
     joint_as_written: bool = False
+    empty_answers_are_open: bool = False
 
 
 STANDARD = OriginalEncoding()

@@ -35,7 +35,8 @@ NAMES = {
     "v0_plain": "llava_plain_chat",
 }
 """the original's name -> ours, for prompts; training in `plain` ignores questions and is `llava_plain`"""
-ORIGINAL = OriginalEncoding(specials_in_text=True, bos_twice=True, later_pieces_lose_first_id=True)
+ORIGINAL = OriginalEncoding(specials_in_text=True, bos_twice=True, later_pieces_lose_first_id=True,
+                            empty_answers_are_open=True)
 MASKED_BY_MISTAKE = ("wholly_masked", "labels differ")
 
 

@@ -12,7 +12,8 @@ from minigpt4.conversation.template import Template
 
 LANGUAGE_MODEL_TEMPLATES = (
     Template(
-        name="llama_3", begins_with_bos="spelled", system_always=True, system_prefix="<|begin_of_text|>",
+        name="llama_3", begins_with_bos="spelled", head="<|begin_of_text|>",
+        system_prefix="<|start_header_id|>system<|end_header_id|>\n\n", system_suffix="<|eot_id|>",
         user_prefix="<|start_header_id|>user<|end_header_id|>\n\n", user_suffix="<|eot_id|>",
         assistant_prefix="<|start_header_id|>assistant<|end_header_id|>\n\n", answer_end="<|eot_id|>",
         image_joint="\n", stops=("<|eot_id|>", "<|end_of_text|>"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import templates
+from minigpt4.conversation.chat_template import named_template
 from minigpt4.conversation.labels import LabelRule
 from minigpt4.conversation.template import Template, template_around_prompt
 from minigpt4.conversation.templates.standard import STANDARD_TEMPLATES
@@ -29,18 +30,18 @@ def wording_of(config: MiniGPT4Config, tokenizer: Tokenizer) -> Wording:
     """The words of training, evaluation and chat."""
     behaviour = behaviour_of(config)
     prompts = read_prompts(config.prompt_path)
-    training = training_template(config, behaviour, has_prompts=bool(prompts))
+    training = training_template(config, behaviour, tokenizer, has_prompts=bool(prompts))
     return Wording(
         training=training, chat=chat_template(config, behaviour, training),
         rule=label_rule(config, behaviour, tokenizer), prompts=prompts, original=behaviour.encoding,
     )
 
 
-def training_template(config: MiniGPT4Config, behaviour: MiniGPT4Behaviour, *, has_prompts: bool) -> Template:
+def training_template(config: MiniGPT4Config, behaviour: MiniGPT4Behaviour, tokenizer: Tokenizer, *,
+                      has_prompts: bool) -> Template:
     """`model.template` by name; else what `prompt_template` and `end_sym` spell; else the bare image of stage 1."""
     if config.template is not None:
-        named: Template = templates.get(config.template, where="model.template")
-        return named
+        return named_template(config.template, tokenizer)
     if config.prompt_template and behaviour.name == "standard":
         return known_template(config.prompt_template, config.end_sym)
     if config.prompt_template and has_prompts:
