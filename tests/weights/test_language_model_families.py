@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 import torch
-from minigpt4.conversation.padding import pad
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
+from minigpt4.conversation.batching import pad
 from minigpt4.inference.load import Assistant
 from minigpt4.models.language_models.causal_lm import CausalLMConfig
 from minigpt4.records.conversations import caption_conversation
@@ -137,7 +137,7 @@ def changed(folder: Path, change: Callable[[State], Any]) -> Path:
 def train(loaded: LoadedModel, steps: int = 2) -> list[float]:
     """Losses of a few steps on two captions."""
     rows = [loaded.renderer.render(caption_conversation(ImageRef(data=b"x"), text)) for text in ("a red rose", "world")]
-    batch = pad(rows, pad_token_id=0, tokens_per_image=loaded.renderer.tokens_per_image)
+    batch = pad(rows, pad_token_id=0)
     batch.images["pixel_values"] = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     optimizer = torch.optim.AdamW([value for value in loaded.model.parameters() if value.requires_grad], lr=1e-4)
     losses = []
