@@ -70,7 +70,7 @@ def build_renderer(config: SystemConfig) -> Renderer:
     system = system_of(config)
     with torch.device("meta"):
         path = system.visual_path(config, llm_width=8)
-    tokenizer = tokenizer_of(system, config)
+    tokenizer = tokenizer_of(system, config, Sources())
     return Renderer(system.wording(config, tokenizer), tokenizer, _tokens_per_image(path))
 
 
@@ -81,7 +81,7 @@ def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42, s
     _check_adapters(config)
     sources = sources or Sources()
     check_language_model(config.llm, sources)
-    tokenizer = tokenizer_of(system, config)
+    tokenizer = tokenizer_of(system, config, sources)
     bundle = open_bundle(newest_bundle(config.ckpt), sources) if config.ckpt and Path(config.ckpt).is_dir() else None
     ledger = LoadLedger(lines=check_tokenizer(bundle, config))
     with torch.random.fork_rng():
@@ -133,9 +133,10 @@ def system_of(config: SystemConfig) -> System[SystemConfig]:
     return system
 
 
-def tokenizer_of(system: System[SystemConfig], config: SystemConfig) -> Tokenizer:
+def tokenizer_of(system: System[SystemConfig], config: SystemConfig, sources: Sources) -> Tokenizer:
     """The tokenizer of a `model:` section, read as its behaviour says."""
-    return open_tokenizer(config.llm.tokenizer_folder(), legacy=system.behaviour(config).legacy_tokenizer)
+    return open_tokenizer(config.llm.tokenizer_folder(), legacy=system.behaviour(config).legacy_tokenizer,
+                          read=sources.read)
 
 
 def _tokens_per_image(path: VisualPath | None) -> int:

@@ -20,7 +20,7 @@ from minigpt4.models.language_models.placement import device_of, dispatch, is_pl
 from minigpt4.models.language_models.quantized import holds_quantized, is_quantized, quantize_linear_layers
 from minigpt4.weights.bundles.bundle import Bundle, load_bundle
 from minigpt4.weights.files.sources import CONFIG, Sources
-from minigpt4.weights.plans.language_model import embedding_rows, language_model_plan
+from minigpt4.weights.plans.language_model import empty_model, language_model_plan
 from minigpt4.weights.plans.loading import Home, load_file
 
 
@@ -115,12 +115,7 @@ def settle_language_model(llm: CausalLM, config: CausalLMConfig, dtype: torch.dt
 
 def _empty(folder: Path, tokenizer: Tokenizer, sources: Sources) -> CausalLM:
     """The model of a folder, with as many rows as its files have of the input embedding."""
-    values, where = sources.config_json(folder), str(folder / CONFIG)
-    file = sources.weights(folder)
-    llm = CausalLM(transformers_config(values, where=where), empty=True)
-    rows = embedding_rows(llm.model, file)
-    if rows is not None and rows != llm.vocab_size:
-        llm = CausalLM(transformers_config(values, where=where, num_rows=rows), empty=True)
+    llm = empty_model(sources.config_json(folder), sources.weights(folder), where=str(folder / CONFIG))
     if llm.vocab_size < tokenizer.vocab_size:
         raise UserError(
             "weights.vocabulary", where=str(folder),

@@ -37,7 +37,8 @@ def check_tokenizer(bundle: Bundle | None, config: SystemConfig) -> list[str]:
     wanted = bundle.manifest.get("tokenizer") if bundle else None
     if bundle is None or wanted is None:
         return []
-    then, now = TokenizerFingerprint.from_stored(wanted), fingerprint_of_tokenizer(config.llm.tokenizer_folder())
+    then = TokenizerFingerprint.from_stored(wanted)
+    now = fingerprint_of_tokenizer(config.llm.tokenizer_folder(), bundle.sources.read)
     if then.fingerprint == now.fingerprint:
         return []
     if _other_llm_allowed(config):

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,10 @@ def refuse_taken(target: Path) -> None:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError("weights.target_taken", where=str(target), what="exists already and is not empty",
                         fix="give a new folder, or check this one: minigpt4 weights verify")
+
+
+ReadBytes = Callable[[Path], bytes]
+"""gives the content of a file: `Path.read_bytes`, or what keeps it for whoever asks again"""
 
 
 def write_json(path: Path, value: Any) -> None:

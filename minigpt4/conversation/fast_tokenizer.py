@@ -8,6 +8,7 @@ from pathlib import Path
 import tokenizers
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import ReadBytes
 from minigpt4.conversation.pieces import Span
 from minigpt4.conversation.special_tokens import AddedToken, cut_inside_names, read_tokenizer_config, split_at_tokens
 from minigpt4.conversation.tokenizer import Encoded
@@ -22,18 +23,19 @@ class FastTokenizer:
 
     Args:
         folder: holds tokenizer.json.
+        read: opens its files.
 
     Raises:
         UserError: the file cannot be read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, read: ReadBytes = Path.read_bytes) -> None:
         try:
-            self.model = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+            self.model = tokenizers.Tokenizer.from_str(read(folder / "tokenizer.json").decode())
         except Exception as error:  # the library raises bare Exceptions
             raise UserError("tokenizer.damaged", where=str(folder / "tokenizer.json"), what=f"cannot be read ({error})",
                             fix="download or copy it again") from error
-        config = read_tokenizer_config(folder)
+        config = read_tokenizer_config(folder, read)
         with_role = {*config.roles.values(), *config.additional}
         self.tokens = {
             token.content: AddedToken(token.content, number, token.special or token.content in with_role, token.lstrip,

@@ -13,6 +13,7 @@ from pathlib import Path
 from sentencepiece import SentencePieceProcessor
 from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
 
+from minigpt4.common.files import ReadBytes
 from minigpt4.conversation.pieces import Span
 from minigpt4.conversation.special_tokens import (
     AddedToken,
@@ -33,15 +34,16 @@ class SentencePieceTokenizer:
     Args:
         folder: holds tokenizer.model.
         legacy: see the module; None = as the folder says.
+        read: opens its files.
     """
 
-    def __init__(self, folder: Path, *, legacy: bool | None = None) -> None:
+    def __init__(self, folder: Path, *, legacy: bool | None = None, read: ReadBytes = Path.read_bytes) -> None:
         proto = ModelProto()
-        proto.ParseFromString((folder / "tokenizer.model").read_bytes())
+        proto.ParseFromString(read(folder / "tokenizer.model"))
         self.model = SentencePieceProcessor(model_proto=proto.SerializeToString())
         proto.normalizer_spec.add_dummy_prefix = False
         self._without_prefix = SentencePieceProcessor(model_proto=proto.SerializeToString())
-        config = read_tokenizer_config(folder)
+        config = read_tokenizer_config(folder, read)
         self.legacy = (config.legacy is not False) if legacy is None else legacy
         self.adds_bos = config.adds_bos is not False
         self.chat_template = config.chat_template

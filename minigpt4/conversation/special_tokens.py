@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import ReadBytes
 from minigpt4.conversation.pieces import Span
 
 ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
@@ -50,26 +51,26 @@ class TokenizerConfig:
     chat_template: str | None
 
 
-def read_tokenizer_config(folder: Path) -> TokenizerConfig:
+def read_tokenizer_config(folder: Path, read: ReadBytes = Path.read_bytes) -> TokenizerConfig:
     """Read the JSON files beside a tokenizer; absent ones say nothing.
 
     Raises:
         UserError: one of them is not JSON.
     """
-    config, special_map = _json(folder / "tokenizer_config.json"), _json(folder / "special_tokens_map.json")
+    config, special_map = _json(folder / "tokenizer_config.json", read), _json(folder / "special_tokens_map.json", read)
     roles = {role: name for role in ROLES if (name := _name(special_map.get(role)) or _name(config.get(role)))}
     extra = special_map.get("additional_special_tokens") or config.get("additional_special_tokens") or []
     additional = tuple(name for each in extra if (name := _name(each)))
     with_role = {*roles.values(), *additional}
     added = {name: AddedToken(name, int(number), has_role=name in with_role)
-             for name, number in _json(folder / "added_tokens.json").items()}
+             for name, number in _json(folder / "added_tokens.json", read).items()}
     for number, entry in (config.get("added_tokens_decoder") or {}).items():
         name = str(entry["content"])
         added[name] = AddedToken(name, int(number), bool(entry.get("special")) or name in with_role,
                                  bool(entry.get("lstrip")), bool(entry.get("rstrip")), name in with_role)
     template = folder / "chat_template.jinja"
     return TokenizerConfig(roles, additional, added, config.get("legacy"), config.get("add_bos_token"),
-                           template.read_text(encoding="utf-8") if template.exists() else config.get("chat_template"))
+                           read(template).decode() if template.exists() else config.get("chat_template"))
 
 
 @dataclass
@@ -134,11 +135,11 @@ def _name(entry: object) -> str:
     return entry if isinstance(entry, str) else ""
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: Path, read: ReadBytes) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = json.loads(read(path).decode())
         return values
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError("file.json", where=str(path), what=f"is not JSON ({error})",

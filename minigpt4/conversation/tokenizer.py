@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import ReadBytes
 from minigpt4.conversation.pieces import Span
 
 HALF_CHARACTER = "\N{REPLACEMENT CHARACTER}"
@@ -48,7 +49,8 @@ class Tokenizer(Protocol):
         """Text of ids. Added tokens that are not special (`<think>`) stay readable."""
 
 
-def open_tokenizer(folder: str | Path, *, legacy: bool | None = None, prefer_json: bool = False) -> Tokenizer:
+def open_tokenizer(folder: str | Path, *, legacy: bool | None = None, prefer_json: bool = False,
+                   read: ReadBytes = Path.read_bytes) -> Tokenizer:
     """The tokenizer of a folder: `tokenizer.model` (sentencepiece) before `tokenizer.json`.
 
     Args:
@@ -56,6 +58,7 @@ def open_tokenizer(folder: str | Path, *, legacy: bool | None = None, prefer_jso
         legacy: what follows a special token starts with a blank, as LLaMA's tokenizer of early 2023 did; None = as
             `tokenizer_config.json` says (True where it does not say). Of sentencepiece folders alone.
         prefer_json: take `tokenizer.json` where both are there.
+        read: opens its files.
 
     Raises:
         UserError: the folder holds neither, or a file of it cannot be read.
@@ -66,9 +69,9 @@ def open_tokenizer(folder: str | Path, *, legacy: bool | None = None, prefer_jso
     folder = Path(folder)
     has_model, has_json = (folder / "tokenizer.model").exists(), (folder / "tokenizer.json").exists()
     if has_model and not (prefer_json and has_json):
-        return SentencePieceTokenizer(folder, legacy=legacy)
+        return SentencePieceTokenizer(folder, legacy=legacy, read=read)
     if has_json:
-        return FastTokenizer(folder)
+        return FastTokenizer(folder, read)
     raise UserError(
         "tokenizer.missing", where=str(folder), what="has neither tokenizer.model nor tokenizer.json",
         fix="copy the tokenizer files beside the weights, or set model.llm.tokenizer",

@@ -20,7 +20,7 @@ from minigpt4.common.files import atomic_folder, refuse_taken
 from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.ecosystem.foreign_files import BLIP2_PREFIXES
-from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig, transformers_config
+from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig
 from minigpt4.models.resamplers.q_former import QFormerConfig
 from minigpt4.models.vision.eva_vit import EvaVitConfig
 from minigpt4.models.vision_language_model import VisionLanguageModel
@@ -30,7 +30,7 @@ from minigpt4.systems.minigpt4.system import MiniGPT4
 from minigpt4.systems.minigpt4.wording import behaviour_of
 from minigpt4.weights.files.readers import open_weights, read_json
 from minigpt4.weights.files.tensor_file import TensorFile
-from minigpt4.weights.plans.language_model import embedding_rows, language_model_plan
+from minigpt4.weights.plans.language_model import empty_model, language_model_plan
 from minigpt4.weights.plans.loading import PartOrigin, load_file
 from minigpt4.weights.plans.plan import ConversionPlan, PlanOf, Rule
 
@@ -135,11 +135,7 @@ def _section(source: Path, config: Any, template: str) -> MiniGPT4Config:
 
 def _loaded(source: Path, config: Any, section: MiniGPT4Config) -> LoadedModel:
     file = open_weights(source)
-    values = config.text_config.to_dict()
-    llm = CausalLM(transformers_config(values), empty=True)
-    rows = embedding_rows(llm.model, file, LANGUAGE_MODEL)
-    if rows != llm.vocab_size:
-        llm = CausalLM(transformers_config(values, num_rows=rows), empty=True)
+    llm = empty_model(config.text_config.to_dict(), file, where=str(source / "config.json"), prefix=LANGUAGE_MODEL)
     path = MiniGPT4.visual_path(section, llm.width)
     model = VisionLanguageModel(path, llm)
     origins, lines = load_file(blip2_plan(llm), file, model.parts())

@@ -9,16 +9,26 @@ import torch
 
 from minigpt4.common.blank_tensors import find_blank_tensors
 from minigpt4.common.errors import UserError
+from minigpt4.models.language_models.causal_lm import CausalLM
+from minigpt4.models.language_models.kinds import refuse_other_kinds
 from minigpt4.weights.bundles.bundle import bundle_in, open_bundle
 from minigpt4.weights.bundles.inspection import describe_bundle, verify_bundle_tensors
 from minigpt4.weights.files.checksums import CHECKLISTS, SHA256SUMS, nothing, verify_checksums, verify_file
 from minigpt4.weights.files.model_folder import PROVENANCE
 from minigpt4.weights.files.readers import open_weights, read_json
 from minigpt4.weights.files.shard_writer import Progress
+from minigpt4.weights.files.sources import CONFIG
 from minigpt4.weights.files.tensor_file import TensorFile, some_names
 from minigpt4.weights.llama.folder import VOCABULARY_TENSOR, open_llama
 from minigpt4.weights.llama.raw import open_raw_llama, raw_llama_plan, target_shapes
+from minigpt4.weights.plans.language_model import empty_model, language_model_plan
+from minigpt4.weights.plans.loading import fingerprint_file
+from minigpt4.weights.plans.loading import target_shapes as parts_shapes
 from minigpt4.weights.plans.plan import match
+from minigpt4.weights.plans.readings import read_as_it_fits
+
+LLM = "llm"
+"""the part that a language model is"""
 
 
 def describe_weights(path: Path) -> list[str]:
@@ -34,10 +44,9 @@ def describe_weights(path: Path) -> list[str]:
         return [f"raw LLaMA: width {raw.params.dim}, {raw.params.n_layers} layers, {len(raw.shards)} shards",
                 *_counts(raw.file), "convert it: minigpt4 weights convert-llama"]
     file = open_weights(path)
-    lines = _counts(file)
-    if path.is_dir() and any(VOCABULARY_TENSOR.fullmatch(name) for name in file.names):
-        lines = [*_describe_llama(path), *lines]
-    return lines
+    if _is_llama(path, file):
+        return [*_describe_llama(path), *_counts(file)]
+    return [*_describe_language_model(path, file), *_counts(file)]
 
 
 def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
@@ -74,8 +83,11 @@ def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
         lines.append(f"{len(matched.assignments)} tensors, as params.json promises")
     else:
         file = open_weights(path)
-        if path.is_dir() and any(VOCABULARY_TENSOR.fullmatch(name) for name in file.names):
+        if _is_llama(path, file):
             lines.append(f"a language model of {open_llama(path, 'model')}")
+        elif (llm := _language_model(path, file)) is not None:
+            matched = read_as_it_fits(file, language_model_plan(llm.model), parts_shapes({LLM: llm})).matched
+            lines.append(f"{len(matched.assignments)} tensors, as a {_named(llm)} has them")
     faults = find_blank_tensors((name, file.load(name)) for name in file.names)
     if faults:
         raise UserError("weights.blank", where=str(path), fix="the file is damaged or a placeholder; take another copy",
@@ -85,6 +97,46 @@ def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
 
 def _found_in(path: Path, bundle: Path) -> list[str]:
     return [] if bundle == path else [f"{bundle.name} is its newest checkpoint"]
+
+
+def _is_llama(path: Path, file: TensorFile) -> bool:
+    """True for a folder of LLaMA's kind, also one without config.json."""
+    if not path.is_dir() or not any(VOCABULARY_TENSOR.fullmatch(name) for name in file.names):
+        return False
+    config = path / CONFIG
+    return not config.exists() or str(read_json(config).get("model_type", "llama")).lower() == "llama"
+
+
+def _language_model(path: Path, file: TensorFile) -> CausalLM | None:
+    """The empty model of a folder whose config.json is that of a causal language model; None for any other."""
+    config = path / CONFIG
+    if not path.is_dir() or not config.exists() or _other_kind(config):
+        return None
+    return empty_model(read_json(config), file, where=str(config))
+
+
+def _other_kind(config: Path) -> str:
+    """What a config.json is of that is no causal language model's; '' where it is."""
+    try:
+        refuse_other_kinds(read_json(config), str(config))
+    except UserError as error:
+        return error.what
+    return ""
+
+
+def _describe_language_model(path: Path, file: TensorFile) -> list[str]:
+    """A language model by its class, and who it is; of another model what its config.json says."""
+    llm = _language_model(path, file)
+    if llm is not None:
+        found = fingerprint_file(language_model_plan(llm.model), file, {LLM: llm})[LLM]
+        return [f"language model: {_named(llm)}", f"fingerprint {found.fingerprint}"]
+    config = path / CONFIG
+    return [f"{CONFIG} {_other_kind(config)}"] if path.is_dir() and config.exists() else []
+
+
+def _named(llm: CausalLM) -> str:
+    layers = llm.model.config.num_hidden_layers
+    return f"{type(llm.model).__name__}, width {llm.width}, {layers} layers, {llm.vocab_size} rows"
 
 
 def _is_raw(path: Path) -> bool:

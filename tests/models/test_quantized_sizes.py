@@ -119,6 +119,10 @@ def test_an_evaluation_leaves_the_weights_as_they_are(avx512_bf16: None) -> None
     assert trained.grad is not None and trained.grad.abs().sum() > 0
 
 
+def test_odd_sizes_chat_on_such_a_cpu(avx512_bf16: None) -> None:
+    assert isinstance(Assistant(odd_model()).chat(tiny.image(1), "what is this", max_new_tokens=4), str)
+
+
 def test_without_linear_layers_it_is_refused() -> None:
     sizes = {"model_type": "gpt2", "vocab_size": 40, "n_embd": 64, "n_layer": 1, "n_head": 2}
     model = CausalLM(transformers_config(sizes), empty=True).model

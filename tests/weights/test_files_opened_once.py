@@ -1,7 +1,4 @@
-"""One load opens each file once: a YAML with files, a language model in shards, a bundle, a run folder.
-
-What a library reads by itself (transformers its tokenizer's JSON files) is not counted.
-"""
+"""One load opens each file once: a YAML with files, a language model in shards, a bundle, a run folder, a tokenizer."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import builtins
 import io
 import os
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,22 +21,16 @@ from minigpt4.models.language_models.causal_lm import CausalLMConfig
 from minigpt4.models.lora import LoraConfig
 from tests import tiny
 
-LIBRARY = f"{os.sep}transformers{os.sep}"
-
 
 @contextmanager
 def counted_opens(below: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
-    """How often each file below a folder is opened by us."""
+    """How often each file below a folder is opened."""
     counts: Counter[str] = Counter()
     original: Callable[..., Any] = builtins.open
 
     def counting(file: Any, *arguments: Any, **values: Any) -> Any:
-        frame, ours = sys._getframe(1), True
-        while frame is not None:
-            ours &= LIBRARY not in frame.f_code.co_filename
-            frame = frame.f_back  # type: ignore[assignment]
         path = os.fsdecode(file) if isinstance(file, (str, bytes, os.PathLike)) else ""
-        if ours and path.startswith(str(below)):
+        if path.startswith(str(below)):
             counts[os.path.relpath(path, below)] += 1
         return original(file, *arguments, **values)
 
@@ -77,7 +67,8 @@ def test_of_a_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         load_model(source)
     shards = [f"llm/{path.name}" for path in (tmp_path / "llm").glob("*.safetensors")]
     assert len(shards) > 3
-    each_once(counts, "model.yaml", "llm/config.json", "llm/model.safetensors.index.json", *shards)
+    each_once(counts, "model.yaml", "llm/config.json", "llm/model.safetensors.index.json", "llm/tokenizer.json",
+              "llm/tokenizer_config.json", *shards)
 
 
 def test_of_a_pickle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +94,23 @@ def test_of_a_bundle_with_adapters(stored: bool, shard_bytes: int, tmp_path: Pat
     with counted_opens(tmp_path, monkeypatch) as counts:
         load_model(tmp_path / "run")
     tensors = [str(path.relative_to(tmp_path)) for path in bundle.glob("*.safetensors")]
-    each_once(counts, *tensors, *(f"run/checkpoint_00000007/{name}" for name in ("manifest.json", "config.yaml")))
+    small = ("manifest.json", "config.yaml", "tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json")
+    each_once(counts, *tensors, *(f"run/checkpoint_00000007/{name}" for name in small))
+
+
+def test_of_a_sentencepiece_tokenizer(oracles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words and the fingerprint of a bundle's tokenizer are read from it."""
+    tokenizer = tmp_path / "words"
+    tokenizer.mkdir()
+    for file in (oracles / "minigpt4" / "parts" / "llm").glob("*token*"):
+        shutil.copy(file, tokenizer)
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    loaded = tiny.model(llm=replace(tiny.config().llm, tokenizer=str(tokenizer)))
+    loaded.save_bundle(bundle, resolved_config=tiny.as_yaml(loaded.config), stage="", step=7)
+    with counted_opens(tmp_path, monkeypatch) as counts:
+        load_model(bundle)
+    each_once(counts, "bundle/tokenizer/tokenizer.model")
 
 
 def test_of_a_file_that_two_parts_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from minigpt4.inference.load import Assistant
 from minigpt4.models.language_models.causal_lm import CausalLMConfig
 from minigpt4.records.conversations import caption_conversation
 from minigpt4.records.images import ImageRef
+from minigpt4.weights.inspection import describe_weights, verify_weights
 from tests import tiny
 
 State = dict[str, Tensor]
@@ -153,13 +154,15 @@ def train(loaded: LoadedModel, steps: int = 2) -> list[float]:
 @pytest.mark.parametrize(("name", "form"), CASES)
 def test_it_is_loaded_trained_and_asked(name: str, form: str, tmp_path: Path) -> None:
     theirs = random_model(name)
-    loaded = loaded_with(written(theirs, name, form, tmp_path / "llm"))
+    folder = written(theirs, name, form, tmp_path / "llm")
+    loaded = loaded_with(folder)
     ours = loaded.model.llm.model
     assert type(ours) is type(theirs) and {origin.source for origin in loaded.origins["llm"]} == {"file"}
     assert all(torch.equal(value, ours.state_dict()[key]) for key, value in theirs.state_dict().items())
     ids = torch.tensor([[1, 7, 9, 30]])
     with torch.no_grad():
         assert torch.equal(ours(input_ids=ids).logits, theirs(input_ids=ids).logits)
+    assert f"fingerprint {loaded.origins['llm'][0].fingerprint}" in describe_weights(folder)
     losses = train(loaded)
     assert losses[1] < losses[0] and all(torch.isfinite(torch.tensor(losses)))
     assert isinstance(Assistant(loaded).chat(tiny.image(1), "what is this", max_new_tokens=3), str)
@@ -209,6 +212,29 @@ def test_as_training_programs_leave_it(prefix: str, wrapper: tuple[str, ...], tm
     assert all(torch.equal(value, loaded.model.llm.model.state_dict()[key])
                for key, value in theirs.state_dict().items())
     assert f"  all its names begin with '{prefix}', which was taken off" in loaded.load_report
+
+
+def test_who_it_is_does_not_depend_on_the_form(tmp_path: Path) -> None:
+    forms = ("save_pretrained", "bin", "two_shards", "without_transformer")
+    theirs = random_model("gpt2")
+    told = [describe_weights(written(theirs, "gpt2", form, tmp_path / form))[:2] for form in forms]
+    assert told[0][0] == "language model: GPT2LMHeadModel, width 16, 2 layers, 328 rows" and told == [told[0]] * 4
+    assert "28 tensors, as a GPT2LMHeadModel, width 16, 2 layers, 328 rows has them" in verify_weights(tmp_path / "bin")
+
+
+def test_verify_holds_the_names_against_the_class(tmp_path: Path) -> None:
+    folder = written(random_model("bloom"), "bloom", "save_pretrained", tmp_path / "llm")
+    changed(folder, lambda state: state.pop("transformer.ln_f.bias"))
+    with pytest.raises(UserError, match="nothing in the file for 'llm.model.transformer.ln_f.bias'"):
+        verify_weights(folder)
+
+
+def test_info_says_of_another_kind_what_it_is(tmp_path: Path) -> None:
+    folder = written(random_model("llama"), "llama", "save_pretrained", tmp_path / "llm")
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**values, "model_type": "llava_llama", "mm_vision_tower": "clip"}))
+    told = describe_weights(folder)
+    assert told[0].startswith("config.json is of a whole LLaVA-like model") and "21 tensors" in told[1]
 
 
 def test_a_prefix_of_some_names_stays(tmp_path: Path) -> None:

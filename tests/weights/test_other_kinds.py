@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from minigpt4.common.errors import UserError
+from minigpt4.inference.load import load_model
 from minigpt4.models.language_models.causal_lm import CausalLMConfig, transformers_config
 from minigpt4.weights.files.readers import open_weights
 from tests import tiny
@@ -61,6 +62,12 @@ def test_a_folder_of_another_kind(files: tuple[str, ...], sentence: str, tmp_pat
         (tmp_path / name).write_text("{}")
     with pytest.raises(UserError, match=sentence):
         tiny.model(llm=CausalLMConfig(weights=str(tmp_path)))
+
+
+def test_an_adapter_where_a_bundle_is_wanted(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(UserError, match="holds an adapter of peft"):
+        load_model(tmp_path)
 
 
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d' * 32}\nsize 13476835328\n"

@@ -20,6 +20,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.models.language_models.placement import is_placed
 from minigpt4.models.language_models.quantized import holds_quantized
 from minigpt4.weights.bundles.adapters import NOT_WHOLE
+from minigpt4.weights.files.kinds import refuse_folder
 from minigpt4.weights.files.shard_writer import INDEX
 from minigpt4.weights.files.sources import Sources
 from minigpt4.weights.files.tensor_file import TensorFile
@@ -144,6 +145,7 @@ def newest_bundle(folder: str | Path) -> Path:
     """
     found = bundle_in(folder)
     if found is None:
+        refuse_folder(Path(folder))
         raise UserError("bundle.none", where=str(folder), what="is neither a bundle nor a run folder with checkpoints",
                         fix="give the folder that holds manifest.json")
     return found

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import ReadBytes
 from minigpt4.weights.files.readers import read_json
 from minigpt4.weights.files.vocabulary import Vocabulary, read_vocabulary
 
@@ -49,31 +50,35 @@ class TokenizerFingerprint:
         return f"the tokenizer {self.fingerprint[:12]} of {self.vocab_size} ids ({self.place})"
 
 
-def fingerprint_of_tokenizer(folder: str | Path) -> TokenizerFingerprint:
+def fingerprint_of_tokenizer(folder: str | Path, read: ReadBytes = Path.read_bytes) -> TokenizerFingerprint:
     """The fingerprint of the tokenizer in a folder.
+
+    Args:
+        folder: holds tokenizer.model or tokenizer.json.
+        read: opens its files.
 
     Raises:
         UserError: the folder holds none, or a damaged one.
     """
     folder = Path(folder)
-    vocabulary = read_vocabulary(folder)
+    vocabulary = read_vocabulary(folder, read)
     if vocabulary is None:
         raise UserError("tokenizer.missing", where=str(folder), what="holds neither tokenizer.model nor tokenizer.json",
                         fix="copy the tokenizer files there")
     names = {**dict(enumerate(vocabulary.pieces)), **{number: name for name, number in vocabulary.added.items()}}
-    roles = vocabulary.special_ids or _named_roles(folder, vocabulary)
+    roles = vocabulary.special_ids or _named_roles(folder, vocabulary, read)
     lines = [f"{number} {names[number]}" for number in sorted(names)]
     lines += [f"{role} {roles[role]}" for role in ROLES if role in roles]
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     return TokenizerFingerprint(digest, vocabulary.num_rows, str(folder))
 
 
-def _named_roles(folder: Path, vocabulary: Vocabulary) -> dict[str, int]:
+def _named_roles(folder: Path, vocabulary: Vocabulary, read: ReadBytes) -> dict[str, int]:
     """Ids of the roles that the JSON files beside a `tokenizer.json` name."""
     values: dict[str, Any] = {}
     for name in NAMING_FILES:
         if (folder / name).exists():
-            values.update(read_json(folder / name))
+            values.update(read_json(folder / name, read))
     numbers = {**{piece: number for number, piece in enumerate(vocabulary.pieces)}, **vocabulary.added}
     given = {role: values[role] for role in ROLES if values.get(role)}
     words = {role: entry["content"] if isinstance(entry, Mapping) else entry for role, entry in given.items()}

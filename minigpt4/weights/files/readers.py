@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import ReadBytes
 from minigpt4.weights.files.kinds import refuse_file, refuse_folder
 from minigpt4.weights.files.safetensors_file import NotSafetensors, open_safetensors
 from minigpt4.weights.files.shard_writer import INDEX
@@ -143,10 +144,10 @@ def _open_shards(folder: Path, index: Path) -> TensorFile:
                       {name: shard.dtypes[name] for name, shard in home.items()}, lambda name: home[name].load(name))
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, read: ReadBytes = Path.read_bytes) -> Any:
     """JSON of a file; `UserError` with line and column where it is broken."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read(path).decode())
     except FileNotFoundError as error:
         raise UserError("file.missing", where=str(path), what="no such file") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -17,7 +17,7 @@ class Sources:
 
     def __init__(self) -> None:
         self._weights: dict[Path, TensorFile] = {}
-        self._json: dict[Path, Any] = {}
+        self._contents: dict[Path, bytes] = {}
 
     def weights(self, path: str | Path) -> TensorFile:
         """The opened weights of a file or folder. Raises `UserError` as `open_weights` does."""
@@ -28,9 +28,13 @@ class Sources:
 
     def json(self, path: Path) -> Any:
         """The content of a JSON file. Raises `UserError` as `read_json` does."""
-        if path not in self._json:
-            self._json[path] = read_json(path)
-        return self._json[path]
+        return read_json(path, self.read)
+
+    def read(self, path: Path) -> bytes:
+        """The content of a small file. Raises `OSError` where there is none."""
+        if path not in self._contents:
+            self._contents[path] = path.read_bytes()
+        return self._contents[path]
 
     def config_json(self, folder: str | Path) -> Any:
         """The config.json of a model's folder.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import ReadBytes
 from minigpt4.weights.files.readers import read_json
 
 
@@ -30,18 +31,18 @@ class Vocabulary:
         return [name for name, number in self.added.items() if number >= len(self.pieces)]
 
 
-def read_vocabulary(folder: Path) -> Vocabulary | None:
+def read_vocabulary(folder: Path, read: ReadBytes = Path.read_bytes) -> Vocabulary | None:
     """The vocabulary of a folder with tokenizer.model or tokenizer.json; None where it has neither.
 
     Raises:
         UserError: a file that is no tokenizer.
     """
     if (folder / "tokenizer.model").exists():
-        vocabulary = read_sentencepiece(folder / "tokenizer.model")
+        vocabulary = read_sentencepiece(folder / "tokenizer.model", read)
         added = folder / "added_tokens.json"
-        return replace(vocabulary, added=read_json(added)) if added.exists() else vocabulary
+        return replace(vocabulary, added=read_json(added, read)) if added.exists() else vocabulary
     if (folder / "tokenizer.json").exists():
-        return _of_tokenizers(read_json(folder / "tokenizer.json"))
+        return _of_tokenizers(read_json(folder / "tokenizer.json", read))
     return None
 
 
@@ -55,7 +56,7 @@ def first_difference(one: Vocabulary, other: Vocabulary) -> str | None:
     return None
 
 
-def read_sentencepiece(path: Path) -> Vocabulary:
+def read_sentencepiece(path: Path, read: ReadBytes = Path.read_bytes) -> Vocabulary:
     """The vocabulary of one sentencepiece file.
 
     Raises:
@@ -64,7 +65,7 @@ def read_sentencepiece(path: Path) -> Vocabulary:
     from sentencepiece import SentencePieceProcessor
 
     try:
-        model = SentencePieceProcessor(model_file=str(path))
+        model = SentencePieceProcessor(model_proto=read(path))
     except (RuntimeError, OSError) as error:
         raise UserError("tokenizer.damaged", where=str(path), what="is no sentencepiece model",
                         fix="download or copy it again") from error

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightConverter, WeightRenaming, dot_natural_key, rename_source_key
 
+from minigpt4.models.language_models.causal_lm import CausalLM, transformers_config
 from minigpt4.weights.files.tensor_file import TensorFile
 from minigpt4.weights.plans.plan import ConversionPlan, Ignorable, PlanOf, Rule, Shape
 
@@ -65,6 +66,22 @@ def language_model_plan(model: PreTrainedModel, prefix: str = "") -> PlanOf:
         return ConversionPlan("language model", (*rules, *absent), tuple(ignorable), tuple(_optional(model)))
 
     return plan
+
+
+def empty_model(values: Mapping[str, Any], file: TensorFile, *, where: str, prefix: str = "") -> CausalLM:
+    """A model without memory for its weights, with as many rows as a file has of the input embedding.
+
+    Args:
+        values: of config.json, whose `vocab_size` the file overrules.
+        file: the opened weights.
+        where: the config.json, for errors.
+        prefix: before the language model's names.
+    """
+    llm = CausalLM(transformers_config(values, where=where), empty=True)
+    rows = embedding_rows(llm.model, file, prefix)
+    if rows is None or rows == llm.vocab_size:
+        return llm
+    return CausalLM(transformers_config(values, where=where, num_rows=rows), empty=True)
 
 
 def embedding_rows(model: PreTrainedModel, file: TensorFile, prefix: str = "") -> int | None:
