@@ -35,7 +35,7 @@ KEPT_RUN_KEYS = ("weight_decay", "beta2", "clip_grad_norm", "seed")
 """what a model was trained with before suits it still"""
 
 HEAD = """\
-# Stage 2 on own data, written by `minigpt4 finetune`. The model goes on from {bundle}.
+# Stage 2 on own data, written by `minigpt4 finetune`. The model continues from {bundle}.
 # Look at the data:  minigpt4 data show --cfg-path {file}
 # Go on after a stop: minigpt4 finetune --output-dir {folder} --resume
 # On four GPUs:      torchrun --nproc-per-node 4 train.py --cfg-path {file} --resume
@@ -55,7 +55,7 @@ def run_yaml(bundle: Bundle, data: OwnData, prompts: Path, folder: Path, wishes:
     """The text of `folder/run.yaml`.
 
     Args:
-        bundle: what training goes on from.
+        bundle: what training continues from.
         prompts: file of prompts for samples that ask nothing.
         folder: the run folder.
 
@@ -75,7 +75,7 @@ def run_yaml(bundle: Bundle, data: OwnData, prompts: Path, folder: Path, wishes:
         "template": "the questions and answers of stage 2" if _is_stage_1(bundle) else "as in the bundle",
         "prompt_path": "one of these asks where a sample asks nothing",
         "max_txt_len": f"tokens of an answer; the longest here has {data.longest_answer}",
-        "ckpt": "the bundle this run goes on from",
+        "ckpt": "the bundle this run continues from",
         "max_epoch": f"times through the {data.num_samples} samples",
         "valid_splits": "nothing is held out: these numbers tell whether it learns, not how well",
     }

@@ -17,14 +17,14 @@ EXAMPLES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, help="folder of images; those in sub-folders are described too")
+    parser.add_argument("folder", type=Path, help="folder of images, including its subfolders")
     add_model_arguments(parser, positional=False)
     parser.add_argument("--prompt", metavar="TEXT",
-                        help="what is asked (default: the first prompt the model was trained with)")
+                        help="the question (default: the first prompt the model was trained with)")
     parser.add_argument("--output", type=Path, default=Path("captions.jsonl"), metavar="FILE",
-                        help="JSONL file; images that are in it already are left out (default: captions.jsonl)")
+                        help="JSONL file; images already in it are skipped (default: captions.jsonl)")
     parser.add_argument("--batch-size", type=int, default=8, metavar="N",
-                        help="images described at once; fewer need less memory (default: 8)")
+                        help="images per batch; smaller needs less memory (default: 8)")
     add_decoding_arguments(parser)
 
 

@@ -23,15 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg-path", metavar="YAML", help="a YAML with a `model:` section, in the original's form")
     parser.add_argument("--model", metavar="PATH", help="instead of a YAML: what training wrote")
     parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help="keys of the config that are changed, e.g. model.llm.dtype=fp32")
+                        help="overrides keys of the config, e.g. model.llm.dtype=fp32")
     add_other_llm_argument(parser)
     parser.add_argument("--gpu-id", type=int, metavar="N", help="number of the CUDA device (as in the original)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps (default: as the config says)")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in (default: this one only)")
     parser.add_argument("--port", type=int, metavar="N", help="default: the first free one from 7860")
-    parser.add_argument("--share", action="store_true", help="a public address through gradio's servers; never unasked")
+    parser.add_argument("--share", action="store_true",
+                        help="a public address through gradio's servers; off unless given")
     parser.add_argument("--max-new-tokens", type=int, default=300, metavar="N",
-                        help="longest answer in tokens, changed in the page (default: 300)")
+                        help="longest answer in tokens; can be changed in the page (default: 300)")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -18,9 +18,9 @@ MARKS = {"good": "ok  ", "note": "note", "bad": "BAD "}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg-path", type=Path, nargs="+", default=[], metavar="YAML",
-                        help="also look for every file that these configs name")
+                        help="also check every file these configs name")
     parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help="keys of the configs that are changed")
+                        help="overrides keys of the configs")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -31,5 +31,5 @@ def run(arguments: argparse.Namespace) -> int:
         fix = f"; {finding.fix}" if finding.fix else ""
         print(f"{MARKS[finding.state]}  {finding.topic:<18}{finding.what}{fix}", flush=True)
         bad += finding.state == "bad"
-    print("everything that is needed is here" if not bad else f"{bad} to mend")
+    print("everything that is needed is here" if not bad else f"{bad} to fix")
     return 1 if bad else 0

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--in-words", action="store_true",
                         help="give the language model each scene in words instead of the image: its ceiling")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N",
-                        help="questions answered at once; fewer need less memory (default: 64)")
+                        help="questions per batch; smaller needs less memory (default: 64)")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """The door of the command line: finds the command's file, runs it, tells a person's mistake in one sentence.
 
 A command is a file of this folder with `HELP` (one sentence), `EXAMPLES` (two commands that run as printed),
-`add_arguments(parser)` and `run(arguments) -> exit status`. Files that begin with `_` are no commands. A command's
+`add_arguments(parser)` and `run(arguments) -> exit status`. Files that begin with `_` are not commands. A command's
 file is imported only when it is called, and imports what is heavy inside `run`: every `--help` is at once there.
 """
 

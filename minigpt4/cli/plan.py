@@ -16,7 +16,7 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
-    parser.add_argument("--llm", metavar="NAME", help="plan with a language model that is not here yet: vicuna-7b, "
+    parser.add_argument("--llm", metavar="NAME", help="plan for a language model that is not here yet: vicuna-7b, "
                         "vicuna-13b, llama-2-7b-chat, llama-2-13b-chat")
 
 

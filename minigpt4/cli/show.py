@@ -15,7 +15,8 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_arguments(parser)
-    parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="keys changed")
+    parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                        help="overrides keys of the config")
     parser.add_argument("--device", default="cpu", help="where it is loaded (default: cpu)")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 
 
 class UserError(Exception):
-    """One mistake a person can mend.
+    """One mistake a person can fix.
 
     Args:
         code: dotted, stable name of the kind of mistake.

@@ -131,7 +131,7 @@ class ProcessGroup:
         return UserError("process.dead_rank",
                          what=f"rank {self.rank} lost its connection; of {self.world_size} ranks these do not answer: "
                               f"{names}",
-                         fix="look at the last lines of their output (killed for memory?), then go on with --resume")
+                         fix="look at the last lines of their output (killed for memory?), then continue with --resume")
 
     def _roll_call(self) -> list[int]:
         """Ranks that do not say 'here' in time; rank 0 counts as gone where its store does not answer."""

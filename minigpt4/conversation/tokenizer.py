@@ -58,7 +58,7 @@ def open_tokenizer(folder: str | Path, *, legacy: bool | None = None, prefer_jso
         prefer_json: take `tokenizer.json` where both are there.
 
     Raises:
-        UserError: the folder holds neither, or a file of it cannot be read.
+        UserError: the folder has neither, or a file of it cannot be read.
     """
     from minigpt4.conversation.fast_tokenizer import FastTokenizer
     from minigpt4.conversation.sentencepiece_tokenizer import SentencePieceTokenizer

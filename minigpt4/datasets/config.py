@@ -123,7 +123,7 @@ def folder_of(info: BuildInfo) -> Path:
     """The storage as a folder. Raises `UserError` where it is none."""
     folder = Path(info.storage)
     if not folder.is_dir():
-        raise UserError("data.folder", where=info.storage, what="is no folder",
+        raise UserError("data.folder", where=info.storage, what="is not a folder",
                         fix="see docs/data.md for the layout this data set wants")
     return folder
 

@@ -176,7 +176,7 @@ class EvaluationLoader:
         limit: int | None = None,
     ) -> None:
         if not len(dataset):
-            raise UserError("data.empty", where=dataset.name, what="holds no sample", fix="see docs/data.md")
+            raise UserError("data.empty", where=dataset.name, what="has no samples", fix="see docs/data.md")
         self.num_samples = len(dataset) if limit is None else min(limit, len(dataset))
         self.num_workers = num_workers
         processors = {} if image_processor is None else {dataset.name: image_processor}

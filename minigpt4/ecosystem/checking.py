@@ -46,7 +46,7 @@ def check_of(form: str, loaded: LoadedModel) -> Check:
         if not found <= TOLERANCE:
             raise UserError("export.check", where=f"--form {form}",
                             what=f"is not written: loaded again, its logits differ by {found:.1e}",
-                            fix="this is a fault of ours; export in another form and tell us")
+                            fix="this is a bug; export in another form and please report it")
         return [f"checked: loaded again, logits differ by at most {found:.1e} on one image and prompt{WORDS[form]}"]
 
     return check

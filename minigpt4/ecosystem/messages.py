@@ -60,5 +60,5 @@ def _words(content: Any, images: list[Any]) -> str:
 
 def _without_mark(text: str) -> str:
     if IMAGE_MARK in text:
-        raise UserError("chat.mark", what=f"a message cannot hold {IMAGE_MARK}", fix="give the image as a block")
+        raise UserError("chat.mark", what=f"a message cannot contain {IMAGE_MARK}", fix="give the image as a block")
     return text

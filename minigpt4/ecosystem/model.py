@@ -105,7 +105,7 @@ class MiniGPT4ForConditionalGeneration(PreTrainedModel, GenerationMixin):
         here = input_ids == self.config.image_token_id
         if int(here.sum()) != wanted:
             raise UserError("ecosystem.images", where="input_ids",
-                            what=f"has {int(here.sum())} place holders, the images make {wanted} tokens",
+                            what=f"has {int(here.sum())} place holders, the images have {wanted} tokens",
                             fix="make both with the processor")
         counted = here.flatten().cumsum(0).view_as(here) - 1
         return counted.masked_fill(~here, -1)

@@ -178,7 +178,7 @@ class MiniGPT4Processor(ProcessorMixin):
 
     @property
     def _filler(self) -> int:
-        """An id for padded positions that is no place holder of an image."""
+        """An id for padded positions that is not a place holder of an image."""
         known = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0, 1)
         return next(number for number in known if number not in (None, self.image_token_id))
 

@@ -68,7 +68,7 @@ def answers(loaded: LoadedModel, gallery: Gallery, questions: Sequence[Asked], s
         gallery: the images.
         questions: whatever is asked of them.
         settings: how answers are chosen.
-        batch_size: questions answered at once.
+        batch_size: questions per batch.
         advance: told after each batch.
     """
     engine, found = Engine(loaded), list[Answer]()

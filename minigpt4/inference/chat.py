@@ -92,7 +92,7 @@ class Chat:
 
     def _with_question(self, text: str, images: Sequence[Any]) -> Conversation:
         if IMAGE_MARK in text:
-            raise UserError("chat.mark", what=f"a question cannot hold {IMAGE_MARK}", fix="give the image itself")
+            raise UserError("chat.mark", what=f"a question cannot contain {IMAGE_MARK}", fix="give the image itself")
         if not text.strip() and not images:
             raise UserError("chat.empty", what="nothing was asked", fix="write a question or show an image")
         new = [as_image_ref(image) for image in images]

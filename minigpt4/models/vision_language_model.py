@@ -19,7 +19,7 @@ from minigpt4.records.batches import IGNORED_LABEL, Batch, Output
 
 
 class VisionLanguageModel(nn.Module):
-    """Images become tokens, tokens take their places in a conversation, a language model goes on from there.
+    """Images become tokens, tokens take their places in a conversation, a language model continues from there.
 
     Args:
         visual_path: pixels to tokens; None for a text-only model.

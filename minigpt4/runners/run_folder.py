@@ -64,7 +64,7 @@ class RunFolder:
         """Raises `UserError` where the folder holds something and nobody asked to go on."""
         if not resume and self.path.exists() and any(self.path.iterdir()):
             raise UserError("train.output_dir", where=str(self.path), what="the output folder is not empty",
-                            fix="go on with --resume, or choose another run.output_dir")
+                            fix="continue with --resume, or choose another run.output_dir")
 
     def prepare(self, *, resume: bool) -> None:
         """Check and make the folder. Raises `UserError` where it must not or cannot be used."""

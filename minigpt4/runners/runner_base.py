@@ -57,7 +57,7 @@ class RunnerBase:
 
     Args:
         job: model, task and everything else of the run.
-        resume: go on from the newest complete checkpoint of the run folder.
+        resume: continue from the newest complete checkpoint of the run folder.
     """
 
     Config = RunConfig
@@ -271,7 +271,8 @@ class RunnerBase:
             return
         newest = self.folder.newest()
         if stopped:
-            log.info("stopped after step %d, saved in %s; go on with the same command and --resume", self.step, newest)
+            log.info("stopped after step %d, saved in %s; continue with the same command and --resume", self.step,
+                     newest)
             return
         draw_curve(self.folder.log, self.folder.path / "loss.png")
         log.info("done: %s; loss curve in %s", newest, self.folder.path / "loss.png")

@@ -2,7 +2,7 @@
 
 Two schedules are the original's, number by number, faults included (docs/originals/minigpt4.md#schedule-cosine):
 they count micro-steps, begin the warm-up anew in every epoch, drop at its end and never quite reach `min_lr`. The two
-corrected ones count optimizer steps, go on from where the warm-up ended and reach `min_lr` at the last step.
+corrected ones count optimizer steps, continue from where the warm-up ended and reach `min_lr` at the last step.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How long a run is: epochs, micro-steps and optimizer steps.
 
-A micro-step is one micro-batch; a *window* of them makes one optimizer step. An epoch whose micro-steps are no multiple
-of the window ends with a shorter window, so nothing leaks into the next epoch (the original's did:
+A micro-step is one micro-batch; a *window* of them makes one optimizer step. An epoch whose micro-steps are not a
+multiple of the window ends with a shorter window, so nothing leaks into the next epoch (the original's did:
 docs/originals/minigpt4.md#step).
 """
 

@@ -125,7 +125,7 @@ def _known_sections(layer: Layer, report: Report) -> Layer:
             continue
         layer = without(layer, (key,))
         if key in SECTIONS:
-            report.errors.append(UserError("config.type", where=where, what=f"{key} holds no keys",
+            report.errors.append(UserError("config.type", where=where, what=f"{key} has no keys",
                                            fix="write them below it, indented"))
         elif key != "imports":
             report.errors.append(UserError("config.unknown_key", where=where, what=f"{key} is unknown",

@@ -71,7 +71,7 @@ def open_shards(name: str, storage: str, text_processor: TextProcessor, keep_in:
     if len(paths) == 1 and paths[0].is_dir():
         paths = sorted(paths[0].glob("*.tar"))
     if not paths:
-        raise UserError("data.shards", where=storage, what="holds no .tar", fix="see docs/data.md#shards")
+        raise UserError("data.shards", where=storage, what="contains no .tar", fix="see docs/data.md#shards")
     return ShardDataset(name, index_shards(paths, Path(keep_in) if keep_in else None), text_processor, question)
 
 

@@ -68,7 +68,7 @@ class ShardStream:
                 else:
                     yield self._sample(raw)
             if not count:
-                raise UserError("data.empty", where=self.name, what="holds no sample", fix="see docs/data.md")
+                raise UserError("data.empty", where=self.name, what="has no samples", fix="see docs/data.md")
             epoch += 1
 
     def once(self, *, rank: int = 0, world_size: int = 1) -> Iterator[Sample | Unreadable]:

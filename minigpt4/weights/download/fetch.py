@@ -222,7 +222,7 @@ def _write_to(partial: Path) -> IO[bytes]:
 
 def _cannot_write(partial: Path, error: OSError) -> UserError:
     return UserError("file.write", where=str(partial), what=f"cannot be written ({error.strerror or error})",
-                     fix="free space or choose another folder; the same command goes on from here")
+                     fix="free space or choose another folder; the same command continues from here")
 
 
 def _begun(remote: RemoteFile, partial: Path) -> Edition | None:

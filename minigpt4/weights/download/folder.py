@@ -100,11 +100,11 @@ def download(known: KnownWeights, folder: Path, *, bar: Bar = no_bar, patience: 
         patience: with dropped connections.
 
     Raises:
-        UserError: it is there already; no source gives it; the disk is too small.
+        UserError: it already exists; no source gives it; the disk is too small.
     """
     place = known.place(folder)
     if place.exists():
-        raise UserError("weights.target_taken", where=str(place), what="is there already, and is not all of it",
+        raise UserError("weights.target_taken", where=str(place), what="already exists, and is not all of it",
                         fix="delete or rename it, or give another folder; what it lacks is told by --offline")
     refusals = []
     for source in known.sources:

@@ -114,7 +114,7 @@ def find_known(name: str) -> KnownWeights:
 def _repository(repository: str) -> KnownWeights:
     owner, _, name = repository.partition("/")
     if not owner or not name or "/" in name:
-        raise UserError("weights.unknown", where=HUB + repository, what="is no repository of the hub",
+        raise UserError("weights.unknown", where=HUB + repository, what="is not a repository of the hub",
                         fix=f"write {HUB}OWNER/NAME")
     return KnownWeights(name, f"the repository {repository} of the hub", licence="", sources=(Source(hub=repository),),
                         use="minigpt4 weights info {path}")

@@ -229,7 +229,7 @@ def _shard_paths(folder: Path) -> list[Path]:
     if not numbered:
         held = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
         raise UserError("weights.missing_file", where=str(folder), fix="give the folder of one size, as LLaMA/7B",
-                        what=f"holds no consolidated.00.pth; it holds: {held}")
+                        what=f"contains no consolidated.00.pth; it contains: {held}")
     missing = [f"consolidated.{n:02d}.pth" for n in range(max(numbered)) if n not in numbered]
     if missing:
         raise UserError("weights.missing_shard", where=str(folder), what=f"lacks {', '.join(missing)}",

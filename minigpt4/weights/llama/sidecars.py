@@ -2,7 +2,7 @@
 
 Folders of 2023 spell classes `LLaMATokenizer` and `LLaMAForCausalLM`, have empty names for special tokens, ids that
 contradict their tokenizer, and the path of somebody's disk (docs/originals/minigpt4.md#files-llm).
-What is mended is reported.
+What is repaired is reported.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PATH_LEFTOVERS = ("_name_or_path", "name_or_path", "tokenizer_file")
 
 def sidecars_of(folder: Path, vocabulary: Vocabulary | None, *, num_rows: int, dtype: torch.dtype
                   ) -> tuple[dict[str, bytes], list[str]]:
-    """The small files of a folder, mended.
+    """The small files of a folder, repaired.
 
     Args:
         folder: where they are taken from.
@@ -36,7 +36,7 @@ def sidecars_of(folder: Path, vocabulary: Vocabulary | None, *, num_rows: int, d
         dtype: dtype of the weights that will lie beside them.
 
     Returns:
-        name -> content, and a line for the report per mended value.
+        name -> content, and a line for the report per repaired value.
     """
     lines: list[str] = []
     files = {name: (folder / name).read_bytes() for name in COPIED if (folder / name).exists()}
