@@ -8,7 +8,7 @@ from pathlib import Path
 from minigpt4.cli._decoding_arguments import add_decoding_arguments, add_model_arguments, settings_of
 from minigpt4.cli._source import source_of
 
-HELP = "Describe every image of a folder: one JSON line each."
+HELP = "Caption every image in a folder: one JSON line each."
 EXAMPLES = (
     "minigpt4 caption output/scenes/seen/images --model output/minigpt4_scenes_stage2",
     "minigpt4 caption output/scenes/held_out/images --model output/minigpt4_scenes_stage2 "
@@ -43,5 +43,6 @@ def run(arguments: argparse.Namespace) -> int:
     unreadable = 0
     for caption in tqdm(captions, total=len(images), unit="image"):
         unreadable += bool(caption.error)
-    print(f"{arguments.output}: {len(images) - unreadable} captions, {unreadable} unreadable, {len(done)} from before")
+    print(f"{arguments.output}: {len(images) - unreadable} captions, {unreadable} unreadable, "
+          f"{len(done)} from an earlier run")
     return 0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from minigpt4.inference.chat import Chat
     from minigpt4.inference.events import Event
 
-HELP = "Ask about images in the terminal: one question, or a conversation."
+HELP = "Chat about images in the terminal: one question, or a conversation."
 EXAMPLES = (
     "minigpt4 chat output/minigpt4_scenes_stage2 --image output/scenes/seen/images/000000.png "
     '--question "What colour are the stars?"',

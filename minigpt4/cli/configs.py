@@ -11,7 +11,7 @@ import minigpt4
 from minigpt4.common.errors import UserError, nearest
 from minigpt4.common.files import atomic_file
 
-HELP = "List or copy the YAMLs and prompts that come with the package."
+HELP = "List or copy the packaged YAMLs and prompts."
 EXAMPLES = (
     "minigpt4 configs list",
     "minigpt4 configs copy minigpt4_stage2_finetune --to my_configs",

@@ -9,7 +9,7 @@ from pathlib import Path
 from minigpt4.cli._decoding_arguments import add_other_llm_argument
 from minigpt4.common.errors import UserError
 
-HELP = "Chat about images in a page of the browser; without a YAML it serves the embedded default."
+HELP = "Chat about images in the browser; without a model it serves the embedded default."
 EXAMPLES = (
     "minigpt4 demo",
     "minigpt4 demo --model output/minigpt4_scenes_stage2 --host 0.0.0.0 --port 7861",

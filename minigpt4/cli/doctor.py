@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-HELP = "Look at this machine: device, libraries, extras, weights; say what is missing and what to do."
+HELP = "Check this machine (device, libraries, extras, weights) and say what is missing and what to do."
 EXAMPLES = (
     "minigpt4 doctor",
     "minigpt4 doctor --cfg-path train_configs/minigpt4_scenes_stage2.yaml",
@@ -31,5 +31,5 @@ def run(arguments: argparse.Namespace) -> int:
         fix = f"; {finding.fix}" if finding.fix else ""
         print(f"{MARKS[finding.state]}  {finding.topic:<18}{finding.what}{fix}", flush=True)
         bad += finding.state == "bad"
-    print("everything that is needed is here" if not bad else f"{bad} to fix")
+    print("nothing is missing" if not bad else f"{bad} to fix")
     return 1 if bad else 0

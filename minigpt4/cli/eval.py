@@ -12,7 +12,7 @@ from minigpt4.cli._source import source_of
 if TYPE_CHECKING:
     from minigpt4.scenes.exam.scoring import Figures
 
-HELP = "Ask a model about scenes it has not seen: accuracy by type and language, form, a page of wrong answers."
+HELP = "Evaluate a model on scenes it has not seen: accuracy by type and language, form, a page of wrong answers."
 EXAMPLES = (
     "minigpt4 eval --model output/minigpt4_scenes_stage2",
     "minigpt4 eval --model output/minigpt4_scenes_stage2 --split held_out --limit 50 --output output/eval_held_out",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minigpt4.common.errors import UserError
 
-HELP = "Teach a trained model your own images and texts (stage 2), from a folder and a JSONL."
+HELP = "Fine-tune a trained model (stage 2) on your own images and texts: a folder and a JSONL file."
 EXAMPLES = (
     "minigpt4 finetune --images mine --texts mine.jsonl --from output/minigpt4_scenes_stage1 --output-dir output/mine",
     "minigpt4 finetune --output-dir output/mine --resume",

@@ -7,7 +7,7 @@ from typing import Any
 
 from minigpt4.cli._config_arguments import add_config_arguments
 
-HELP = "Say what a config needs before it is run: parameters, memory, time, and what fits on which card."
+HELP = "Estimate what a config needs before it runs: parameters, memory, time, and what fits on which card."
 EXAMPLES = (
     "minigpt4 plan --cfg-path train_configs/minigpt4_photos_stage1.yaml",
     "minigpt4 plan --cfg-path train_configs/minigpt4_stage2_finetune.yaml --llm vicuna-7b",

@@ -6,7 +6,7 @@ import argparse
 
 from minigpt4.cli._source import add_source_arguments, source_of
 
-HELP = "Show what a model is made of: shapes, dtype, what is frozen, parameters, tokens per image."
+HELP = "Show what a model consists of: shapes, dtype, what is frozen, parameters, tokens per image."
 EXAMPLES = (
     "minigpt4 show output/minigpt4_scenes_stage2",
     "minigpt4 show train_configs/minigpt4_scenes_stage1.yaml",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 VALIDATION_TOKENS = 60
 """a caption during validation is for a look, not for a score"""
 
-HELP = "Train a model as a YAML says; under torchrun on several GPUs."
+HELP = "Train a model from a YAML; on several GPUs under torchrun."
 EXAMPLES = (
     "minigpt4 train --cfg-path train_configs/minigpt4_scenes_stage2.yaml "
     "--options run.output_dir=output/again --dry-run",

@@ -23,5 +23,5 @@ def import_extra(library: str, extra: str, *, where: str, without: str) -> Any:
     try:
         return importlib.import_module(library)
     except ImportError as error:
-        raise UserError("extra.missing", where=where, what=f"{library} cannot be imported ({error})",
+        raise UserError("extra.missing", where=where, what=f"cannot import {library} ({error})",
                         fix=f"pip install 'minigpt4[{extra}]', or continue without: {without}") from error

@@ -37,7 +37,7 @@ def turns_of(messages: Sequence[Mapping[str, Any]], *, own_turn_per_image: bool 
                 text = text.removeprefix(f"{IMAGE_MARK} ")
             turns.append(Turn(role, text))
         else:
-            raise UserError("chat.role", where="messages", what=f"has the role '{role}'",
+            raise UserError("chat.role", where="messages", what=f"has role '{role}'",
                             fix="use system, user or assistant")
     return system, tuple(turns), images
 

@@ -66,7 +66,7 @@ class Chat:
         asked = self._with_question(text, images)
         if text.strip() and self.loaded.renderer.chat.name == BARE_CAPTIONS:
             yield Notice(
-                "these weights were trained on bare captions (stage 1): they describe an image and answer nothing"
+                "these weights were trained on bare captions (stage 1): they caption images but do not answer questions"
             )
         yield from self._answer(asked, settings or self.settings)
 

@@ -128,7 +128,7 @@ def launch(page: Any, *, host: str, port: int | None, share: bool, wait: bool = 
         raise UserError("demo.port", where=f"--port {port}", what=f"cannot be served ({error})",
                         fix="choose another one, or leave it out to take a free one") from error
     if wait:
-        print(f"the page is at {public or address} (Ctrl-C ends it)", flush=True)
+        print(f"serving at {public or address} (press Ctrl-C to stop)", flush=True)
         page.block_thread()
     return str(public or address)
 

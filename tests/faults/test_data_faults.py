@@ -138,7 +138,7 @@ def test_sample_without_image_or_caption(tmp_path: Path) -> None:
     dataset = open_shards("own", str(write_tar(tmp_path / "a.tar", members)), Identity())
     told = [dataset.sample(number) for number in range(5)]
     assert [each.reason for each in told[:4] if isinstance(each, Unreadable)] == [
-        "no image beside its caption", "no 'json' and no 'txt' beside the image",
+        "no image beside its caption", "neither 'json' nor 'txt' beside the image",
         "caption is empty after stripping white space", "wrong JSON at 1:16 (Expecting ',' delimiter)",
     ]
     assert isinstance(told[4], Sample) and told[4].conversation.turns[1].text == "from the txt"

@@ -196,7 +196,7 @@ def test_the_command_is_content_with_what_is_whole(tmp_path: Path, monkeypatch: 
     (tmp_path / "eva_vit_g.pth").write_bytes(b"whole, as nobody states its size")
     (tmp_path / "vicuna-7b-v1.5").mkdir()
     assert main(["weights", "download", "eva_vit_g", "--to", str(tmp_path)]) == 0
-    assert "is here already" in capsys.readouterr().out
+    assert "is already there" in capsys.readouterr().out
     assert main(["weights", "download", "vicuna-7b-v1.5", "--to", str(tmp_path)]) == 2
     assert "is not all of it" in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ import argparse
 
 from minigpt4.cli.weights_verbs._common import add_folder, add_shard_size, write_folder
 
-HELP = "LLaMA + delta = Vicuna (v0, v1.1)"
+HELP = "make Vicuna (v0, v1.1) from LLaMA and a delta"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from minigpt4.weights.download.folder import Wanted
     from minigpt4.weights.download.known import KnownWeights
 
-HELP = "weights by their name: resumable, with checksums; or the list of files to bring by hand"
+HELP = "download weights by name: resumable, with checksums; or list the files to fetch by hand"
 SOMETHING_IS_MISSING = 2
 
 
@@ -66,10 +66,10 @@ def _bring(known: KnownWeights, folder: Path) -> int:
 
     place = known.place(folder)
     if all(file.is_here for file in wanted_files(known, folder)):
-        print(f"{place} is here already")
+        print(f"{place} is already there")
     else:
         came = download(known, folder, bar=byte_progress)
-        print(f"wrote {came.place} from {came.url}; licence: {came.licence or 'none is stated'}")
+        print(f"wrote {came.place} from {came.url}; licence: {came.licence or 'not stated'}")
     print(f"use it: {known.use.format(path=place)}")
     return 0
 

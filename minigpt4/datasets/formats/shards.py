@@ -78,7 +78,7 @@ def open_shards(name: str, storage: str, text_processor: TextProcessor, keep_in:
 def caption_of(json_bytes: bytes | None, txt_bytes: bytes | None) -> str:
     """The caption from the members beside an image. Raises `UserError` with the reason where there is none."""
     if json_bytes is None and txt_bytes is None:
-        raise UserError("data.caption", what="no 'json' and no 'txt' beside the image")
+        raise UserError("data.caption", what="neither 'json' nor 'txt' beside the image")
     caption = _caption_in_json(json_bytes) if json_bytes is not None else None
     if caption is None and txt_bytes is not None:
         caption = decoded(txt_bytes)
