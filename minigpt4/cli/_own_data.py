@@ -14,7 +14,7 @@ from minigpt4.processors.captions import Identity
 from minigpt4.records.conversations import Conversation, Sample, Unreadable
 
 SHOWN = 3
-"""mistakes of a kind that are told one by one; the count is of all"""
+"""mistakes of one kind that are listed individually; the count covers all"""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from minigpt4.weights.bundles.bundle import TOKENIZER, Bundle
 ORIGINAL_STEPS, ORIGINAL_BATCH, ORIGINAL_LR, ORIGINAL_ANSWER = 1000, 12, 3e-5, 160
 """stage 2 of MiniGPT-4 (docs/originals/minigpt4.md#schedule-cosine)"""
 MOST_EPOCHS = 10
-"""a few hundred samples are known by heart after that"""
+"""a few hundred samples are overfitted after that"""
 LR_OF_STAGE_2 = 0.3
 """of the learning rate of stage 1: 1e-4 and 3e-5 in the original"""
 LONGEST_ANSWER = 512
@@ -77,7 +77,7 @@ def run_yaml(bundle: Bundle, data: OwnData, prompts: Path, folder: Path, wishes:
         "max_txt_len": f"tokens of an answer; the longest here has {data.longest_answer}",
         "ckpt": "the bundle this run continues from",
         "max_epoch": f"times through the {data.num_samples} samples",
-        "valid_splits": "nothing is held out: these numbers tell whether it learns, not how well",
+        "valid_splits": "nothing is held out: these numbers show whether it learns, not how well",
     }
     return head + "".join(f"\n{_section(name, section, notes)}" for name, section in values.items())
 

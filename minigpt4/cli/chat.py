@@ -63,7 +63,7 @@ def show(events: Iterable[Event]) -> None:
 
 
 def converse(chat: Chat, images: list[str]) -> None:
-    """Read questions until /quit or the end of the input; a mistake is told and the conversation goes on."""
+    """Read questions until /quit or the end of the input; a mistake is reported and the conversation continues."""
     from minigpt4.common.errors import UserError
 
     print(HOW_TO, file=sys.stderr)

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def shipped_folder() -> Path:
-    """Where train_configs, eval_configs and prompts lie: inside a wheel, else beside the package in the checkout."""
+    """Where train_configs, eval_configs and prompts are: inside a wheel, else beside the package in the checkout."""
     package = Path(minigpt4.__file__).parent
     inside = package / "configs" / "shipped"
     return inside if inside.is_dir() else package.parent

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     from minigpt4.serve.page import build_page, import_gradio, launch
     from minigpt4.serve.visitor import Knobs
 
-    import_gradio()  # a missing extra is told before gigabytes are loaded
+    import_gradio()  # a missing extra is reported before gigabytes are loaded
     loaded = load_model(source, device=device, options=arguments.options,
                         allow_other_llm=arguments.allow_other_llm)
     with tempfile.TemporaryDirectory(prefix="minigpt4_examples_") as folder:

@@ -12,7 +12,7 @@ EXAMPLES = (
 )
 
 CHECKS_VERSIONS = False
-"""it tells wrong versions itself, together with all the rest"""
+"""it reports wrong versions itself, together with everything else"""
 MARKS = {"good": "ok  ", "note": "note", "bad": "BAD "}
 
 

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print(found: dict[str, Figures]) -> None:
-    """A table: a row a figure, a column a split and language."""
+    """A table: one row per figure, one column per split and language."""
     columns = [(split, language) for split, each in found.items() for language in each.questions]
     rows: list[tuple[str, list[Any]]] = [("", [f"{split} {language}" for split, language in columns])]
     types = next(iter(found.values())).questions[columns[0][1]]

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     from minigpt4.common.config import load_config
     from minigpt4.runners.start.setup import train
 
-    train(load_config(file), resume=True, make_describe=describes_now)  # the folder is ours: run.yaml lies in it
+    train(load_config(file), resume=True, make_describe=describes_now)  # the folder is ours: run.yaml is in it
     return 0
 
 

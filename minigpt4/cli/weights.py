@@ -1,6 +1,6 @@
 """`minigpt4 weights`: from downloaded files to folders that work, and a look into both.
 
-A verb is a file of `weights_verbs/`; those that begin with `_` are none.
+A verb is a file of `weights_verbs/`; files that begin with `_` are not verbs.
 """
 
 from __future__ import annotations

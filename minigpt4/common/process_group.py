@@ -1,4 +1,4 @@
-"""The processes of a run: who they are, what they tell each other, and who is missing.
+"""The processes of a run: who they are, what they exchange, and who is missing.
 
 `torchrun` or SLURM starts the processes; PyTorch's own engine joins them. Gradients travel over nccl (CUDA) or gloo,
 control messages always over gloo, so that a missing rank is an error within `timeout` instead of a hang. Then a roll
@@ -84,7 +84,7 @@ class ProcessGroup:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process is the one that writes and speaks."""
+        """Whether this process is the one that writes and logs."""
         return self.place.rank == 0
 
     def sum(self, values: Sequence[float]) -> list[float]:

@@ -24,7 +24,7 @@ ROLES: Mapping[str, Role] = {"human": "user", "user": "user", "gpt": "assistant"
 
 @dataclass(frozen=True)
 class ImageRecords:
-    """Reads one record; images lie below `folder`."""
+    """Reads one record; images are below `folder`."""
 
     folder: Path
     text_processor: TextProcessor

@@ -85,7 +85,7 @@ class _StreamBatches(IterableDataset[BatchOrError]):
 
 
 class TrainingLoader:
-    """Endless micro-batches of this rank. `position`, the steps handed out, is all there is to save.
+    """Endless micro-batches of this rank. `position`, the number of steps handed out, is the whole state.
 
     Args:
         source: a mixture of indexed data sets, or one stream.
@@ -166,7 +166,7 @@ class EvaluationLoader:
     Args:
         dataset: where they come from.
         renderer, image_processor: as in training; text-only data sets need no processor.
-        batch_size: samples a batch; the last may be smaller.
+        batch_size: samples per batch; the last may be smaller.
         limit: only the first so many samples over all ranks.
     """
 

@@ -32,7 +32,8 @@ WORDS = {
 
 
 def check_of(form: str, loaded: LoadedModel) -> Check:
-    """What is handed to the writer of a form: compares, says so in a line, or raises `UserError` above the tolerance.
+    """What is passed to the writer of a form: compares, reports it in a line, or raises `UserError` above the
+    tolerance.
 
     Args:
         form: original, blip2 or transformers.

@@ -102,7 +102,7 @@ class MiniGPT4Processor(ProcessorMixin):
             chat_template: another jinja template, for text only.
             tokenize: False = the prompt as text.
             return_dict: True = all model inputs, else `input_ids` alone.
-            continue_final_message: the last answer goes on instead of being closed.
+            continue_final_message: the last answer is continued instead of being closed.
             return_tensors: "pt", which None means too.
             kwargs: variables of another template.
 

@@ -69,7 +69,7 @@ def answers(loaded: LoadedModel, gallery: Gallery, questions: Sequence[Asked], s
         questions: whatever is asked of them.
         settings: how answers are chosen.
         batch_size: questions per batch.
-        advance: told after each batch.
+        advance: called after each batch.
     """
     engine, found = Engine(loaded), list[Answer]()
     for first in range(0, len(questions), batch_size):

@@ -146,7 +146,7 @@ class _Stream:
                     self.decoded += self.decoder.push(number)
                     yield from self._show(self._certain())
             finally:
-                self.chat.cancelled.set()  # nobody listens any more: the loop need not go on
+                self.chat.cancelled.set()  # the reader is gone: the loop need not continue
         yield from self._show(self.answer.text)
 
     def _certain(self) -> str:

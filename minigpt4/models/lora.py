@@ -81,7 +81,7 @@ def add_adapters(part: Any, config: LoraConfig, *, where: str) -> int:
 
 
 def adapted_layers(part: nn.Module, config: LoraConfig, *, where: str) -> list[nn.Linear]:
-    """The linear layers that adapters go on; the part may be empty.
+    """The linear layers that adapters are added to; the part may be empty.
 
     Raises:
         UserError: a name fits no linear layer. An output layer that is the input embedding cannot be adapted alone.

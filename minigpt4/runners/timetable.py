@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """Where in the run an optimizer step is; all counts begin at 0."""
+    """Where in the run an optimizer step is; all counts start at 0."""
 
     epoch: int
     iteration: int

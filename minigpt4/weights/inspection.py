@@ -45,7 +45,7 @@ def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
 
     Args:
         path: file or folder; of a run folder its newest checkpoint is looked at.
-        on_bytes: told of every byte that was hashed.
+        on_bytes: called with the number of bytes hashed.
 
     Returns:
         a line per check that was passed.

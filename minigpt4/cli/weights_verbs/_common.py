@@ -36,7 +36,7 @@ def weights_of(arguments: argparse.Namespace) -> list[tuple[Path, list[str]]]:
         return [(source.bundle, [] if source.bundle == path else [f"{source.bundle.name} is its newest checkpoint"])]
     named = source.weight_files()
     if not named:
-        raise UserError("weights.none", where=str(path), what="names no weights: every part begins at random",
+        raise UserError("weights.none", where=str(path), what="names no weights: every part starts from random values",
                         fix="give a YAML with model.ckpt or a `weights` key, or a bundle")
     return [(each, [f"{each}:"]) for each in named]
 

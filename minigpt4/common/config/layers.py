@@ -1,7 +1,7 @@
 """Values of one YAML or of the command line, each with the place it was written, and how layers become one.
 
 A `KeyPath` is the way to a value: ("model", "vision", "freeze"); items of a list count as "0", "1", ….
-OmegaConf reads the values (`1e-4` is a number there), PyYAML's marks tell the lines.
+OmegaConf reads the values (`1e-4` is a number there), PyYAML's marks give the lines.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def _option_value(text: str) -> Any:
 def merge(layers: Sequence[Layer]) -> Layer:
     """Later layers win, key by key; lists are replaced whole.
 
-    A mapping whose `name` changes starts anew: keys of another encoder or processor mean nothing to this one.
+    A mapping whose `name` changes starts over: keys of another encoder or processor mean nothing to this one.
     """
     merged = Layer()
     for layer in layers:

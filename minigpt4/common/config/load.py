@@ -178,7 +178,7 @@ def _run_layers(user: list[Layer], report: Report) -> list[Layer]:
 def _translated(layers: list[Layer], path: KeyPath, owner: Any, report: Report) -> list[Layer]:
     """Each layer in today's keys; `owner` is the system, builder or runner that brings the tables.
 
-    The names of the default parts come first: a layer that names another part starts it anew.
+    The names of the default parts come first: a layer that names another part resets it.
     """
     retired = getattr(owner, "retired_keys", {})
     original = getattr(owner, "original_keys", {})

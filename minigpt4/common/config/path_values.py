@@ -1,4 +1,4 @@
-"""Values that are paths: found on the disk before anything loads, or told with what should stand there."""
+"""Values that are paths: found on disk before anything loads, or reported with what should be there."""
 
 from __future__ import annotations
 

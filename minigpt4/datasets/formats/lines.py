@@ -57,7 +57,7 @@ class TextLines:
 
 @dataclass(frozen=True)
 class JsonLines:
-    """A JSONL file, one value a line. A line that is not JSON raises `UserError` when it is asked for."""
+    """A JSONL file, one value per line. A line that is not JSON raises `UserError` when it is asked for."""
 
     lines: TextLines
 

@@ -40,7 +40,7 @@ def plan_lines(config: Any, *, llm: str | None = None, folder: Path | None = Non
     Args:
         config: with `model:`; `run:` and `datasets:` for training and time.
         llm: plan with this language model instead (`KNOWN_LLMS`).
-        folder: where the YAML lies.
+        folder: the YAML's folder.
 
     Raises:
         UserError: nothing says how large the language model is.

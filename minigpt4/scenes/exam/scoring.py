@@ -1,4 +1,4 @@
-"""How well does a model speak of drawn scenes? Questions by type and language, captions, descriptions, form.
+"""Scores a model on drawn scenes: questions by type and language, captions, descriptions, form.
 
 Captions are asked for as stage 1 learns them (the image and nothing else), all the rest in the template of stage 2:
 so what one stage does to the skill of the other is seen.

@@ -7,7 +7,7 @@ from pathlib import Path
 from minigpt4.common.errors import UserError
 
 LOOKED_AT = 512
-"""first bytes of a file that tell its kind"""
+"""first bytes of a file that identify its kind"""
 DOWNLOAD = "download it again: minigpt4 weights download hub:NAME/MODEL"
 
 

@@ -238,7 +238,7 @@ def _shard_paths(folder: Path) -> list[Path]:
 
 
 def _refuse_missing_shards(folder: Path, params: LlamaParams, shards: Sequence[TensorFile]) -> None:
-    """The embedding is cut by columns: its width tells how many shards there were."""
+    """The embedding is cut by columns: its width says how many shards there were."""
     width = shards[0].shapes.get("tok_embeddings.weight", (0, params.dim))[1]
     expected = params.dim // width if width else 0
     if params.dim % width or expected != len(shards):

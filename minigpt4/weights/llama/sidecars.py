@@ -1,7 +1,7 @@
 """The small files beside the weights of a Llama folder: config.json and the tokenizer's, written in today's spelling.
 
 Folders of 2023 spell classes `LLaMATokenizer` and `LLaMAForCausalLM`, have empty names for special tokens, ids that
-contradict their tokenizer, and the path of somebody's disk (docs/originals/minigpt4.md#files-llm).
+contradict their tokenizer, and a path of somebody's disk (docs/originals/minigpt4.md#files-llm).
 What is repaired is reported.
 """
 
@@ -22,7 +22,7 @@ CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
 TOKENIZER_JSONS = ("tokenizer_config.json", "special_tokens_map.json")
 COPIED = ("tokenizer.model", "tokenizer.json", "added_tokens.json", "chat_template.jinja", "LICENSE.txt", "LICENSE")
 PATH_LEFTOVERS = ("_name_or_path", "name_or_path", "tokenizer_file")
-"""keys that name a place on the disk of whoever made the folder"""
+"""keys that name a path on the disk of the folder's author"""
 
 
 def sidecars_of(folder: Path, vocabulary: Vocabulary | None, *, num_rows: int, dtype: torch.dtype
@@ -32,8 +32,8 @@ def sidecars_of(folder: Path, vocabulary: Vocabulary | None, *, num_rows: int, d
     Args:
         folder: where they are taken from.
         vocabulary: its vocabulary.
-        num_rows: rows of the embedding that will lie beside them.
-        dtype: dtype of the weights that will lie beside them.
+        num_rows: rows of the embedding that will be beside them.
+        dtype: dtype of the weights that will be beside them.
 
     Returns:
         name -> content, and a line for the report per repaired value.
