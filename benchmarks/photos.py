@@ -4,7 +4,7 @@
     python benchmarks/photos.py --skip-training        # score and draw again what output/photos holds
 
 Writes `benchmarks/results/photos.json` (figures, machine, versions, seed, loss curves), `docs/photos.md` and
-`docs/images/photos_*.jpg`. The exit status is 1 where a figure misses its bar. The photographs lie in the folder of
+`docs/images/photos_*.jpg`. The exit status is 1 where a figure misses its bar. The photographs are in the folder of
 the environment variable DATA (`data` if unset).
 """
 
@@ -127,7 +127,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def train(stage: int, output: Path, seed: int, options: Sequence[str]) -> None:
-    """Train one stage anew and note what it cost in `stageN_cost.json`."""
+    """Train one stage from scratch and record its cost in `stageN_cost.json`."""
     shutil.rmtree(output / f"stage{stage}", ignore_errors=True)
     changed = [f"run.seed={seed}", f"run.output_dir={output / f'stage{stage}'}"]
     if stage == 2:

@@ -50,7 +50,7 @@ def apart(captions: Sequence[Said], words: Sequence[str]) -> tuple[list[Said], l
 
 
 def spread(captions: Sequence[Said], number: int) -> list[Said]:
-    """So many of them, taken in turn from every class, in the order of the files: nobody chooses the nice ones."""
+    """This many of them, taken in turn from every class in the order of the files, so that none is hand-picked."""
     by_class: dict[str, list[Said]] = {}
     for each in sorted(captions, key=lambda each: each.image):
         by_class.setdefault(each.wanted, []).append(each)

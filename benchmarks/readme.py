@@ -1,6 +1,6 @@
 """The measured tables of README.md, from the committed results of the other benchmarks.
 
-    python benchmarks/readme.py      # writes what stands between the markers in README.md (and README_zh.md) anew
+    python benchmarks/readme.py      # rewrites what is between the markers in README.md and README_zh.md
 """
 
 from __future__ import annotations

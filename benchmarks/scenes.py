@@ -84,7 +84,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def draw(folder: Path, arguments: argparse.Namespace) -> Path:
-    """Draw the scenes anew, unless the runs that they belong to are kept."""
+    """Redraw the scenes, unless the runs that they belong to are kept."""
     if not arguments.skip_training:
         shutil.rmtree(folder, ignore_errors=True)
         minigpt4("data", "scenes", "--output", str(folder), "--seed", str(arguments.seed), "--eval",
@@ -93,7 +93,7 @@ def draw(folder: Path, arguments: argparse.Namespace) -> Path:
 
 
 def train(stage: int, output: Path, scenes: Path, options: Sequence[str]) -> float:
-    """Train one stage anew; returns its CPU-seconds, start and reading of data included."""
+    """Train one stage from scratch; returns its CPU-seconds, start-up and data reading included."""
     shutil.rmtree(output / f"stage{stage}", ignore_errors=True)
     changed = [f"run.output_dir={output / f'stage{stage}'}"]
     if stage == 2:

@@ -1,6 +1,6 @@
 """minigpt4: make and use vision-language models of the projector kind.
 
-Names are handed on lazily: `import minigpt4` imports no torch.
+Names are exported lazily: `import minigpt4` imports no torch.
 """
 
 from __future__ import annotations

@@ -151,6 +151,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     system, *patterns = marker.args
     folder = ORACLES / system / "cases"
     names = sorted({file.stem for pattern in patterns for file in folder.glob(f"{pattern}.*") if file.stem[0] != "."})
-    absent = pytest.mark.skip(reason=f"{folder} does not hold {' or '.join(patterns)}")
+    absent = pytest.mark.skip(reason=f"{folder} does not contain {' or '.join(patterns)}")
     marks = [absent] if any(folder.glob("*.json")) else []
     metafunc.parametrize("case", names or [pytest.param(f"NO_CASE_{'_'.join(patterns)}", marks=marks)])

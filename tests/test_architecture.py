@@ -90,6 +90,18 @@ def test_a_wrong_import_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert _wrong_imports(file) == ["models/nosy.py:2: models may not import minigpt4.datasets"]
 
 
+def test_the_page_has_a_row_and_a_place_in_the_drawing_for_every_package(project: Path) -> None:
+    page = (project / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawing = page.partition("```mermaid")[2].partition("```")[0]
+    for package in BELOW:
+        assert f"| `{package}` |" in page, package
+        assert re.search(rf"^ +{package}$", drawing, re.MULTILINE), package
+    drawn = re.findall(r"^    ([\w &]+) --> ([\w &]+)$", drawing, re.MULTILINE)
+    assert drawn
+    for above, below in ((a, b) for left, right in drawn for a in left.split(" & ") for b in right.split(" & ")):
+        assert below in BELOW[above], f"the drawing has an arrow from {above} to {below}"
+
+
 def test_no_circular_imports_between_packages() -> None:
     assert all(package not in BELOW[other] for package in BELOW for other in BELOW[package])
 

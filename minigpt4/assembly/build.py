@@ -188,7 +188,7 @@ def _settle(config: PartConfig, name: str, part: nn.Module, device: torch.device
 
 
 def _check_adapters(config: SystemConfig) -> None:
-    """What adapters need is told before anything large is read."""
+    """What adapters need is checked before anything large is read."""
     for name, part in config.parts().items():
         if part.lora.r == 0:
             continue

@@ -90,7 +90,7 @@ def _compare(logits: Tensor, expected: Tensor, dtype: torch.dtype, target: Path)
     difference = float((logits - expected).abs().max())
     if difference <= TOLERANCE[dtype] * max(1.0, float(expected.abs().max())):
         return difference
-    ours = "this is a fault of ours; keep the bundle with its adapters and tell us"
+    ours = "this is a bug; keep the bundle with its adapters and please report it"
     raise UserError("weights.merge", where=str(target), what=f"is not written: its logits differ by {difference}",
                     fix=ours if dtype is torch.float32 else "store the sums in full precision: --fp32")
 

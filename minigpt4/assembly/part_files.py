@@ -53,7 +53,7 @@ def empty_language_model(config: CausalLMConfig, tokenizer: Tokenizer, sources: 
     """The frozen language model of a folder without its weights, and its file.
 
     Raises:
-        UserError: no folder is given, it holds no model, or one of too few rows for the tokenizer.
+        UserError: no folder is given, it has no model, or one of too few rows for the tokenizer.
     """
     if config.weights is None:
         raise UserError("config.missing", where="model.llm.weights", what="is not given",

@@ -15,14 +15,14 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, positional: bool = T
     """Which model, where. `positional`: the command has no other positional argument, so the model may be one."""
     add_source_arguments(parser, positional=positional)
     parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help="keys of the config that are changed, e.g. model.llm.dtype=fp32")
+                        help="overrides keys of the config, e.g. model.llm.dtype=fp32")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps (default: as the config says)")
     add_other_llm_argument(parser)
 
 
 def add_other_llm_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-other-llm", action="store_true",
-                        help="go on where a bundle was trained with another language model (stage 1 must be trained "
+                        help="continue where a bundle was trained with another language model (stage 1 must be trained "
                              "again before it says anything)")
 
 
@@ -33,12 +33,13 @@ def add_decoding_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-beams", type=int, default=1, metavar="N",
                         help="beam search over N beams (default: 1, none)")
     parser.add_argument("--sample", action="store_true",
-                        help="draw each token by chance instead of taking the likeliest")
+                        help="sample each token instead of taking the most likely one")
     parser.add_argument("--temperature", type=float, default=1.0, metavar="X",
-                        help="with --sample: below 1 likely tokens come more often, above 1 less (default: 1)")
+                        help="with --sample: below 1 favours likely tokens, above 1 evens them out (default: 1)")
     parser.add_argument("--top-p", type=float, default=0.9, metavar="X",
-                        help="with --sample: only the likeliest tokens that together make up this share (default: 0.9)")
-    parser.add_argument("--seed", type=int, metavar="N", help="with --sample: the same seed draws the same answer")
+                        help="with --sample: only from the most likely tokens that together have this probability "
+                             "(default: 0.9)")
+    parser.add_argument("--seed", type=int, metavar="N", help="with --sample: the same seed gives the same answer")
 
 
 def settings_of(arguments: argparse.Namespace) -> DecodingSettings:

@@ -187,7 +187,7 @@ def _parts() -> Finding:
 
 
 def _known_weights(folder: Path) -> Iterator[Finding]:
-    """Which of the weights that have a name lie where `minigpt4 weights download` puts them."""
+    """Which of the known weights are where `minigpt4 weights download` puts them."""
     known = known_weights()
     begun = {name: weights for name, weights in known.items() if partial_of(weights.place(folder)).exists()}
     here = {name: weights for name, weights in known.items() if weights.place(folder).exists()}

@@ -14,7 +14,7 @@ from minigpt4.processors.captions import Identity
 from minigpt4.records.conversations import Conversation, Sample, Unreadable
 
 SHOWN = 3
-"""mistakes of a kind that are told one by one; the count is of all"""
+"""mistakes of one kind that are listed individually; the count covers all"""
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ def read_own_data(images: Path, texts: Path, count_tokens: Callable[[str], int])
         UserErrors: lines that cannot be learned, and images that are not there: the first few and how many.
     """
     if not images.is_dir():
-        raise UserError("finetune.images", where=f"--images {images}", what="is no folder",
+        raise UserError("finetune.images", where=f"--images {images}", what="is not a folder",
                         fix="give the folder that the image names in the JSONL are relative to")
     if not texts.is_file():
-        raise UserError("finetune.texts", where=f"--texts {texts}", what="is no file",
+        raise UserError("finetune.texts", where=f"--texts {texts}", what="is not a file",
                         fix='give a JSONL with a line like {"image": "a.png", "caption": "A rose."} for each image')
     dataset = RecordDataset("texts", JsonLines.open(texts), ImageRecords(images, Identity()))
     if len(dataset) == 0:
@@ -73,7 +73,7 @@ def _all_right(dataset: RecordDataset, images: Path) -> list[Conversation]:
     mistakes = []
     if wrong:
         mistakes.append(UserError("finetune.lines", what=f"{len(wrong)} of {len(dataset)} lines cannot be learned: "
-                                  f"{_first(wrong)}", fix="mend or remove them; docs/own_data.md shows the forms"))
+                                  f"{_first(wrong)}", fix="fix or remove them; docs/own_data.md shows the forms"))
     if absent:
         mistakes.append(UserError("finetune.images_missing", where=f"--images {images}",
                                   what=f"{len(absent)} images are not there: {_first(absent)}",

@@ -24,7 +24,7 @@ from minigpt4.weights.bundles.bundle import TOKENIZER, Bundle
 ORIGINAL_STEPS, ORIGINAL_BATCH, ORIGINAL_LR, ORIGINAL_ANSWER = 1000, 12, 3e-5, 160
 """stage 2 of MiniGPT-4 (docs/originals/minigpt4.md#schedule-cosine)"""
 MOST_EPOCHS = 10
-"""a few hundred samples are known by heart after that"""
+"""a few hundred samples are overfitted after that"""
 LR_OF_STAGE_2 = 0.3
 """of the learning rate of stage 1: 1e-4 and 3e-5 in the original"""
 LONGEST_ANSWER = 512
@@ -35,7 +35,7 @@ KEPT_RUN_KEYS = ("weight_decay", "beta2", "clip_grad_norm", "seed")
 """what a model was trained with before suits it still"""
 
 HEAD = """\
-# Stage 2 on own data, written by `minigpt4 finetune`. The model goes on from {bundle}.
+# Stage 2 on own data, written by `minigpt4 finetune`. The model continues from {bundle}.
 # Look at the data:  minigpt4 data show --cfg-path {file}
 # Go on after a stop: minigpt4 finetune --output-dir {folder} --resume
 # On four GPUs:      torchrun --nproc-per-node 4 train.py --cfg-path {file} --resume
@@ -55,7 +55,7 @@ def run_yaml(bundle: Bundle, data: OwnData, prompts: Path, folder: Path, wishes:
     """The text of `folder/run.yaml`.
 
     Args:
-        bundle: what training goes on from.
+        bundle: what training continues from.
         prompts: file of prompts for samples that ask nothing.
         folder: the run folder.
 
@@ -75,9 +75,9 @@ def run_yaml(bundle: Bundle, data: OwnData, prompts: Path, folder: Path, wishes:
         "template": "the questions and answers of stage 2" if _is_stage_1(bundle) else "as in the bundle",
         "prompt_path": "one of these asks where a sample asks nothing",
         "max_txt_len": f"tokens of an answer; the longest here has {data.longest_answer}",
-        "ckpt": "the bundle this run goes on from",
+        "ckpt": "the bundle this run continues from",
         "max_epoch": f"times through the {data.num_samples} samples",
-        "valid_splits": "nothing is held out: these numbers tell whether it learns, not how well",
+        "valid_splits": "nothing is held out: these numbers show whether it learns, not how well",
     }
     return head + "".join(f"\n{_section(name, section, notes)}" for name, section in values.items())
 

@@ -25,7 +25,7 @@ def add_scenes_verb(verbs: Any) -> None:
 
 
 def draw_scenes(arguments: argparse.Namespace) -> int:
-    """Write the data set and say what lies where."""
+    """Write the data set and say where everything is."""
     from tqdm import tqdm
 
     from minigpt4.scenes.data.files import ScenesPlan, write_scenes

@@ -8,7 +8,7 @@ from pathlib import Path
 from minigpt4.cli._decoding_arguments import add_decoding_arguments, add_model_arguments, settings_of
 from minigpt4.cli._source import source_of
 
-HELP = "Describe every image of a folder: one JSON line each."
+HELP = "Caption every image in a folder: one JSON line each."
 EXAMPLES = (
     "minigpt4 caption output/scenes/seen/images --model output/minigpt4_scenes_stage2",
     "minigpt4 caption output/scenes/held_out/images --model output/minigpt4_scenes_stage2 "
@@ -17,14 +17,14 @@ EXAMPLES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, help="folder of images; those in sub-folders are described too")
+    parser.add_argument("folder", type=Path, help="folder of images, including its subfolders")
     add_model_arguments(parser, positional=False)
     parser.add_argument("--prompt", metavar="TEXT",
-                        help="what is asked (default: the first prompt the model was trained with)")
+                        help="the question (default: the first prompt the model was trained with)")
     parser.add_argument("--output", type=Path, default=Path("captions.jsonl"), metavar="FILE",
-                        help="JSONL file; images that are in it already are left out (default: captions.jsonl)")
+                        help="JSONL file; images already in it are skipped (default: captions.jsonl)")
     parser.add_argument("--batch-size", type=int, default=8, metavar="N",
-                        help="images described at once; fewer need less memory (default: 8)")
+                        help="images per batch; smaller needs less memory (default: 8)")
     add_decoding_arguments(parser)
 
 
@@ -43,5 +43,6 @@ def run(arguments: argparse.Namespace) -> int:
     unreadable = 0
     for caption in tqdm(captions, total=len(images), unit="image"):
         unreadable += bool(caption.error)
-    print(f"{arguments.output}: {len(images) - unreadable} captions, {unreadable} unreadable, {len(done)} from before")
+    print(f"{arguments.output}: {len(images) - unreadable} captions, {unreadable} unreadable, "
+          f"{len(done)} from an earlier run")
     return 0

@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from minigpt4.inference.chat import Chat
     from minigpt4.inference.events import Event
 
-HELP = "Ask about images in the terminal: one question, or a conversation."
+HELP = "Chat about images in the terminal: one question, or a conversation."
 EXAMPLES = (
     "minigpt4 chat output/minigpt4_scenes_stage2 --image output/scenes/seen/images/000000.png "
     '--question "What colour are the stars?"',
     "minigpt4 chat output/minigpt4_scenes_stage2 --image output/scenes/seen/images/000001.png",
 )
-HOW_TO = "write a question; /image PATH shows an image, /clear begins anew, /quit ends"
+HOW_TO = "write a question; /image PATH shows an image, /clear starts over, /quit ends"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     parser.add_argument("--image", action="append", default=[], metavar="PATH",
                         help="an image, shown before the first question; may be given several times")
-    parser.add_argument("--question", metavar="TEXT", help="one question; without it a conversation begins")
+    parser.add_argument("--question", metavar="TEXT", help="one question; without it a conversation starts")
     parser.add_argument("--system", metavar="TEXT", help="text instead of the template's own system text")
     add_decoding_arguments(parser)
 
@@ -63,7 +63,7 @@ def show(events: Iterable[Event]) -> None:
 
 
 def converse(chat: Chat, images: list[str]) -> None:
-    """Read questions until /quit or the end of the input; a mistake is told and the conversation goes on."""
+    """Read questions until /quit or the end of the input; a mistake is reported and the conversation continues."""
     from minigpt4.common.errors import UserError
 
     print(HOW_TO, file=sys.stderr)

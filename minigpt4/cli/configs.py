@@ -11,7 +11,7 @@ import minigpt4
 from minigpt4.common.errors import UserError, nearest
 from minigpt4.common.files import atomic_file
 
-HELP = "List or copy the YAMLs and prompts that come with the package."
+HELP = "List or copy the packaged YAMLs and prompts."
 EXAMPLES = (
     "minigpt4 configs list",
     "minigpt4 configs copy minigpt4_stage2_finetune --to my_configs",
@@ -23,10 +23,10 @@ SCHEMA_LINE = re.compile(r"^# yaml-language-server: \$schema=.*$", re.MULTILINE)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="{list,copy,docs}")
-    verbs.add_parser("list", help="names of all, with what they are for")
-    copy = verbs.add_parser("copy", help="copy one, with the prompts that it names")
+    verbs.add_parser("list", help="list all names and purposes")
+    copy = verbs.add_parser("copy", help="copy one, with the prompts it names")
     copy.add_argument("name", help="a name of `list`; the folder and .yaml may be left out")
-    copy.add_argument("--to", type=Path, default=Path(), metavar="DIR", help="folder it is put in (default: here)")
+    copy.add_argument("--to", type=Path, default=Path(), metavar="DIR", help="target folder (default: here)")
     docs = verbs.add_parser("docs", help="write config.md and schema/config.json from the dataclasses")
     docs.add_argument("--to", type=Path, default=Path("docs"), metavar="DIR", help="folder (default: docs)")
 
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def shipped_folder() -> Path:
-    """Where train_configs, eval_configs and prompts lie: inside a wheel, else beside the package in the checkout."""
+    """Where train_configs, eval_configs and prompts are: inside a wheel, else beside the package in the checkout."""
     package = Path(minigpt4.__file__).parent
     inside = package / "configs" / "shipped"
     return inside if inside.is_dir() else package.parent
@@ -88,7 +88,7 @@ def _find(name: str) -> Path:
 
 def _write_new(path: Path, text: str) -> None:
     if path.exists():
-        raise UserError("configs.exists", where=str(path), what="is there already",
+        raise UserError("configs.exists", where=str(path), what="already exists",
                         fix="choose another folder with --to")
     with atomic_file(path) as part:
         part.write_text(text, encoding="utf-8")

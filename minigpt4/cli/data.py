@@ -15,7 +15,7 @@ from minigpt4.common.errors import UserError
 if TYPE_CHECKING:
     from minigpt4.datasets.mixture import Mixture
 
-HELP = "Show samples as the model sees them, check that all can be read, train a tokenizer, or draw the embedded data."
+HELP = "Show samples as the model sees them, validate data, train a tokenizer, or draw the embedded data set."
 EXAMPLES = (
     "minigpt4 data show --cfg-path train_configs/minigpt4_scenes_stage1.yaml --number 8 --output contact.png",
     "minigpt4 data scenes --output output/few_scenes --stage1 100 --stage2 20 --dialogues 50 --eval 10",

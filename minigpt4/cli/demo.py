@@ -9,7 +9,7 @@ from pathlib import Path
 from minigpt4.cli._decoding_arguments import add_other_llm_argument
 from minigpt4.common.errors import UserError
 
-HELP = "Chat about images in a page of the browser; without a YAML it serves the embedded default."
+HELP = "Chat about images in the browser; without a model it serves the embedded default."
 EXAMPLES = (
     "minigpt4 demo",
     "minigpt4 demo --model output/minigpt4_scenes_stage2 --host 0.0.0.0 --port 7861",
@@ -23,15 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg-path", metavar="YAML", help="a YAML with a `model:` section, in the original's form")
     parser.add_argument("--model", metavar="PATH", help="instead of a YAML: what training wrote")
     parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help="keys of the config that are changed, e.g. model.llm.dtype=fp32")
+                        help="overrides keys of the config, e.g. model.llm.dtype=fp32")
     add_other_llm_argument(parser)
     parser.add_argument("--gpu-id", type=int, metavar="N", help="number of the CUDA device (as in the original)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps (default: as the config says)")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in (default: this one only)")
     parser.add_argument("--port", type=int, metavar="N", help="default: the first free one from 7860")
-    parser.add_argument("--share", action="store_true", help="a public address through gradio's servers; never unasked")
+    parser.add_argument("--share", action="store_true",
+                        help="a public address through gradio's servers; off unless given")
     parser.add_argument("--max-new-tokens", type=int, default=300, metavar="N",
-                        help="longest answer in tokens, changed in the page (default: 300)")
+                        help="longest answer in tokens; can be changed in the page (default: 300)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     from minigpt4.serve.page import build_page, import_gradio, launch
     from minigpt4.serve.visitor import Knobs
 
-    import_gradio()  # a missing extra is told before gigabytes are loaded
+    import_gradio()  # a missing extra is reported before gigabytes are loaded
     loaded = load_model(source, device=device, options=arguments.options,
                         allow_other_llm=arguments.allow_other_llm)
     with tempfile.TemporaryDirectory(prefix="minigpt4_examples_") as folder:

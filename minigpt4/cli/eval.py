@@ -12,7 +12,7 @@ from minigpt4.cli._source import source_of
 if TYPE_CHECKING:
     from minigpt4.scenes.exam.scoring import Figures
 
-HELP = "Ask a model about scenes it has not seen: accuracy by type and language, form, a page of wrong answers."
+HELP = "Evaluate a model on scenes it has not seen: accuracy by type and language, form, a page of wrong answers."
 EXAMPLES = (
     "minigpt4 eval --model output/minigpt4_scenes_stage2",
     "minigpt4 eval --model output/minigpt4_scenes_stage2 --split held_out --limit 50 --output output/eval_held_out",
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--in-words", action="store_true",
                         help="give the language model each scene in words instead of the image: its ceiling")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N",
-                        help="questions answered at once; fewer need less memory (default: 64)")
+                        help="questions per batch; smaller needs less memory (default: 64)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print(found: dict[str, Figures]) -> None:
-    """A table: a row a figure, a column a split and language."""
+    """A table: one row per figure, one column per split and language."""
     columns = [(split, language) for split, each in found.items() for language in each.questions]
     rows: list[tuple[str, list[Any]]] = [("", [f"{split} {language}" for split, language in columns])]
     types = next(iter(found.values())).questions[columns[0][1]]

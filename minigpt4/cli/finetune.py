@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minigpt4.common.errors import UserError
 
-HELP = "Teach a trained model your own images and texts (stage 2), from a folder and a JSONL."
+HELP = "Fine-tune a trained model (stage 2) on your own images and texts: a folder and a JSONL file."
 EXAMPLES = (
     "minigpt4 finetune --images mine --texts mine.jsonl --from output/minigpt4_scenes_stage1 --output-dir output/mine",
     "minigpt4 finetune --output-dir output/mine --resume",
@@ -20,25 +20,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--texts", type=Path, metavar="FILE",
                         help='JSONL, a line each: {"image": "a.png", "caption": "…"}, or "text" or "conversations"')
     parser.add_argument("--from", dest="bundle", type=Path, metavar="BUNDLE",
-                        help="what training goes on from: a bundle or run folder of stage 1 or 2")
+                        help="what training continues from: a bundle or run folder of stage 1 or 2")
     parser.add_argument("--output-dir", type=Path, required=True, metavar="OUT",
                         help="new folder for run.yaml, logs and checkpoints")
-    parser.add_argument("--epochs", type=int, metavar="N", help="times through the data (default: by their number)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="epochs (default: by the number of samples)")
     parser.add_argument("--batch-size", type=int, metavar="N",
-                        help="samples at once; fewer need less memory (default: 12)")
+                        help="samples per batch; smaller needs less memory (default: 12)")
     parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help="keys of the run that are changed, e.g. run.init_lr=3e-5")
+                        help="overrides keys of the run, e.g. run.init_lr=3e-5")
     parser.add_argument("--write-only", action="store_true",
                         help="write OUT/run.yaml and stop, to read or change it; --resume then trains it")
     parser.add_argument("--resume", action="store_true",
-                        help="go on with OUT/run.yaml from its newest checkpoint; nothing else is read then")
+                        help="continue OUT/run.yaml from its newest checkpoint; nothing else is read then")
 
 
 def run(arguments: argparse.Namespace) -> int:
     file = arguments.output_dir / "run.yaml"
     if arguments.resume:
         if not file.is_file():
-            raise UserError("finetune.nothing", where=str(file), what="is not there, so there is nothing to go on with",
+            raise UserError("finetune.nothing", where=str(file), what="is not there, so there is nothing to continue",
                             fix="start with --images, --texts and --from")
     else:
         _write(arguments, file)
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     from minigpt4.common.config import load_config
     from minigpt4.runners.start.setup import train
 
-    train(load_config(file), resume=True, make_describe=describes_now)  # the folder is ours: run.yaml lies in it
+    train(load_config(file), resume=True, make_describe=describes_now)  # the folder is ours: run.yaml is in it
     return 0
 
 

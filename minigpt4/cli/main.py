@@ -1,8 +1,8 @@
-"""The door of the command line: finds the command's file, runs it, tells a person's mistake in one sentence.
+"""Entry point of the command line: finds the command's file, runs it, reports a user error in one sentence.
 
 A command is a file of this folder with `HELP` (one sentence), `EXAMPLES` (two commands that run as printed),
-`add_arguments(parser)` and `run(arguments) -> exit status`. Files that begin with `_` are no commands. A command's
-file is imported only when it is called, and imports what is heavy inside `run`: every `--help` is at once there.
+`add_arguments(parser)` and `run(arguments) -> exit status`. Files that begin with `_` are not commands. A command's
+file is imported only when it is called, and imports what is heavy inside `run`: every `--help` is instant.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return USER_MISTAKE
-    except BrokenPipeError:  # `minigpt4 … | head`: nobody listens any more
+    except BrokenPipeError:  # `minigpt4 … | head`: the reader is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_LISTENER
     except KeyboardInterrupt:
@@ -45,7 +45,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _log_to_terminal() -> None:
-    """The first process tells what it does; of the others, and of foreign libraries, only warnings are heard."""
+    """The first process logs what it does; the others, and other libraries, log warnings only."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     first = os.environ.get("RANK", "0") == "0"
     logging.getLogger("minigpt4").setLevel(logging.INFO if first else logging.WARNING)

@@ -7,7 +7,7 @@ from typing import Any
 
 from minigpt4.cli._config_arguments import add_config_arguments
 
-HELP = "Say what a config needs before it is run: parameters, memory, time, and what fits on which card."
+HELP = "Estimate what a config needs before it runs: parameters, memory, time, and what fits on which card."
 EXAMPLES = (
     "minigpt4 plan --cfg-path train_configs/minigpt4_photos_stage1.yaml",
     "minigpt4 plan --cfg-path train_configs/minigpt4_stage2_finetune.yaml --llm vicuna-7b",
@@ -16,7 +16,7 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
-    parser.add_argument("--llm", metavar="NAME", help="plan with a language model that is not here yet: vicuna-7b, "
+    parser.add_argument("--llm", metavar="NAME", help="plan for a language model that is not here yet: vicuna-7b, "
                         "vicuna-13b, llama-2-7b-chat, llama-2-13b-chat")
 
 

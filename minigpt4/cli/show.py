@@ -6,7 +6,7 @@ import argparse
 
 from minigpt4.cli._source import add_source_arguments, source_of
 
-HELP = "Show what a model is made of: shapes, dtype, what is frozen, parameters, tokens per image."
+HELP = "Show what a model consists of: shapes, dtype, what is frozen, parameters, tokens per image."
 EXAMPLES = (
     "minigpt4 show output/minigpt4_scenes_stage2",
     "minigpt4 show train_configs/minigpt4_scenes_stage1.yaml",
@@ -15,7 +15,8 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_arguments(parser)
-    parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="keys changed")
+    parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+                        help="overrides keys of the config")
     parser.add_argument("--device", default="cpu", help="where it is loaded (default: cpu)")
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 VALIDATION_TOKENS = 60
 """a caption during validation is for a look, not for a score"""
 
-HELP = "Train a model as a YAML says; under torchrun on several GPUs."
+HELP = "Train a model from a YAML; on several GPUs under torchrun."
 EXAMPLES = (
     "minigpt4 train --cfg-path train_configs/minigpt4_scenes_stage2.yaml "
     "--options run.output_dir=output/again --dry-run",
@@ -28,9 +28,9 @@ EXAMPLES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
     parser.add_argument("--resume", action="store_true",
-                        help="go on from the newest complete checkpoint of run.output_dir")
+                        help="continue from the newest complete checkpoint of run.output_dir")
     parser.add_argument("--dry-run", action="store_true",
-                        help="check every key, path and data set and say what would be trained; load no weight")
+                        help="check every key, path and data set and report what would be trained; load no weights")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
 """`minigpt4 weights`: from downloaded files to folders that work, and a look into both.
 
-A verb is a file of `weights_verbs/`; those that begin with `_` are none.
+A verb is a file of `weights_verbs/`; files that begin with `_` are not verbs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import importlib
 from pathlib import Path
 from types import ModuleType
 
-HELP = "Download weights, make Vicuna from LLaMA and a delta, convert raw LLaMA, cut out parts, check files."
+HELP = "Download weights, make Vicuna from LLaMA and a delta, convert raw LLaMA, extract parts, check files."
 EXAMPLES = (
     "minigpt4 weights download eva_vit_g blip2_pretrained_flant5xxl prerained_minigpt4_7b vicuna-7b-v0",
     "minigpt4 weights apply-delta --base llama-7b --delta vicuna-7b-delta-v0 --target vicuna-7b-v0",

@@ -1,4 +1,4 @@
-"""Errors made by people, told in one sentence.
+"""User errors, reported in one sentence.
 
 A `UserError` says where (file:line, key, shard and member), what is wrong with which value, and what to do.
 The terminal prints it without a traceback and exits with 2; page and API show the same sentence and code.
@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 
 
 class UserError(Exception):
-    """One mistake a person can mend.
+    """One mistake a user can fix.
 
     Args:
         code: dotted, stable name of the kind of mistake.

@@ -15,7 +15,7 @@ def import_extra(library: str, extra: str, *, where: str, without: str) -> Any:
         library: its import name.
         extra: name of the extra in pyproject.toml that brings it.
         where: what asked for it: a key or a command.
-        without: how to go on without it.
+        without: how to continue without it.
 
     Raises:
         UserError: it cannot be imported.
@@ -23,5 +23,5 @@ def import_extra(library: str, extra: str, *, where: str, without: str) -> Any:
     try:
         return importlib.import_module(library)
     except ImportError as error:
-        raise UserError("extra.missing", where=where, what=f"{library} cannot be imported ({error})",
-                        fix=f"pip install 'minigpt4[{extra}]', or go on without: {without}") from error
+        raise UserError("extra.missing", where=where, what=f"cannot import {library} ({error})",
+                        fix=f"pip install 'minigpt4[{extra}]', or continue without: {without}") from error

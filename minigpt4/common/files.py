@@ -67,10 +67,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def refuse_taken(target: Path) -> None:
-    """Raise `UserError` where a folder is to be written and something already lies there; an empty one is taken."""
+    """Raise `UserError` if a folder is to be written and something is already there; an empty one is accepted."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError("weights.target_taken", where=str(target), what="exists already and is not empty",
-                        fix="give a new folder, or check this one: minigpt4 weights verify")
+        raise UserError("weights.target_taken", where=str(target), what="already exists and is not empty",
+                        fix="choose a new folder, or check this one: minigpt4 weights verify")
 
 
 ReadBytes = Callable[[Path], bytes]

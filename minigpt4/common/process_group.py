@@ -1,4 +1,4 @@
-"""The processes of a run: who they are, what they tell each other, and who is missing.
+"""The processes of a run: who they are, what they exchange, and who is missing.
 
 `torchrun` or SLURM starts the processes; PyTorch's own engine joins them. Gradients travel over nccl (CUDA) or gloo,
 control messages always over gloo, so that a missing rank is an error within `timeout` instead of a hang. Then a roll
@@ -84,7 +84,7 @@ class ProcessGroup:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process is the one that writes and speaks."""
+        """Whether this process is the one that writes and logs."""
         return self.place.rank == 0
 
     def sum(self, values: Sequence[float]) -> list[float]:
@@ -131,7 +131,7 @@ class ProcessGroup:
         return UserError("process.dead_rank",
                          what=f"rank {self.rank} lost its connection; of {self.world_size} ranks these do not answer: "
                               f"{names}",
-                         fix="look at the last lines of their output (killed for memory?), then go on with --resume")
+                         fix="look at the last lines of their output (killed for memory?), then continue with --resume")
 
     def _roll_call(self) -> list[int]:
         """Ranks that do not say 'here' in time; rank 0 counts as gone where its store does not answer."""

@@ -1,6 +1,6 @@
 """One place that seeds every source of chance.
 
-Random numbers are a function of (seed, step, rank) and not of what was drawn before: the runner seeds anew at every
+Random numbers are a function of (seed, step, rank) and not of what was drawn before: the runner reseeds at every
 step, so a resumed run draws what the uninterrupted one drew, whatever validation, workers or logging drew in between.
 """
 
@@ -30,7 +30,7 @@ def seed_everything(seed: int) -> None:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """What is drawn inside leaves no trace outside: python, numpy and torch go on as if nothing had happened."""
+    """What is drawn inside leaves no trace outside: python, numpy and torch continue as if nothing had happened."""
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng():
         try:

@@ -61,7 +61,7 @@ def open_tokenizer(folder: str | Path, *, legacy: bool | None = None, prefer_jso
         read: opens its files.
 
     Raises:
-        UserError: the folder holds neither, or a file of it cannot be read.
+        UserError: the folder has neither, or a file of it cannot be read.
     """
     from minigpt4.conversation.fast_tokenizer import FastTokenizer
     from minigpt4.conversation.sentencepiece_tokenizer import SentencePieceTokenizer

@@ -92,5 +92,5 @@ class BatchMaker:
         process = self.image_processors.get(drawn.dataset)
         if process is None:
             raise UserError("data.images", where=sample.source, what="has an image, and the model is text-only",
-                            fix="take the images out of the data, or a model with a visual path")
+                            fix="remove the images from the data, or use a model with a visual path")
         return tuple(process(ref, generator) for ref in sample.conversation.images[:number])

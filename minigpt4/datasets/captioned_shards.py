@@ -1,4 +1,4 @@
-"""Image-caption shards wherever they lie: local ones by an own index, remote and piped ones as a stream."""
+"""Image-caption shards wherever they are: local ones through an index, remote and piped ones as a stream."""
 
 from __future__ import annotations
 

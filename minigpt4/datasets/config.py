@@ -19,7 +19,7 @@ TRAIN_SPLIT = "train"
 
 @dataclass(frozen=True, kw_only=True)
 class SplitInfo:
-    """Where another split than `train` lies."""
+    """Where a split other than `train` is."""
 
     storage: str | None = field(default=None, metadata={"path": "shards"})
     """shards or folder of this split; null = those of train"""
@@ -29,7 +29,7 @@ class SplitInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildInfo:
-    """Where a data set lies."""
+    """Where a data set is."""
 
     storage: str = field(metadata={"path": "shards"})
     """shards ({00000..00010}.tar, *.tar, https://…, pipe:…) or folder of the data set"""
@@ -38,12 +38,12 @@ class BuildInfo:
     splits: dict[str, SplitInfo] = field(default_factory=dict)
     """other splits by name, such as val: {storage: …}; needed for run.valid_splits and run.test_splits"""
     index: str | None = None
-    """folder that keeps the index of local shards between runs; null = read anew at each start"""
+    """folder that keeps the index of local shards between runs; null = rebuilt at each start"""
     samples_per_shard: int | None = None
     """samples a streamed shard should hold; fewer are reported as a cut shard; null = not known"""
 
     def at(self, split: str) -> BuildInfo:
-        """The same for a split. Raises `UserError` where the YAML does not say where it lies."""
+        """The same for a split. Raises `UserError` if the YAML does not say where it is."""
         if split == TRAIN_SPLIT:
             return self
         if split not in self.splits:
@@ -98,7 +98,7 @@ class DatasetConfig:
     data_type: str = "images"
     """original key, always images"""
     build_info: BuildInfo
-    """where it lies"""
+    """where it is"""
     vis_processor: ImageProcessorPair = field(default_factory=ImageProcessorPair)
     """from encoded images to pixels"""
     text_processor: TextProcessorPair = field(default_factory=TextProcessorPair)
@@ -123,7 +123,7 @@ def folder_of(info: BuildInfo) -> Path:
     """The storage as a folder. Raises `UserError` where it is none."""
     folder = Path(info.storage)
     if not folder.is_dir():
-        raise UserError("data.folder", where=info.storage, what="is no folder",
+        raise UserError("data.folder", where=info.storage, what="is not a folder",
                         fix="see docs/data.md for the layout this data set wants")
     return folder
 

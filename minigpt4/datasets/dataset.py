@@ -20,7 +20,7 @@ class IndexedDataset(Protocol):
 
     name: str
     damaged: Sequence[Unreadable]
-    """files of which a part is lost (cut shards): told once, the rest is used"""
+    """files of which a part is lost (truncated shards): reported once, the rest is used"""
 
     def __len__(self) -> int: ...
 

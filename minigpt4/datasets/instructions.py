@@ -24,7 +24,7 @@ ROLES: Mapping[str, Role] = {"human": "user", "user": "user", "gpt": "assistant"
 
 @dataclass(frozen=True)
 class ImageRecords:
-    """Reads one record; images lie below `folder`."""
+    """Reads one record; images are below `folder`."""
 
     folder: Path
     text_processor: TextProcessor
@@ -32,7 +32,7 @@ class ImageRecords:
     def __call__(self, record: Any) -> Conversation:
         """The conversation of a record. Raises `UserError` where a field is missing or wrong."""
         if not isinstance(record, Mapping):
-            raise UserError("data.record", what=f"is no object but {type(record).__name__}")
+            raise UserError("data.record", what=f"is not an object but {type(record).__name__}")
         images = tuple(self._image(name) for name in _image_names(record))
         if "conversations" in record:
             return _conversation(record["conversations"], images)
@@ -60,7 +60,7 @@ def _image_names(record: Mapping[str, Any]) -> Sequence[str]:
 
 def _conversation(written: Any, images: tuple[ImageRef, ...]) -> Conversation:
     if not isinstance(written, list) or not written:
-        raise UserError("data.record", what="'conversations' is no list of turns")
+        raise UserError("data.record", what="'conversations' is not a list of turns")
     system = None
     if isinstance(written[0], Mapping) and _side(written[0]) == "system":
         system, written = _words(written[0]), written[1:]
@@ -87,7 +87,7 @@ def _side(turn: Mapping[str, Any]) -> str:
 
 def _role(turn: Any) -> Role:
     if not isinstance(turn, Mapping):
-        raise UserError("data.record", what=f"a turn is no object but {type(turn).__name__}")
+        raise UserError("data.record", what=f"a turn is not an object but {type(turn).__name__}")
     side = _side(turn)
     if side not in ROLES:
         raise UserError("data.record", what=f"a turn is from '{side}'", fix=nearest(side, ROLES))

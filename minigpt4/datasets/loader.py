@@ -85,7 +85,7 @@ class _StreamBatches(IterableDataset[BatchOrError]):
 
 
 class TrainingLoader:
-    """Endless micro-batches of this rank. `position`, the steps handed out, is all there is to save.
+    """Endless micro-batches of this rank. `position`, the number of steps handed out, is the whole state.
 
     Args:
         source: a mixture of indexed data sets, or one stream.
@@ -166,7 +166,7 @@ class EvaluationLoader:
     Args:
         dataset: where they come from.
         renderer, image_processor: as in training; text-only data sets need no processor.
-        batch_size: samples a batch; the last may be smaller.
+        batch_size: samples per batch; the last may be smaller.
         limit: only the first so many samples over all ranks.
     """
 
@@ -176,7 +176,7 @@ class EvaluationLoader:
         limit: int | None = None,
     ) -> None:
         if not len(dataset):
-            raise UserError("data.empty", where=dataset.name, what="holds no sample", fix="see docs/data.md")
+            raise UserError("data.empty", where=dataset.name, what="has no samples", fix="see docs/data.md")
         self.num_samples = len(dataset) if limit is None else min(limit, len(dataset))
         self.num_workers = num_workers
         processors = {} if image_processor is None else {dataset.name: image_processor}

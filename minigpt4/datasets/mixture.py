@@ -54,7 +54,7 @@ class Mixture:
     def __init__(self, datasets: Sequence[IndexedDataset], weights: Sequence[float], seed: int) -> None:
         for dataset in datasets:
             if not len(dataset):
-                raise UserError("data.empty", where=dataset.name, what="holds no sample", fix="see docs/data.md")
+                raise UserError("data.empty", where=dataset.name, what="has no samples", fix="see docs/data.md")
         self.datasets = tuple(datasets)
         self.shares = np.array(weights, dtype=np.float64) / sum(weights)
         self.seed = seed
@@ -126,6 +126,7 @@ def mixture_weights(ratios: Mapping[str, float | None]) -> list[float]:
     """`sample_ratio` of each data set; all equal where none has one. Raises `UserError` where only some have one."""
     missing = [name for name, ratio in ratios.items() if ratio is None]
     if missing and len(missing) < len(ratios):
-        raise UserError("data.ratio", where=f"datasets.{missing[0]}", what="has no sample_ratio, the others have one",
+        raise UserError("data.ratio", where=f"datasets.{missing[0]}",
+                        what="has no sample_ratio, the other data sets have one",
                         fix="give it to all data sets or to none")
     return [1.0 if ratio is None else ratio for ratio in ratios.values()]

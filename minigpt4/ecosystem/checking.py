@@ -32,7 +32,8 @@ WORDS = {
 
 
 def check_of(form: str, loaded: LoadedModel) -> Check:
-    """What is handed to the writer of a form: compares, says so in a line, or raises `UserError` above the tolerance.
+    """What is passed to the writer of a form: compares, reports it in a line, or raises `UserError` above the
+    tolerance.
 
     Args:
         form: original, blip2 or transformers.
@@ -46,7 +47,7 @@ def check_of(form: str, loaded: LoadedModel) -> Check:
         if not found <= TOLERANCE:
             raise UserError("export.check", where=f"--form {form}",
                             what=f"is not written: loaded again, its logits differ by {found:.1e}",
-                            fix="this is a fault of ours; export in another form and tell us")
+                            fix="this is a bug; export in another form and please report it")
         return [f"checked: loaded again, logits differ by at most {found:.1e} on one image and prompt{WORDS[form]}"]
 
     return check

@@ -68,5 +68,5 @@ def unused_id(loaded: LoadedModel) -> int:
     for name in ("[PAD]", "<pad>", "<unk>"):
         if name in tokenizer.special_tokens:
             return tokenizer.special_tokens[name]
-    raise UserError("export.no_id", where="tokenizer", what="every id may stand in a text, none is left for images",
+    raise UserError("export.no_id", where="tokenizer", what="every id can occur in a text, none is left for images",
                     fix="add a row to the language model's vocabulary")

@@ -130,7 +130,7 @@ def _blip2_config(parts: Mapping[str, nn.Module], image_token_id: int) -> Any:
     if not isinstance(vision, Blip2VisionModel) or not isinstance(q_former, Blip2QFormerModel):
         kinds = f"{type(parts['vision']).__name__} and {type(parts['resampler']).__name__}"
         raise UserError("export.parts", where="--form blip2", what=f"has no place for {kinds}",
-                        fix="only eva_vit with q_former goes out in this form; use --form original")
+                        fix="only eva_vit with q_former can be exported in this form; use --form original")
     llm: Any = parts["llm"]
     queries: Any = parts["resampler"]
     return Blip2Config(

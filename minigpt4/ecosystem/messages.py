@@ -37,7 +37,7 @@ def turns_of(messages: Sequence[Mapping[str, Any]], *, own_turn_per_image: bool 
                 text = text.removeprefix(f"{IMAGE_MARK} ")
             turns.append(Turn(role, text))
         else:
-            raise UserError("chat.role", where="messages", what=f"has the role '{role}'",
+            raise UserError("chat.role", where="messages", what=f"has role '{role}'",
                             fix="use system, user or assistant")
     return system, tuple(turns), images
 
@@ -60,5 +60,5 @@ def _words(content: Any, images: list[Any]) -> str:
 
 def _without_mark(text: str) -> str:
     if IMAGE_MARK in text:
-        raise UserError("chat.mark", what=f"a message cannot hold {IMAGE_MARK}", fix="give the image as a block")
+        raise UserError("chat.mark", what=f"a message cannot contain {IMAGE_MARK}", fix="give the image as a block")
     return text

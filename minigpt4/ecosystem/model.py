@@ -82,7 +82,7 @@ class MiniGPT4ForConditionalGeneration(PreTrainedModel, GenerationMixin):
             attention_mask: [B, L].
             inputs_embeds: [B, L, D] in place of ids and images.
             labels: [B, L], -100 = not learned; adds the mean loss.
-            kwargs: handed on to the language model (cache, positions, `logits_to_keep`, …).
+            kwargs: passed on to the language model (cache, positions, `logits_to_keep`, …).
 
         Raises:
             UserError: place holders and images do not match.
@@ -105,13 +105,13 @@ class MiniGPT4ForConditionalGeneration(PreTrainedModel, GenerationMixin):
         here = input_ids == self.config.image_token_id
         if int(here.sum()) != wanted:
             raise UserError("ecosystem.images", where="input_ids",
-                            what=f"has {int(here.sum())} place holders, the images make {wanted} tokens",
+                            what=f"has {int(here.sum())} place holders, the images have {wanted} tokens",
                             fix="make both with the processor")
         counted = here.flatten().cumsum(0).view_as(here) - 1
         return counted.masked_fill(~here, -1)
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
-        """`GenerationMixin.generate`; stop texts of the template need the tokenizer, which lies beside the weights."""
+        """`GenerationMixin.generate`; stop texts of the template need the tokenizer, which is beside the weights."""
         stops = (kwargs.get("generation_config") or self.generation_config).stop_strings
         if stops and "tokenizer" not in kwargs and self.name_or_path:
             kwargs["tokenizer"] = AutoTokenizer.from_pretrained(self.name_or_path)

@@ -102,7 +102,7 @@ class MiniGPT4Processor(ProcessorMixin):
             chat_template: another jinja template, for text only.
             tokenize: False = the prompt as text.
             return_dict: True = all model inputs, else `input_ids` alone.
-            continue_final_message: the last answer goes on instead of being closed.
+            continue_final_message: the last answer is continued instead of being closed.
             return_tensors: "pt", which None means too.
             kwargs: variables of another template.
 
@@ -178,7 +178,7 @@ class MiniGPT4Processor(ProcessorMixin):
 
     @property
     def _filler(self) -> int:
-        """An id for padded positions that is no place holder of an image."""
+        """An id for padded positions that is not a place holder of an image."""
         known = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0, 1)
         return next(number for number in known if number not in (None, self.image_token_id))
 

@@ -42,7 +42,7 @@ def import_transformers(source: Path, target: Path) -> list[str]:
     opened: Any = MiniGPT4ForConditionalGeneration.from_pretrained(source, output_loading_info=True)
     model, found = opened
     if missing := sorted(found["missing_keys"]):
-        raise UserError("weights.keys", where=str(source), what=f"holds no {some_names(missing)}",
+        raise UserError("weights.keys", where=str(source), what=f"lacks {some_names(missing)}",
                         fix="save the whole model: model.save_pretrained")
     with atomic_folder(target) as folder:
         section = yaml.safe_dump({"model": model.config.recipe}, sort_keys=False, allow_unicode=True, width=120)

@@ -68,8 +68,8 @@ def answers(loaded: LoadedModel, gallery: Gallery, questions: Sequence[Asked], s
         gallery: the images.
         questions: whatever is asked of them.
         settings: how answers are chosen.
-        batch_size: questions answered at once.
-        advance: told after each batch.
+        batch_size: questions per batch.
+        advance: called after each batch.
     """
     engine, found = Engine(loaded), list[Answer]()
     for first in range(0, len(questions), batch_size):

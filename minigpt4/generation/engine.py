@@ -201,6 +201,6 @@ def _explained(error: RuntimeError) -> Exception:
     if "probability tensor" not in str(error):
         return error
     return UserError(
-        "decoding.nonfinite", what="the language model gave inf or nan, so no token can be drawn",
+        "decoding.nonfinite", what="the language model gave inf or nan, so no token can be sampled",
         fix="set model.llm.dtype to bf16 (or fp32): fp16 overflows in late blocks, or the weights are damaged",
     )

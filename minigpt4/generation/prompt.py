@@ -63,5 +63,5 @@ def refuse_too_long(prompt: Prompt, max_new_tokens: int, max_context: int) -> No
             "chat.too_long",
             what=f"the conversation takes {len(prompt)} positions and the answer up to {max_new_tokens}, "
             f"the language model has {max_context}",
-            fix="begin a new conversation or ask for fewer tokens",
+            fix="start a new conversation or ask for fewer tokens",
         )

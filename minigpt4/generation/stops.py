@@ -1,6 +1,6 @@
 """When an answer ends, row by row, and how its end is kept out of the text.
 
-Stop texts belong to the template. A row that has met one is finished while the others go on, so a batch of n gives
+Stop texts belong to the template. A row that has met one is finished while the others continue, so a batch of n gives
 the tokens of n singles. In a stream the beginning of a stop text is held back until it turns out to be none.
 """
 

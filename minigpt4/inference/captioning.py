@@ -80,17 +80,18 @@ class Captioner:
 
 
 def images_of(folder: str | Path) -> list[Path]:
-    """The images of a folder and its sub-folders, by name.
+    """The images of a folder and its subfolders, by name.
 
     Raises:
         UserError: no such folder, or no image in it.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError("image.folder", where=str(folder), what="is no folder", fix="give a folder of images")
+        raise UserError("image.folder", where=str(folder), what="is not a folder", fix="give a folder of images")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)
     if not found:
-        raise UserError("image.none", where=str(folder), what="holds no image", fix=f"known: {' '.join(IMAGE_ENDINGS)}")
+        raise UserError("image.none", where=str(folder), what="contains no images",
+                        fix=f"known: {' '.join(IMAGE_ENDINGS)}")
     return found
 
 

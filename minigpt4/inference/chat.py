@@ -66,7 +66,7 @@ class Chat:
         asked = self._with_question(text, images)
         if text.strip() and self.loaded.renderer.chat.name == BARE_CAPTIONS:
             yield Notice(
-                "these weights were trained on bare captions (stage 1): they describe an image and answer nothing"
+                "these weights were trained on bare captions (stage 1): they caption images but do not answer questions"
             )
         yield from self._answer(asked, settings or self.settings)
 
@@ -92,7 +92,7 @@ class Chat:
 
     def _with_question(self, text: str, images: Sequence[Any]) -> Conversation:
         if IMAGE_MARK in text:
-            raise UserError("chat.mark", what=f"a question cannot hold {IMAGE_MARK}", fix="give the image itself")
+            raise UserError("chat.mark", what=f"a question cannot contain {IMAGE_MARK}", fix="give the image itself")
         if not text.strip() and not images:
             raise UserError("chat.empty", what="nothing was asked", fix="write a question or show an image")
         new = [as_image_ref(image) for image in images]
@@ -146,7 +146,7 @@ class _Stream:
                     self.decoded += self.decoder.push(number)
                     yield from self._show(self._certain())
             finally:
-                self.chat.cancelled.set()  # nobody listens any more: the loop need not go on
+                self.chat.cancelled.set()  # the reader is gone: the loop need not continue
         yield from self._show(self.answer.text)
 
     def _certain(self) -> str:

@@ -40,7 +40,7 @@ def as_image_ref(image: Any) -> ImageRef:
         image.save(buffer, format="TIFF" if image.mode == "CMYK" else "PNG")
         return ImageRef(data=buffer.getvalue(), name="image")
     raise UserError(
-        "image.kind", what=f"a {type(image).__name__} is no image", fix="give a path, bytes or a Pillow image"
+        "image.kind", what=f"a {type(image).__name__} is not an image", fix="give a path, bytes or a Pillow image"
     )
 
 

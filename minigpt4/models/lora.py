@@ -81,7 +81,7 @@ def add_adapters(part: Any, config: LoraConfig, *, where: str) -> int:
 
 
 def adapted_layers(part: nn.Module, config: LoraConfig, *, where: str) -> list[nn.Linear]:
-    """The linear layers that adapters go on; the part may be empty.
+    """The linear layers that adapters are added to; the part may be empty.
 
     Raises:
         UserError: a name fits no linear layer. An output layer that is the input embedding cannot be adapted alone.
@@ -98,7 +98,7 @@ def adapted_layers(part: nn.Module, config: LoraConfig, *, where: str) -> list[n
     for target in targets:
         if not any(_fits(name, target) for name in layers):
             raise UserError("lora.targets", where=f"{where}.lora.target_modules", fix=fix,
-                            what=f"'{target}' is no linear layer of {type(part).__name__}")
+                            what=f"'{target}' is not a linear layer of {type(part).__name__}")
     return [layer for name, layer in layers.items() if any(_fits(name, target) for target in targets)]
 
 

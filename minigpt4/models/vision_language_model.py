@@ -1,4 +1,4 @@
-"""A visual path and a causal language model: image tokens take their places, the language model goes on.
+"""A visual path and a causal language model: image tokens take their places, the language model continues.
 
 B samples, L positions, N images, R image tokens of the whole batch end to end, D width of the LLM, V its vocabulary.
 Source: docs/originals/minigpt4.md#sequence; the slots are our own.
@@ -19,7 +19,7 @@ from minigpt4.records.batches import IGNORED_LABEL, Batch, Output
 
 
 class VisionLanguageModel(nn.Module):
-    """Images become tokens, tokens take their places in a conversation, a language model goes on from there.
+    """Images become tokens, tokens take their places in a conversation, a language model continues from there.
 
     Args:
         visual_path: pixels to tokens; None for a text-only model.

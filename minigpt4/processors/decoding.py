@@ -144,7 +144,7 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 
 def kind_of_bytes(encoded: bytes) -> str:
-    """A word for bytes that are no image: downloads often save an error page under an image's name."""
+    """A word for bytes that are not an image: downloads often save an error page under an image's name."""
     start = encoded[:1024].lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")) or b"<html" in start:
         return "HTML text"

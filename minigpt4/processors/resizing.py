@@ -4,7 +4,7 @@ The horizontal pass comes first and the vertical one second, in two explicit cal
 call, which moves pixels by up to 21 levels of 255. Same bytes with Pillow 12 and 13
 (docs/originals/minigpt4.md#resize-order).
 The random box is torchvision's RandomResizedCrop drawn from the same torch generator in the same order, so that the
-boxes of the original come out of its seeds; torchvision itself breaks transformers here and is no dependency.
+boxes of the original come out of its seeds; torchvision itself breaks transformers here and is not a dependency.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ PIXELS = "pixel_values"
 class Rendered:
     """One conversation as numbers. All three lists have the length of the sequence.
 
-    `slots` counts from 0 within this sample: the first image holds rows 0 to image_lengths[0] - 1, the second goes on.
+    `slots` counts from 0 within this sample: the first image holds rows 0 to image_lengths[0] - 1, the second
+    continues.
     """
 
     ids: list[int]

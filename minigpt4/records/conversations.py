@@ -43,7 +43,7 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Sample:
-    """All that a data set hands out: who it is, where it is from, what it says."""
+    """All that a data set returns: its id, where it is from, what it says."""
 
     id: str
     source: str

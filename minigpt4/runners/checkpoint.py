@@ -1,4 +1,4 @@
-"""Full checkpoints: a complete bundle, and beside it what a run needs to go on as if it had never stopped.
+"""Full checkpoints: a complete bundle, and beside it what a run needs to continue as if it had never stopped.
 
 `state.pt` holds optimizer, loss scale, the step (from it follow schedule, data position and every random number, see
 `common/seeds.py`), the ledger's counts and the settings that must be the same on resume. It loads with

@@ -45,11 +45,11 @@ class RunConfig:
     max_epoch: int = 1
     """epochs of iters_per_epoch steps"""
     iters_per_epoch: int | None = None
-    """micro-steps per epoch; null = the data once through"""
+    """micro-steps per epoch; null = one pass over the data"""
     batch_size_train: int | None = None
-    """samples a micro-batch and rank; datasets.*.batch_size says the same (newest originals)"""
+    """samples per micro-batch and rank; datasets.*.batch_size says the same (newest originals)"""
     batch_size_eval: int | None = None
-    """samples a batch in validation; null = batch_size_train"""
+    """samples per validation batch; null = batch_size_train"""
     accum_grad_iters: int = 1
     """micro-batches per optimizer step"""
     num_workers: int = 0

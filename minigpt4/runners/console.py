@@ -1,4 +1,4 @@
-"""What a person sees of a run: the report at the start, a line every few steps, a bar on a terminal."""
+"""What the user sees of a run: the report at the start, a line every few steps, a bar on a terminal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def start_report(job: Job, timetable: Timetable, precision: Precision, start: int) -> list[str]:
-    """What came from which file, what is trained, how long and how fast it learns."""
+    """Which file each part came from, what is trained, for how long and at which rate."""
     run = job.run
     whole = sum(parameter.numel() for parameter in job.model.parameters())
     learns = sum(parameter.numel() for parameter in trainable(job.model).values())
@@ -46,7 +46,7 @@ def _trained_parts(model: nn.Module) -> list[str]:
 
 
 class Console:
-    """Speaks for the first rank; the others are silent. Lines go to the log, the bar to a terminal only."""
+    """Reports for the first rank; the others are silent. Lines go to the log, the bar to a terminal only."""
 
     def __init__(self, *, speaks: bool, every: int, steps: int, start: int) -> None:
         self._speaks = speaks
@@ -70,7 +70,7 @@ class Console:
             log.info("%s", text)
 
     def step(self, record: StepRecord) -> None:
-        """Move the bar; say a line every `every` steps and at the last."""
+        """Advance the bar; log a line every `every` steps and at the last."""
         if self._bar is not None:
             self._bar.set_postfix_str(f"{record.samples_per_second:.1f} samples/s, waits {record.data_wait:.0%}, "
                                       f"{record.memory_gib:.1f} GiB", refresh=False)

@@ -65,7 +65,7 @@ class NonFiniteGuard:
             raise UserError("train.nonfinite",
                             what=f"{self.count} steps had a loss or gradient that is not finite (run.max_nonfinite is "
                                  f"{self.limit}); the last: step {step}, {culprit or 'on another rank'}",
-                            fix=f"look into {self.folder}, or lower run.init_lr, or use run.precision: bf16 or fp32")
+                            fix=f"look at {self.folder}, or lower run.init_lr, or use run.precision: bf16 or fp32")
 
     def _dump(self, step: int, bad: Sequence[Batch], culprit: str) -> Path:
         name = f"step_{step}.pt" if self.rank == 0 else f"step_{step}_rank_{self.rank}.pt"

@@ -33,4 +33,4 @@ class StopRequest:
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = True
-        log.warning("%s: this step is finished and saved, then the run stops", signal.Signals(number).name)
+        log.warning("%s: finishing and saving this step, then stopping", signal.Signals(number).name)

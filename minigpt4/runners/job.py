@@ -33,7 +33,7 @@ class Job:
 
     run: RunConfig
     model: nn.Module
-    """on its device, frozen where it shall be"""
+    """on its device, frozen where it should be"""
     task: Task
     group: ProcessGroup
     device: torch.device
@@ -45,7 +45,7 @@ class Job:
     settings: Mapping[str, str] = field(default_factory=dict)
     """what must be the same on resume, flat"""
     report: tuple[str, ...] = ()
-    """lines for the start: what came from which file, behaviour, parts"""
+    """lines for the start: files, behaviour, parts"""
     vocab_size_to_beat: int | None = None
     """vocabulary of a loaded, frozen language model, whose first loss must be below its logarithm; else None"""
     taken_over: TakenOver | None = None

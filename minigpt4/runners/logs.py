@@ -72,7 +72,7 @@ class Log(Protocol):
 
 
 class JsonLines:
-    """One JSON object a line, written at once; on resume, lines after the checkpoint are dropped first."""
+    """One JSON object per line, written immediately; on resume, lines after the checkpoint are dropped first."""
 
     def __init__(self, path: Path, start: int) -> None:
         if path.exists():
@@ -161,7 +161,7 @@ class Logs:
 
 
 def open_logs(run: RunConfig, folder: RunFolder, start: int, settings: Mapping[str, str]) -> Logs:
-    """The logs of the first rank, going on after `start` steps."""
+    """The logs of the first rank, continuing after `start` steps."""
     places: list[Log] = [JsonLines(folder.log, start), TensorBoard(folder.path / "tensorboard", start)]
     if run.wandb_log:
         check_wandb(run)

@@ -100,7 +100,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         self._share_groups()
 
     def _share_groups(self) -> None:
-        """The very groups of the two: whoever sets a learning rate here sets it there."""
+        """The same group objects as the two: a learning rate set here is set there."""
         self.param_groups = [*self._muon.param_groups, *self._adamw.param_groups]
 
 

@@ -1,7 +1,7 @@
 """AdamW, or Muon with AdamW, with the right parameters decayed.
 
 A decay rule is a function of a parameter's name and number of dimensions; which rule holds follows from
-`model.behaviour` and is handed in. Betas (0.9, beta2) and eps 1e-8 are the original's
+`model.behaviour` and is passed in. Betas (0.9, beta2) and eps 1e-8 are the original's
 (docs/originals/minigpt4.md#optimizer).
 """
 

@@ -29,7 +29,7 @@ def read_original_checkpoint(path: str) -> TakenOver:
     missing = [key for key in ("model", "optimizer", "epoch") if key not in content]
     if missing:
         raise UserError("train.original_checkpoint", where=path,
-                        what=f"is no checkpoint of the original runner: it lacks {', '.join(missing)}",
+                        what=f"is not a checkpoint of the original runner: it lacks {', '.join(missing)}",
                         fix="to start from weights alone, set model.ckpt instead of run.resume_ckpt_path")
     return TakenOver(optimizer=content["optimizer"], scaler=content.get("scaler") or {}, epoch=int(content["epoch"]),
                      place=path)

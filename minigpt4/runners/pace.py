@@ -40,7 +40,7 @@ class Pace:
         self._waited += time.perf_counter() - begin
 
     def lap(self, tokens: float, samples: float) -> None:
-        """A step is done: it had so many supervised tokens and samples over all ranks."""
+        """A step is done, with this many supervised tokens and samples over all ranks."""
         now = time.perf_counter()
         self._laps.append(_Lap(now - self._begin, self._waited, tokens, samples))
         self.restart()
@@ -62,7 +62,7 @@ class Pace:
         return sum(lap.waited for lap in self._laps) / self._seconds
 
     def seconds_left(self, steps: int) -> float:
-        """Time for so many more steps."""
+        """Time for this many more steps."""
         return steps * self._seconds / max(len(self._laps), 1)
 
     @property
@@ -71,7 +71,7 @@ class Pace:
 
 
 def memory_gib(device: torch.device) -> float:
-    """Most memory in use so far on a CUDA device; this process's resident memory elsewhere (0 where unknown)."""
+    """Peak memory so far on a CUDA device; this process's resident memory elsewhere (0 where unknown)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / GIB
     statm = Path("/proc/self/statm")

@@ -48,7 +48,7 @@ def choose_device(wanted: str, place: Place) -> torch.device:
         raise UserError("device.unknown", where="run.device", what=f"is '{wanted}'",
                         fix="use auto, cpu, cuda, cuda:1 or mps")
     if (kind == "cuda" and not cuda) or (kind == "mps" and not mps):
-        raise UserError("device.absent", where="run.device", what=f"is {wanted}, but this torch sees no such device",
+        raise UserError("device.absent", where="run.device", what=f"is {wanted}, but torch sees no such device here",
                         fix="use run.device=auto or run.device=cpu")
     if kind == "cuda" and ":" not in wanted:
         return torch.device("cuda", place.local_rank)

@@ -1,8 +1,8 @@
-"""The run folder: what lies where in `run.output_dir`, and which checkpoint is the newest.
+"""The run folder: what is where in `run.output_dir`, and which checkpoint is the newest.
 
     output_dir/
       config.yaml               the resolved config: running it repeats the run
-      log.jsonl, tensorboard/   a line a step, a line a validation
+      log.jsonl, tensorboard/   one line per step, one per validation
       checkpoint_00000120/      a complete bundle and `state.pt`; there only if complete
       last                      a text file with the name of the newest checkpoint (no link: Windows)
       nonfinite/, loss.png
@@ -41,7 +41,7 @@ class RunFolder:
         return self.path / f"checkpoint_{step:08d}"
 
     def checkpoints(self) -> list[Path]:
-        """Complete checkpoints, oldest first. Their folders appear at one stroke, so being there is being complete."""
+        """Complete checkpoints, oldest first. Their folders appear atomically, so those that exist are complete."""
         found = [(int(match[1]), folder) for folder in self.path.glob("checkpoint_*")
                  if (match := _CHECKPOINT.fullmatch(folder.name)) and (folder / STATE_FILE).exists()]
         return [folder for _, folder in sorted(found)]
@@ -61,10 +61,10 @@ class RunFolder:
             shutil.rmtree(folder)
 
     def check(self, *, resume: bool) -> None:
-        """Raises `UserError` where the folder holds something and nobody asked to go on."""
+        """Raises `UserError` if the folder is not empty and resuming was not requested."""
         if not resume and self.path.exists() and any(self.path.iterdir()):
             raise UserError("train.output_dir", where=str(self.path), what="the output folder is not empty",
-                            fix="go on with --resume, or choose another run.output_dir")
+                            fix="continue with --resume, or choose another run.output_dir")
 
     def prepare(self, *, resume: bool) -> None:
         """Check and make the folder. Raises `UserError` where it must not or cannot be used."""

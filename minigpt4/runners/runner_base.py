@@ -1,7 +1,7 @@
 """The loop: windows of micro-batches to optimizer steps, with validation, logs and checkpoints on the way.
 
 Knows no system and no data set: the task says what a step is and what is measured, the bundle keeper writes weights.
-Everything random is seeded by (seed, step, rank), so the step is the whole state of chance and of the data.
+Everything random is seeded by (seed, step, rank), so the step determines all randomness and the data.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _StepSums:
-    """What the ranks tell each other after a window, summed."""
+    """What the ranks exchange after a window, summed."""
 
     loss_sum: float
     bad: float
@@ -57,7 +57,7 @@ class RunnerBase:
 
     Args:
         job: model, task and everything else of the run.
-        resume: go on from the newest complete checkpoint of the run folder.
+        resume: continue from the newest complete checkpoint of the run folder.
     """
 
     Config = RunConfig
@@ -223,7 +223,7 @@ class RunnerBase:
         )
 
     def _is_due(self, every: int | None) -> bool:
-        """Every so many steps; at the end of an epoch where no number is given; always at the end of the run."""
+        """Every N steps; at the end of an epoch if no number is given; always at the end of the run."""
         if self.step == self.timetable.steps:
             return True
         return self.timetable.ends_epoch(self.step - 1) if every is None else self.step % every == 0
@@ -271,7 +271,8 @@ class RunnerBase:
             return
         newest = self.folder.newest()
         if stopped:
-            log.info("stopped after step %d, saved in %s; go on with the same command and --resume", self.step, newest)
+            log.info("stopped after step %d, saved in %s; continue with the same command and --resume", self.step,
+                     newest)
             return
         draw_curve(self.folder.log, self.folder.path / "loss.png")
         log.info("done: %s; loss curve in %s", newest, self.folder.path / "loss.png")

@@ -1,8 +1,8 @@
 """Learning rates over a run.
 
 Two schedules are the original's, number by number, faults included (docs/originals/minigpt4.md#schedule-cosine):
-they count micro-steps, begin the warm-up anew in every epoch, drop at its end and never quite reach `min_lr`. The two
-corrected ones count optimizer steps, go on from where the warm-up ended and reach `min_lr` at the last step.
+they count micro-steps, restart the warm-up in every epoch, drop at its end and never quite reach `min_lr`. The two
+corrected ones count optimizer steps, continue from where the warm-up ended and reach `min_lr` at the last step.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from minigpt4.runners.timetable import Moment, Timetable
 
 
 class Schedule(Protocol):
-    """Anything that tells the learning rate of a moment."""
+    """Anything that gives the learning rate of a moment."""
 
     def lr(self, moment: Moment) -> float: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """The numbers a schedule goes between; what `run:` says, checked."""
+    """The rates a schedule moves between, from `run:`, checked."""
 
     init: float
     minimum: float
@@ -115,7 +115,7 @@ def build_schedule(run: RunConfig, timetable: Timetable) -> Schedule:
         warmup_start=run.warmup_lr if run.warmup_lr >= 0 else run.init_lr,
     )
     schedule: Schedule = schedules.get(run.lr_sched, where="run.lr_sched")(rates)
-    schedule.lr(timetable.at(timetable.steps - 1))  # what is missing speaks now and not after the first epoch
+    schedule.lr(timetable.at(timetable.steps - 1))  # what is missing is reported now and not after the first epoch
     return schedule
 
 

@@ -1,7 +1,7 @@
 """How long a run is: epochs, micro-steps and optimizer steps.
 
-A micro-step is one micro-batch; a *window* of them makes one optimizer step. An epoch whose micro-steps are no multiple
-of the window ends with a shorter window, so nothing leaks into the next epoch (the original's did:
+A micro-step is one micro-batch; a *window* of them makes one optimizer step. An epoch whose micro-steps are not a
+multiple of the window ends with a shorter window, so nothing leaks into the next epoch (the original's did:
 docs/originals/minigpt4.md#step).
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """Where in the run an optimizer step is; all counts begin at 0."""
+    """Where in the run an optimizer step is; all counts start at 0."""
 
     epoch: int
     iteration: int

@@ -1,4 +1,4 @@
-"""From a gradient to a changed model: learning rate, loss scale, clipping, optimizer."""
+"""From gradients to updated weights: learning rate, loss scale, clipping, optimizer."""
 
 from __future__ import annotations
 

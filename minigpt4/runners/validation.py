@@ -17,7 +17,7 @@ LEFT_OUT = "samples_left_out"
 def measure_split(job: Job, split: str, precision: Precision, limit: int | None) -> dict[str, float]:
     """Means of everything the task counts on a split; what could not be counted is left out.
 
-    Samples that could not be read or have no target are told as their number.
+    Samples that could not be read or have no target are reported as a count.
 
     Uses the model without DDP, as ranks may have unequal numbers of batches.
     """

@@ -1,4 +1,4 @@
-"""What the embedded default knows, in one sentence: whoever opens the chat should not try a photograph first."""
+"""What the embedded default knows, in one sentence: so that nobody tries a photograph first."""
 
 from __future__ import annotations
 

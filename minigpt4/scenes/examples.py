@@ -1,4 +1,4 @@
-"""Images and questions to begin with: scenes drawn from a seed, so that a page has some wherever it runs."""
+"""Example images and questions: scenes drawn from a seed, so that a page has some wherever it runs."""
 
 from __future__ import annotations
 

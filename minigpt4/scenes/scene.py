@@ -56,7 +56,7 @@ class Scene:
         quadrants = [group.quadrant for group in self.groups]
         assert quadrants == sorted(set(quadrants)), f"quadrants {quadrants} are not in reading order"
         assert len({group.kind for group in self.groups}) == len(self.groups), "a kind stands twice"
-        assert self.background in BACKGROUNDS, f"{self.background} is no background"
+        assert self.background in BACKGROUNDS, f"{self.background} is not a background"
 
     def at(self, quadrant: int | None) -> Group | None:
         """The group of a quadrant, None where it is empty (or no quadrant at all)."""

@@ -42,7 +42,7 @@ SWITCH_DARK = "() => { document.body.classList.toggle('dark'); }"
 
 @dataclass(frozen=True)
 class Example:
-    """A question and an image file to begin with, a language each."""
+    """An example question and image file."""
 
     image: str
     question: str
@@ -114,7 +114,7 @@ def launch(page: Any, *, host: str, port: int | None, share: bool, wait: bool = 
         host: 127.0.0.1 = this machine only, 0.0.0.0 = the network.
         port: None = the first free one from 7860.
         share: True = a public address through gradio's servers.
-        wait: False = go on while the page is served.
+        wait: False = return while the page is being served.
     """
     gradio = import_gradio()
     theme = gradio.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
@@ -128,7 +128,7 @@ def launch(page: Any, *, host: str, port: int | None, share: bool, wait: bool = 
         raise UserError("demo.port", where=f"--port {port}", what=f"cannot be served ({error})",
                         fix="choose another one, or leave it out to take a free one") from error
     if wait:
-        print(f"the page is at {public or address} (Ctrl-C ends it)", flush=True)
+        print(f"serving at {public or address} (press Ctrl-C to stop)", flush=True)
         page.block_thread()
     return str(public or address)
 

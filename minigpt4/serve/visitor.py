@@ -92,7 +92,7 @@ class Visitor:
         self.chat.cancel()
 
     def clear(self) -> View:
-        """Begin anew."""
+        """Start over."""
         self.stop()
         self.chat = Chat(self.chat.loaded)
         self.messages = []
@@ -127,7 +127,7 @@ def _refuse_large(file: Path) -> None:
 
 
 def _moves(file: str) -> bool:
-    """True for an animated image; what cannot be opened is told by the conversation."""
+    """True for an animated image; what cannot be opened is reported by the conversation."""
     try:
         with Image.open(file) as image:
             return bool(getattr(image, "is_animated", False))

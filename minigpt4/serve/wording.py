@@ -35,7 +35,7 @@ class Wording:
     stopped: str
     only_first_frame: str
     mistakes: Mapping[str, str] = field(default_factory=dict)
-    """error code -> sentence; `{what}` is the detail in English. A code that is not here is told in English"""
+    """error code -> sentence; `{what}` is the detail in English. A code that is not here is reported in English"""
 
     def sentence(self, error: UserError) -> str:
         """A mistake as a sentence of this language."""
@@ -48,7 +48,7 @@ class Wording:
 ENGLISH = Wording(
     name="English",
     title="Chat about images",
-    how_to="Drop, paste or choose one or more images, ask about them, and go on asking.",
+    how_to="Drop, paste or choose one or more images, ask about them, and keep asking.",
     placeholder="Ask about an image …",
     stop="Stop",
     retry="Answer again",

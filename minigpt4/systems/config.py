@@ -30,7 +30,7 @@ class SystemConfig:
     ckpt: str | None = field(default=None, metadata={"path": "any"})
     """trained weights, loaded last: a bundle folder or an original checkpoint (.pth)"""
     allow_other_llm: bool = False
-    """go on with a bundle of another language model, whose projection means nothing to this one before stage 1"""
+    """continue with a bundle of another language model, whose projection means nothing to this one before stage 1"""
     template: str | None = None
     """conversation template by name; null = the system's own"""
 

@@ -54,7 +54,7 @@ def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
 
     Args:
         path: file or folder; of a run folder its newest checkpoint is looked at.
-        on_bytes: told of every byte that was hashed.
+        on_bytes: called with the number of bytes hashed.
 
     Returns:
         a line per check that was passed.
@@ -67,9 +67,9 @@ def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
     told = len(lines)
     for name in CHECKLISTS if path.is_dir() else ():
         if (path / name).exists():
-            lines.append(f"{name}: {verify_checksums(path / name, on_bytes)} files have their checksum")
+            lines.append(f"{name}: {verify_checksums(path / name, on_bytes)} files match their checksum")
     if path.is_file() and verify_file(path, on_bytes):
-        lines.append(f"it has its checksum of {path.parent / SHA256SUMS}")
+        lines.append(f"it matches its checksum in {path.parent / SHA256SUMS}")
     if len(lines) == told:
         lines.append("no checksums to compare")
     if found:
@@ -80,7 +80,7 @@ def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
         raw = open_raw_llama(path)
         file = raw.file
         matched = match(raw_llama_plan(raw.params), file.shapes, target_shapes(raw), where=str(path))
-        lines.append(f"{len(matched.assignments)} tensors, as params.json promises")
+        lines.append(f"{len(matched.assignments)} tensors, as params.json says")
     else:
         file = open_weights(path)
         if _is_llama(path, file):

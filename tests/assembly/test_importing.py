@@ -43,7 +43,7 @@ def test_a_checkpoint_becomes_a_bundle(q_former: bool, checkpoint: str, tmp_path
     answers = [Assistant(each).chat(tiny.image(1), "what is this", max_new_tokens=8) for each in (direct, imported)]
     assert answers[0] == answers[1]
     assert main(["weights", "verify", str(tmp_path / "bundle")]) == 0
-    assert main(command) == 2 and "exists already" in capsys.readouterr().err
+    assert main(command) == 2 and "already exists" in capsys.readouterr().err
 
 
 def test_parts_that_were_trained_with_the_projection_are_stored(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_part_without_weights_is_named(tmp_path: Path, capsys: pytest.CaptureF
     command = ["weights", "import-checkpoint", "--ckpt", str(place), "--target", str(tmp_path / "bundle"),
                "--cfg-path", str(write_yaml(tmp_path, q_former=True)), "--options"]
     assert main([*command, "model.resampler.weights=null"]) == 2
-    assert "model.resampler.weights: is not given, and the checkpoint does not hold" in capsys.readouterr().err
+    assert "model.resampler.weights: is not given, and the checkpoint does not contain" in capsys.readouterr().err
     assert main([*command, "model.llm.weights=null", f"model.llm.tokenizer={oracle.folder() / 'parts' / 'llm'}"]) == 2
     assert "model.llm.weights: is not given" in capsys.readouterr().err
     assert not (tmp_path / "bundle").exists()

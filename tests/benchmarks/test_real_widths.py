@@ -9,7 +9,7 @@ import pytest
 from benchmarks.real_widths import Shapes, Widths, llm_shapes, q_former_shapes, vision_shapes
 from tests.parity.test_minigpt4_official_keys import BUFFERS, LISTS, spelled_out
 
-pytestmark = pytest.mark.skipif(not LISTS, reason="the folder of oracles holds no official_keys.json")
+pytestmark = pytest.mark.skipif(not LISTS, reason="the folder of oracles contains no official_keys.json")
 
 
 def published(entry: dict[str, Any]) -> Shapes:

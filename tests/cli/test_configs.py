@@ -34,7 +34,7 @@ def test_copy_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[s
     words = ["configs", "copy", "alignment", "--to", str(tmp_path)]
     assert main(words) == 0
     assert main(words) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

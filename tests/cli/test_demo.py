@@ -64,5 +64,5 @@ def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
     from minigpt4.serve.page import build_page
 
     monkeypatch.setitem(sys.modules, "gradio", None)
-    with pytest.raises(UserError, match=r"gradio cannot be imported.*pip install 'minigpt4\[demo\]'"):
+    with pytest.raises(UserError, match=r"cannot import gradio.*pip install 'minigpt4\[demo\]'"):
         build_page(tiny.model())

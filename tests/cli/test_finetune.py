@@ -115,8 +115,8 @@ def test_images_that_are_not_there_are_counted_and_the_first_are_named(tmp_path:
 
 
 @pytest.mark.parametrize(("change", "sentence"), [
-    ({"images": "nowhere"}, "is no folder"),
-    ({"texts": "nowhere.jsonl"}, "is no file"),
+    ({"images": "nowhere"}, "is not a folder"),
+    ({"texts": "nowhere.jsonl"}, "is not a file"),
     ({"from": "images"}, "is neither a bundle nor a run folder"),
     ({"epochs": "0"}, "--epochs: is 0; use 1 or more"),
     ({"batch-size": "-1"}, "--batch-size: is -1"),
@@ -146,4 +146,4 @@ def test_an_output_folder_in_use_is_refused(tmp_path: Path, bundle: Path, capsys
     assert "is not empty" in capsys.readouterr().err
     assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
     assert main(["finetune", "--output-dir", str(tmp_path / "nothing"), "--resume"]) == 2
-    assert "nothing to go on with" in capsys.readouterr().err
+    assert "nothing to continue" in capsys.readouterr().err

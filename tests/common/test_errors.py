@@ -8,7 +8,7 @@ from minigpt4.common.errors import UserError, UserErrors, nearest
 
 
 def test_the_sentence_has_place_fault_and_cure() -> None:
-    assert str(UserError("x", where="a.yaml:7", what="is wrong", fix="mend it")) == "a.yaml:7: is wrong; mend it"
+    assert str(UserError("x", where="a.yaml:7", what="is wrong", fix="fix it")) == "a.yaml:7: is wrong; fix it"
     assert str(UserError("x", what="is wrong")) == "is wrong"
 
 

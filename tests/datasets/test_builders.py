@@ -114,12 +114,12 @@ def test_llava_conversations(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("record", "reason"), [
     ({"conversations": said("What?")}, "has no answer at its end to learn"),
     ({"conversations": said("What?", " ")}, "has no answer at its end to learn"),
-    ({"conversations": []}, "'conversations' is no list of turns"),
+    ({"conversations": []}, "'conversations' is not a list of turns"),
     ({"conversations": said("<image>?", "x")}, "has 0 images and 1 <image> marks"),
     ({"image": ["a", "b"], "conversations": said("<image>?", "x")}, "has 2 images and 1 <image> marks"),
     ({"conversations": [{"from": "humn", "value": "x"}]}, "a turn is from 'humn'"),
     ({"conversations": [{"from": "human"}]}, "a turn says None"),
-    ({"conversations": ["x"]}, "a turn is no object but str"),
+    ({"conversations": ["x"]}, "a turn is not an object but str"),
 ])
 def test_u38_llava_records_that_teach_nothing_say_why(tmp_path: Path, record: dict[str, Any], reason: str) -> None:
     told = llava(tmp_path, record).sample(0)

@@ -126,12 +126,12 @@ class Complaining(FakeRenderer):
     """A renderer that finds a mistake of a person."""
 
     def render(self, conversation: Any, draw: int) -> Any:
-        raise UserError("prompt.none", where="prompts.txt", what="holds no prompt")
+        raise UserError("prompt.none", where="prompts.txt", what="has no prompt")
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_mistakes_keep_their_sentence_on_the_way_from_a_worker(workers: int) -> None:
-    with pytest.raises(UserError, match=r"^prompts\.txt: holds no prompt$"):
+    with pytest.raises(UserError, match=r"^prompts\.txt: has no prompt$"):
         first(loader(renderer=Complaining(), num_workers=workers), 1)
 
 
@@ -163,5 +163,5 @@ def test_evaluation_over_ranks_covers_the_first_n_once() -> None:
 
 
 def test_evaluation_of_nothing() -> None:
-    with pytest.raises(UserError, match="a: holds no sample"):
+    with pytest.raises(UserError, match="a: has no samples"):
         EvaluationLoader(FakeDataset("a", 0), FakeRenderer(), None, batch_size=2)

@@ -206,7 +206,7 @@ def test_a_folder_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     tensors = load_file(tmp_path / "mine" / "model.safetensors")
     del tensors["connector.projection.bias"]
     save_file(tensors, tmp_path / "mine" / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(UserError, match="holds no 'connector.projection.bias'; save the whole model"):
+    with pytest.raises(UserError, match="lacks 'connector.projection.bias'; save the whole model"):
         import_transformers(tmp_path / "mine", tmp_path / "ours")
     values = json.loads((tmp_path / "mine" / "config.json").read_text())
     (tmp_path / "mine" / "config.json").write_text(json.dumps({**values, "model_type": "blip-2"}))
@@ -300,7 +300,7 @@ def test_mistakes_are_told() -> None:
         processor.apply_chat_template([{"role": "tool", "content": ""}])
     with pytest.raises(UserError, match="return_tensors: is 'np'; use 'pt'"):
         processor(text="a", return_tensors="np")
-    with pytest.raises(UserError, match=f"cannot hold {IMAGE_MARK}"):
+    with pytest.raises(UserError, match=f"cannot contain {IMAGE_MARK}"):
         processor.apply_chat_template([{"role": "user", "content": f"{IMAGE_MARK} x"}])
 
 

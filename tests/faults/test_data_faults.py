@@ -138,7 +138,7 @@ def test_sample_without_image_or_caption(tmp_path: Path) -> None:
     dataset = open_shards("own", str(write_tar(tmp_path / "a.tar", members)), Identity())
     told = [dataset.sample(number) for number in range(5)]
     assert [each.reason for each in told[:4] if isinstance(each, Unreadable)] == [
-        "no image beside its caption", "no 'json' and no 'txt' beside the image",
+        "no image beside its caption", "neither 'json' nor 'txt' beside the image",
         "caption is empty after stripping white space", "wrong JSON at 1:16 (Expecting ',' delimiter)",
     ]
     assert isinstance(told[4], Sample) and told[4].conversation.turns[1].text == "from the txt"
@@ -163,13 +163,13 @@ def test_shards_that_are_none(tmp_path: Path, name: str, content: bytes | None, 
 
 
 def test_folder_without_shards(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"holds no \.tar; see docs/data.md#shards"):
+    with pytest.raises(UserError, match=r"contains no \.tar; see docs/data.md#shards"):
         open_shards("own", str(tmp_path), Identity())
 
 
 def test_shards_of_which_nothing_is_left_are_an_empty_data_set(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(b"")
-    with pytest.raises(UserError, match="laion: holds no sample"):
+    with pytest.raises(UserError, match="laion: has no samples"):
         build_source({"laion": config(tmp_path / "*.tar")}, seed=0)
 
 
@@ -207,12 +207,12 @@ def test_wrong_json_says_file_line_and_column(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ['{"rows": []}', '"text"', "3"])
 def test_json_without_a_list(tmp_path: Path, content: str) -> None:
     (tmp_path / "filter_cap.json").write_text(content)
-    with pytest.raises(UserError, match="holds no list and no list under 'annotations'"):
+    with pytest.raises(UserError, match="is not a list and has no list under 'annotations'"):
         build_dataset("cc_sbu_align", config(tmp_path))
 
 
 def test_missing_folder_and_missing_annotations(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="nowhere: is no folder; see docs/data.md"):
+    with pytest.raises(UserError, match="nowhere: is not a folder; see docs/data.md"):
         build_dataset("cc_sbu_align", config(tmp_path / "nowhere"))
     with pytest.raises(UserError, match=r"captions\.jsonl: does not exist"):
         build_dataset("image_jsonl", config(tmp_path))
@@ -245,7 +245,7 @@ def test_u38_a_line_says_what_it_has_and_what_the_task_needs(tmp_path: Path) -> 
         ("5", "caption is empty after stripping white space"),
         ("6", "a caption needs one image, the record has 0"),
         ("7", "'image' is 3"),
-        ("8", "is no object but list"),
+        ("8", "is not an object but list"),
         ("9", "caption holds <ImageHere>, the mark of an image"),
     ]
 
@@ -254,12 +254,12 @@ def test_text_that_is_no_utf8(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("gut\nschön\n".encode("latin-1"))
     dataset = build_dataset("plain_text", config(tmp_path / "a.txt"))
     assert isinstance(dataset.sample(0), Sample)
-    assert dataset.sample(1).reason == "is no UTF-8 text" and dataset.sample(1).source.endswith("a.txt:2")
+    assert dataset.sample(1).reason == "is not UTF-8 text" and dataset.sample(1).source.endswith("a.txt:2")
 
 
 def test_empty_data_set_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "captions.jsonl").write_text("\n \n")
-    with pytest.raises(UserError, match="image_jsonl: holds no sample"):
+    with pytest.raises(UserError, match="image_jsonl: has no samples"):
         build_source({"image_jsonl": config(tmp_path)}, seed=0)
     with pytest.raises(UserError, match="datasets: names no data set"):
         build_source({}, seed=0)
@@ -275,5 +275,5 @@ def test_ratio_for_some_only(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a\n")
     one = config(tmp_path / "a.txt")
     two = DatasetConfig(builder="plain_text", build_info=one.build_info, sample_ratio=2.0)
-    with pytest.raises(UserError, match="datasets.plain_text: has no sample_ratio, the others have one"):
+    with pytest.raises(UserError, match="datasets.plain_text: has no sample_ratio, the other data sets have one"):
         build_source({"plain_text": one, "more": two}, seed=0)

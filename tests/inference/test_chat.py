@@ -80,10 +80,10 @@ def test_beams_give_the_whole_answer_at_the_end(loaded: LoadedModel) -> None:
 @pytest.mark.parametrize(("text", "images", "sentence"), [
     ("", [], "nothing was asked"),
     ("   ", [], "nothing was asked"),
-    ("<ImageHere> what", [], "cannot hold"),
+    ("<ImageHere> what", [], "cannot contain"),
     ("what", ["/no/such/image.png"], "no such image"),
     ("what", [b"<html>"], "not an image"),
-    ("what", [3], "is no image"),
+    ("what", [3], "is not an image"),
 ])
 def test_bad_questions_are_told_and_change_nothing(loaded: LoadedModel, text: str, images: list[object],
                                                    sentence: str) -> None:

@@ -190,7 +190,7 @@ def test_the_originals_flat_keys(tmp_path: Path) -> None:
 
 
 def test_a_name_that_fits_no_layer_is_refused() -> None:
-    with pytest.raises(UserError, match="'c_attn' is no linear layer of EvaVit.*qkv"):
+    with pytest.raises(UserError, match="'c_attn' is not a linear layer of EvaVit.*qkv"):
         model(LoraConfig(r=2, target_modules=["c_attn"]))
 
 
@@ -213,7 +213,7 @@ def test_values_out_of_range(values: dict[str, Any]) -> None:
 
 def test_without_peft_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(UserError, match=r"pip install 'minigpt4\[peft\]', or go on without: lora.r=0"):
+    with pytest.raises(UserError, match=r"pip install 'minigpt4\[peft\]', or continue without: lora.r=0"):
         model()
 
 

@@ -110,5 +110,5 @@ def test_u13_without_bitsandbytes_one_sentence(monkeypatch: pytest.MonkeyPatch, 
     import sys
 
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    with pytest.raises(UserError, match=r"pip install 'minigpt4\[quantized\]', or go on without: model.llm.quantize"):
+    with pytest.raises(UserError, match=r"pip install 'minigpt4\[quantized\]', or continue without: model"):
         loaded(folder, "int8")

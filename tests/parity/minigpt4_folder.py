@@ -45,7 +45,7 @@ def folder() -> Path:
 def held_cases(prefix: str, *, tensor: str | None = None) -> list[str]:
     """Cases of the folder whose name starts so, and that hold a tensor. A folder without any case fails."""
     every = sorted(path.stem for path in (folder() / "cases").glob("*.json"))
-    assert every, f"{folder()} holds no case"
+    assert every, f"{folder()} has no case"
     return [name for name in every if name.startswith(prefix) and (tensor is None or _holds(name, tensor))]
 
 
@@ -57,7 +57,7 @@ def case_names(prefix: str, *, tensor: str | None = None) -> list[str]:
 def read_case(name: str) -> Case:
     """A recorded case; one that this folder lacks is reported as absent."""
     if not (folder() / "cases" / f"{name}.json").exists():
-        pytest.skip(f"{folder()} does not hold the case {name}")
+        pytest.skip(f"{folder()} does not contain the case {name}")
     base = folder() / "cases" / name
     tensors = load_file(f"{base}.safetensors") if Path(f"{base}.safetensors").exists() else {}
     return Case(name, json.loads(base.with_suffix(".json").read_text(encoding="utf-8")), tensors)

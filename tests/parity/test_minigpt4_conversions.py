@@ -19,7 +19,7 @@ ROTARY = "rotary_emb.inv_freq"
 def converted(tmp_path: Path) -> Path:
     raw = folder() / "parts" / "llama_raw"
     if not raw.exists():
-        pytest.skip(f"{folder()} holds no raw LLaMA")
+        pytest.skip(f"{folder()} has no raw LLaMA")
     command = ["weights", "convert-llama", "--input-dir", str(raw), "--output-dir", str(tmp_path / "llama")]
     if not any((place / "tokenizer.model").exists() for place in (raw, raw.parent)):
         command += ["--tokenizer", str(folder() / "parts" / "llm" / "tokenizer.model")]

@@ -31,7 +31,7 @@ PROJECTIONS = [name for name, entry in LISTS.items() if isinstance(entry, dict) 
 BUFFERS = ("rotary_emb.inv_freq", "position_ids")
 """buffers of old transformers that no weight goes into"""
 
-pytestmark = pytest.mark.skipif(not LISTS, reason=f"{folder()} holds no official_keys.json")
+pytestmark = pytest.mark.skipif(not LISTS, reason=f"{folder()} contains no official_keys.json")
 
 
 def spelled_out(entry: dict[str, Any]) -> dict[str, Shape]:

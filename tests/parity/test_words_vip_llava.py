@@ -140,7 +140,7 @@ def test_ids_and_labels(folder: Path) -> None:
 
 
 CONTESTED = ("image_word_in_answer", "question_only", "two_human_in_a_row", "long_text_over_limit", "long_over_limit")
-"""records that are no conversations, or that only a limit makes wrong"""
+"""records that are not conversations, or that only a limit makes wrong"""
 
 
 def test_what_the_original_masks_by_mistake_is_learned(folder: Path) -> None:

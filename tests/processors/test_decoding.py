@@ -1,4 +1,4 @@
-"""The one door for images: what is mended, what is refused, and by which sentence."""
+"""The one door for images: what is repaired, what is refused, and by which sentence."""
 
 from __future__ import annotations
 

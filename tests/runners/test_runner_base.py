@@ -1,4 +1,4 @@
-"""The loop on a fake model: it learns, logs, measures, keeps checkpoints and goes on from them exactly."""
+"""The loop on a fake model: it learns, logs, measures, keeps checkpoints and continues from them exactly."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_resume_without_a_checkpoint_begins_at_the_beginning(tmp_path: Path) -> 
 
 def test_u43_a_full_output_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "old.txt").write_text("an old run")
-    with pytest.raises(UserError, match="not empty; go on with --resume"):
+    with pytest.raises(UserError, match="not empty; continue with --resume"):
         _run(make_job(tmp_path))
 
 

@@ -120,7 +120,7 @@ def test_another_seed_writes_other_scenes(tmp_path: Path) -> None:
 
 def test_mistakes_are_told(tmp_path: Path) -> None:
     write_scenes(tmp_path / "there", ScenesPlan(stage1=1, stage2=1, dialogues=1, eval=1))
-    with pytest.raises(UserError, match="exists already"):
+    with pytest.raises(UserError, match="already exists"):
         write_scenes(tmp_path / "there", SMALL)
     with pytest.raises(UserError, match="held_out_variant: is 2"):
         ScenesPlan(held_out_variant=2)

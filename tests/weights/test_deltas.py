@@ -153,7 +153,7 @@ def test_u2_v0_on_a_vicuna_and_swapped_folders(base: Path, tmp_path: Path) -> No
 def test_a_target_in_use_and_a_full_disk_are_told_first(base: Path, tmp_path: Path,
                                                          monkeypatch: pytest.MonkeyPatch) -> None:
     work = apply_delta(base, write_folder(tmp_path / "delta", difference(V11, BASE)))
-    with pytest.raises(UserError, match="llama: exists already and is not empty"):
+    with pytest.raises(UserError, match="llama: already exists and is not empty"):
         write_model_folder(work, base)
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(total=0, used=0, free=1000))
     with pytest.raises(UserError, match="vicuna.*(space|free)"):

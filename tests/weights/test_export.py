@@ -130,7 +130,7 @@ def test_u31_other_logits_leave_nothing_behind(form: str, tmp_path: Path, monkey
 @pytest.mark.parametrize("write", [export_blip2, export_transformers])
 def test_what_lies_at_the_target_stays(write, loaded, tmp_path: Path) -> None:  # noqa: ANN001
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(UserError, match="exists already and is not empty; give a new folder"):
+    with pytest.raises(UserError, match="already exists and is not empty; choose a new folder"):
         write(loaded, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 

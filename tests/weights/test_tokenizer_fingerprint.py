@@ -41,5 +41,5 @@ def test_the_same_words_with_another_beginning_are_another_one(tmp_path: Path) -
 
 
 def test_a_folder_without_one(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds neither tokenizer.model nor tokenizer.json"):
+    with pytest.raises(UserError, match="has neither tokenizer.model nor tokenizer.json"):
         fingerprint_of_tokenizer(tmp_path)

@@ -36,7 +36,7 @@ def weights_of(arguments: argparse.Namespace) -> list[tuple[Path, list[str]]]:
         return [(source.bundle, [] if source.bundle == path else [f"{source.bundle.name} is its newest checkpoint"])]
     named = source.weight_files()
     if not named:
-        raise UserError("weights.none", where=str(path), what="names no weights: every part begins at random",
+        raise UserError("weights.none", where=str(path), what="names no weights: every part starts from random values",
                         fix="give a YAML with model.ckpt or a `weights` key, or a bundle")
     return [(each, [f"{each}:"]) for each in named]
 
@@ -47,12 +47,12 @@ def add_folder(parser: argparse.ArgumentParser, flag: str, words: str, *other_sp
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
-                        help="keys of the config that are changed")
+                        help="overrides keys of the config")
 
 
 def add_shard_size(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shard-gb", type=float, default=2.0, metavar="GB",
-                        help="largest file that is written; what a kill costs at most (default: 2)")
+                        help="largest file to write, which is the most an interruption costs (default: 2)")
 
 
 def write_folder(work: ModelFolder, target: Path, shard_gigabytes: float) -> int:

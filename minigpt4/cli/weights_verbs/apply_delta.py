@@ -6,7 +6,7 @@ import argparse
 
 from minigpt4.cli.weights_verbs._common import add_folder, add_shard_size, write_folder
 
-HELP = "LLaMA + delta = Vicuna (v0, v1.1)"
+HELP = "make Vicuna (v0, v1.1) from LLaMA and a delta"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_folder(parser, "--delta", "folder of the delta", "--delta-path")
     add_folder(parser, "--target", "new folder for Vicuna", "--target-model-path")
     parser.add_argument("--allow-other-base", action="store_true",
-                        help="go on where the delta was not made from this base")
+                        help="continue where the delta was not made from this base")
     parser.add_argument("--low-cpu-mem", action="store_true", help="FastChat's flag; memory is always low here")
     add_shard_size(parser)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minigpt4.cli.weights_verbs._common import add_folder, add_shard_size, byte_progress, write_folder
 
-HELP = "raw LLaMA (consolidated.*.pth) to a Hugging Face folder"
+HELP = "convert raw LLaMA (consolidated.*.pth) to a Hugging Face folder"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,5 +27,5 @@ def run(arguments: argparse.Namespace) -> int:
     for checklist in (*(arguments.input_dir / name for name in CHECKLISTS), above):
         if checklist.exists():
             with byte_progress("checking", None) as on_bytes:
-                print(f"{checklist}: {verify_checksums(checklist, on_bytes)} files have their checksum")
+                print(f"{checklist}: {verify_checksums(checklist, on_bytes)} files match their checksum")
     return write_folder(work, arguments.output_dir, arguments.shard_gb)

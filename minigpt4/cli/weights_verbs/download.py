@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from minigpt4.weights.download.folder import Wanted
     from minigpt4.weights.download.known import KnownWeights
 
-HELP = "weights by their name: resumable, with checksums; or the list of files to bring by hand"
+HELP = "download weights by name: resumable, with checksums; or list the files to fetch by hand"
 SOMETHING_IS_MISSING = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="see --list; hub:OWNER/NAME for any repository")
-    parser.add_argument("--list", action="store_true", help="the names that are known, their sizes and licences")
-    parser.add_argument("--to", type=Path, metavar="DIR", help="where they shall lie (default: weights)")
+    parser.add_argument("--list", action="store_true", help="list the known names with sizes and licences")
+    parser.add_argument("--to", type=Path, metavar="DIR", help="where to put them (default: weights)")
     parser.add_argument("--offline", action="store_true",
-                        help="only say which files to bring, from where to where (also with HF_HUB_OFFLINE=1)")
+                        help="only list which files to fetch, from where and to where (also with HF_HUB_OFFLINE=1)")
     parser.add_argument("--revision", metavar="REV", help="branch, tag or commit of the repository")
 
 
@@ -36,8 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
         print("\n".join(_line(known) for known in known_weights().values()))
         return 0
     if not arguments.names:
-        raise UserError("cli.missing", where="minigpt4 weights download", what="wants a NAME",
-                        fix="minigpt4 weights download --list shows those that are known")
+        raise UserError("cli.missing", where="minigpt4 weights download", what="needs a NAME",
+                        fix="minigpt4 weights download --list lists the known ones")
     wanted = [_at(find_known(name), arguments.revision) for name in arguments.names]
     act = _say_what_to_bring if arguments.offline or is_offline() else _bring
     return max(act(known, arguments.to or FOLDER) for known in wanted)
@@ -56,7 +56,7 @@ def _at(known: KnownWeights, revision: str | None) -> KnownWeights:
         return known
     repositories = tuple(replace(source, revision=revision) for source in known.sources if source.hub)
     if not repositories:
-        raise UserError("weights.revision", where=known.name, what="comes from no repository that has revisions",
+        raise UserError("weights.revision", where=known.name, what="does not come from a repository with revisions",
                         fix="leave --revision out")
     return replace(known, sources=repositories)
 
@@ -66,10 +66,10 @@ def _bring(known: KnownWeights, folder: Path) -> int:
 
     place = known.place(folder)
     if all(file.is_here for file in wanted_files(known, folder)):
-        print(f"{place} is here already")
+        print(f"{place} is already there")
     else:
         came = download(known, folder, bar=byte_progress)
-        print(f"wrote {came.place} from {came.url}; licence: {came.licence or 'none is stated'}")
+        print(f"wrote {came.place} from {came.url}; licence: {came.licence or 'not stated'}")
     print(f"use it: {known.use.format(path=place)}")
     return 0
 

@@ -6,7 +6,7 @@ import argparse
 
 from minigpt4.cli.weights_verbs._common import add_folder, add_options
 
-HELP = "a model for other code: the original's .pth, a Blip2 folder, or a folder for transformers' Auto classes"
+HELP = "export for other code: the original's .pth, a Blip2 folder, or a folder for transformers' Auto classes"
 FORMS = ("original", "blip2", "transformers")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minigpt4.cli.weights_verbs._common import add_folder
 
-HELP = "a folder of transformers' Blip2ForConditionalGeneration becomes a bundle"
+HELP = "turn a folder of transformers' Blip2ForConditionalGeneration into a bundle"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minigpt4.cli.weights_verbs._common import add_folder, add_options
 
-HELP = "a published checkpoint (.pth) becomes a bundle that knows what it belongs to"
+HELP = "turn a published checkpoint (.pth) into a bundle that knows what it belongs to"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minigpt4.cli.weights_verbs._common import add_folder
 
-HELP = "what transformers saved of one of our models (save_pretrained, a trainer) becomes a bundle"
+HELP = "turn what transformers saved of one of our models (save_pretrained, a trainer) into a bundle"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import argparse
 from minigpt4.cli._source import add_source_arguments
 from minigpt4.cli.weights_verbs._common import ANY_WEIGHTS, weights_of
 
-HELP = "what a file or folder of weights is"
+HELP = "describe a file or folder of weights"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

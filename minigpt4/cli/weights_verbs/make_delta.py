@@ -6,7 +6,7 @@ import argparse
 
 from minigpt4.cli.weights_verbs._common import add_folder, add_shard_size, write_folder
 
-HELP = "a model - LLaMA = a delta that apply-delta takes"
+HELP = "make a delta (model - LLaMA) that apply-delta accepts"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minigpt4.cli.weights_verbs._common import add_folder, add_options
 
-HELP = "a bundle with LoRA adapters becomes one without, with equal logits"
+HELP = "merge LoRA adapters into a bundle without adapters, with equal logits"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from minigpt4.cli.weights_verbs._common import add_folder
 
-HELP = "the parts that a run trained, as small files for other models"
+HELP = "extract the parts that a run trained, as small files for other models"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

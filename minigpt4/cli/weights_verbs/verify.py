@@ -8,7 +8,7 @@ from pathlib import Path
 from minigpt4.cli._source import add_source_arguments
 from minigpt4.cli.weights_verbs._common import ANY_WEIGHTS, byte_progress, weights_of
 
-HELP = "checksums, names, shapes and every value of a file or folder"
+HELP = "check checksums, names, shapes and every value of a file or folder"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

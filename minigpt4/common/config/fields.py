@@ -1,4 +1,4 @@
-"""What a config dataclass tells about itself: type, default and help of each field.
+"""What a config dataclass says about itself: type, default and help of each field.
 
 The line under a field is its help, read from the source: the same words are in error sentences, in docs/config.md
 and in the editor's completion.

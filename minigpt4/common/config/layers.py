@@ -1,7 +1,7 @@
 """Values of one YAML or of the command line, each with the place it was written, and how layers become one.
 
 A `KeyPath` is the way to a value: ("model", "vision", "freeze"); items of a list count as "0", "1", ….
-OmegaConf reads the values (`1e-4` is a number there), PyYAML's marks tell the lines.
+OmegaConf reads the values (`1e-4` is a number there), PyYAML's marks give the lines.
 """
 
 from __future__ import annotations
@@ -102,23 +102,23 @@ def read_yaml(path: Path) -> Layer:
     except OSError as error:
         raise UserError(
             "config.file", where=str(path), what=f"cannot be read ({error.strerror})",
-            fix="give the path of a YAML file; `minigpt4 configs list` names those that come with the package",
+            fix="give the path of a YAML file; `minigpt4 configs list` names the packaged ones",
         ) from error
     except UnicodeDecodeError as error:
-        raise UserError("config.yaml", where=str(path), what="is no UTF-8 text", fix="save it as UTF-8") from error
+        raise UserError("config.yaml", where=str(path), what="is not UTF-8 text", fix="save it as UTF-8") from error
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         values = {} if node is None else _plain(OmegaConf.create(text))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UserError("config.yaml", where=f"{path}:{line}", what=f"is no valid YAML: {error.problem}",
-                        fix="look at the quotes and the indentation there") from error
+        raise UserError("config.yaml", where=f"{path}:{line}", what=f"is not valid YAML: {error.problem}",
+                        fix="check quotes and indentation there") from error
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         reason = str(error).splitlines()[0]
-        raise UserError("config.yaml", where=str(path), what=f"is no valid YAML: {reason}") from error
+        raise UserError("config.yaml", where=str(path), what=f"is not valid YAML: {reason}") from error
     if node is not None and not isinstance(node, yaml.MappingNode):
-        raise UserError("config.yaml", where=str(path), what="holds no keys",
-                        fix="write `model:`, `datasets:` and `run:` at its left edge")
+        raise UserError("config.yaml", where=str(path), what="has no keys",
+                        fix="write `model:`, `datasets:` and `run:` at the left margin")
     origins: dict[KeyPath, Origin] = {(): Origin(path)}
     if node is not None:
         _note_lines(node, (), path, origins)
@@ -170,8 +170,8 @@ def _one_option(key: str, text: str) -> Layer:
     path = tuple(key.split("."))
     option = f"{key}={text}"
     if not all(path):
-        raise UserError("config.option", where=f"--options {option}", what=f"'{key}' is no key",
-                        fix="write the way to it with dots, such as run.init_lr=3e-5")
+        raise UserError("config.option", where=f"--options {option}", what=f"'{key}' is not a key",
+                        fix="write it with dots, e.g. run.init_lr=3e-5")
     origin = Origin(option=option)
     values: Any = _option_value(text)
     for step in reversed(path):
@@ -196,7 +196,7 @@ def _option_value(text: str) -> Any:
 def merge(layers: Sequence[Layer]) -> Layer:
     """Later layers win, key by key; lists are replaced whole.
 
-    A mapping whose `name` changes starts anew: keys of another encoder or processor mean nothing to this one.
+    A mapping whose `name` changes starts over: keys of another encoder or processor mean nothing to this one.
     """
     merged = Layer()
     for layer in layers:

@@ -125,7 +125,7 @@ def _known_sections(layer: Layer, report: Report) -> Layer:
             continue
         layer = without(layer, (key,))
         if key in SECTIONS:
-            report.errors.append(UserError("config.type", where=where, what=f"{key} holds no keys",
+            report.errors.append(UserError("config.type", where=where, what=f"{key} has no keys",
                                            fix="write them below it, indented"))
         elif key != "imports":
             report.errors.append(UserError("config.unknown_key", where=where, what=f"{key} is unknown",
@@ -178,7 +178,7 @@ def _run_layers(user: list[Layer], report: Report) -> list[Layer]:
 def _translated(layers: list[Layer], path: KeyPath, owner: Any, report: Report) -> list[Layer]:
     """Each layer in today's keys; `owner` is the system, builder or runner that brings the tables.
 
-    The names of the default parts come first: a layer that names another part starts it anew.
+    The names of the default parts come first: a layer that names another part resets it.
     """
     retired = getattr(owner, "retired_keys", {})
     original = getattr(owner, "original_keys", {})

@@ -1,7 +1,7 @@
 """Original keys: the flat ones that live elsewhere today, and those that have no effect any more.
 
 A system, builder or runner may bring two tables. `original_keys`: flat key -> (dotted key today, translation of its
-values or None); valid for ever. `retired_keys`: key -> why it has no effect; accepted with one sentence.
+values or None); always valid. `retired_keys`: key -> why it has no effect; accepted with one sentence.
 Layers are translated singly, so that a person's new key wins over a packaged original one and the other way round.
 """
 

@@ -1,4 +1,4 @@
-"""Values that are paths: found on the disk before anything loads, or told with what should stand there."""
+"""Values that are paths: found on disk before anything loads, or reported with what should be there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNMISTAKABLE = ("/path/to/", "please set this value")
 
 
 def checked_path(value: Any, info: FieldInfo, spot: Spot) -> Any:
-    """A path as it can be opened (lists of paths item by item); a value that is no path as it is. Or `FAILED`."""
+    """A path as it can be opened (lists of paths item by item); a value that is not a path as it is. Or `FAILED`."""
     if info.path is None:
         waits = isinstance(value, str) and value.strip().lower().startswith(UNMISTAKABLE)
         return _placeholder(value, info, spot) if waits else value

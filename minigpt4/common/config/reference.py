@@ -17,7 +17,7 @@ Written by `minigpt4 configs docs` from the dataclasses; do not edit. A key is a
 `--options key=value` on the command line. A mistyped key, type, name or path is answered with its file and line.
 
 What wins: defaults below < packaged YAML of `arch` and `model_type`, or of a data set's `type` < your YAML <
-`--options`. A mapping whose `name` changes starts anew. `${run.seed}` stands for the value of another key. Paths are
+`--options`. A mapping whose `name` changes starts over. `${run.seed}` stands for the value of another key. Paths are
 looked for in the working directory, then beside your YAML; a path with a separator is never taken for a name of the
 hub. `imports: [module]` at the top registers parts of your own.
 """
@@ -51,7 +51,7 @@ def _owner_tables(owner: Any, names: list[str], prefix: str, shown: set[type]) -
     yield from _class_tables(owner.Config, prefix, " and ".join(f"`{name}`" for name in names), shown)
     original = getattr(owner, "original_keys", {})
     if original:
-        yield "Original keys, valid for ever:\n"
+        yield "Original keys, always valid:\n"
         yield _table(("original", "today"), ((f"`{key}`", f"`{prefix}.{new}`") for key, (new, _) in original.items()))
     retired = getattr(owner, "retired_keys", {})
     if retired:

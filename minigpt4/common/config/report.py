@@ -1,4 +1,4 @@
-"""The mistakes found while values become dataclasses, each told with the place where it was written."""
+"""The mistakes found while values become dataclasses, each reported with the place where it was written."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Spot:
     report: Report
     path: KeyPath
     info: FieldInfo | None = None
-    """handed down into lists and mappings: what the field's metadata says holds for their items"""
+    """passed down into lists and mappings: what the field's metadata says applies to their items"""
     start: Any = None
 
     def below(self, key: str, start: Any = None) -> Spot:

@@ -1,4 +1,4 @@
-"""From plain values to frozen dataclasses, with every mistake told at once.
+"""From plain values to frozen dataclasses, with all mistakes reported at once.
 
 A field with `metadata={"registry": …}` takes the config class of the registered thing that `name` chooses, one with
 `metadata={"path": …}` is looked for on the disk. Nothing is raised here: mistakes gather in a `Report`.

@@ -27,7 +27,7 @@ class PlainText:
     def build(config: DatasetConfig, split: str, name: str = "plain_text") -> RecordDataset:
         path = Path(config.build_info.at(split).storage)
         if not path.is_file():
-            raise UserError("data.file", where=str(path), what="is no file", fix="give a .txt or a .jsonl")
+            raise UserError("data.file", where=str(path), what="is not a file", fix="give a .txt or a .jsonl")
         records = JsonLines.open(path) if path.suffix == ".jsonl" else TextLines.open(path)
         return RecordDataset(name, records, TextRecords(config.text_processor.of(split)))
 

@@ -46,19 +46,19 @@ class PackedRecords:
 def read_json_list(path: Path, key: str = "annotations") -> PackedRecords:
     """A JSON file that is a list, or an object with the list under `key`.
 
-    Raises `UserError` with file, line and column where it is no JSON, and where it holds no list.
+    Raises `UserError` with file, line and column where it is not JSON, and where it has no list.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
         raise UserError("data.json", where=f"{path}:{error.lineno}:{error.colno}", what=f"wrong JSON ({error.msg})",
-                        fix="mend the file there; nothing of it was used") from error
+                        fix="fix the file there; nothing of it was used") from error
     except UnicodeDecodeError as error:
-        raise UserError("data.json", where=str(path), what=f"is no UTF-8 text (byte {error.start})") from error
+        raise UserError("data.json", where=str(path), what=f"is not UTF-8 text (byte {error.start})") from error
     except OSError as error:
         raise UserError("data.json", where=str(path), what=f"cannot be read ({error.strerror})") from error
     records = value.get(key) if isinstance(value, dict) else value
     if not isinstance(records, list):
-        raise UserError("data.json", where=str(path), what=f"holds no list and no list under '{key}'",
+        raise UserError("data.json", where=str(path), what=f"is not a list and has no list under '{key}'",
                         fix="see docs/data.md for the layout")
     return PackedRecords.pack(path, records)

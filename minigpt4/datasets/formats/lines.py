@@ -50,14 +50,14 @@ class TextLines:
                 file.seek(int(self.offsets[number]))
                 return file.readline().decode("utf-8-sig").rstrip("\r\n")
         except UnicodeDecodeError as error:
-            raise UserError("data.text", where=self.place(number), what="is no UTF-8 text") from error
+            raise UserError("data.text", where=self.place(number), what="is not UTF-8 text") from error
         except OSError as error:
             raise UserError("data.file", where=str(self.path), what=f"cannot be read ({error.strerror})") from error
 
 
 @dataclass(frozen=True)
 class JsonLines:
-    """A JSONL file, one value a line. A line that is no JSON raises `UserError` when it is asked for."""
+    """A JSONL file, one value per line. A line that is not JSON raises `UserError` when it is asked for."""
 
     lines: TextLines
 

@@ -71,14 +71,14 @@ def open_shards(name: str, storage: str, text_processor: TextProcessor, keep_in:
     if len(paths) == 1 and paths[0].is_dir():
         paths = sorted(paths[0].glob("*.tar"))
     if not paths:
-        raise UserError("data.shards", where=storage, what="holds no .tar", fix="see docs/data.md#shards")
+        raise UserError("data.shards", where=storage, what="contains no .tar", fix="see docs/data.md#shards")
     return ShardDataset(name, index_shards(paths, Path(keep_in) if keep_in else None), text_processor, question)
 
 
 def caption_of(json_bytes: bytes | None, txt_bytes: bytes | None) -> str:
     """The caption from the members beside an image. Raises `UserError` with the reason where there is none."""
     if json_bytes is None and txt_bytes is None:
-        raise UserError("data.caption", what="no 'json' and no 'txt' beside the image")
+        raise UserError("data.caption", what="neither 'json' nor 'txt' beside the image")
     caption = _caption_in_json(json_bytes) if json_bytes is not None else None
     if caption is None and txt_bytes is not None:
         caption = decoded(txt_bytes)

@@ -51,7 +51,7 @@ class ShardStream:
         return cls(name, tuple(expand_shards(pattern)), text_processor, samples_per_shard, question)
 
     def endless(self, *, seed: int, rank: int = 0, world_size: int = 1, skip: int = 0) -> Iterator[Sample | Unreadable]:
-        """Samples of this rank's shards, shuffled anew each time round; the first `skip` are read and thrown away.
+        """Samples of this rank's shards, reshuffled in every pass; the first `skip` are read and discarded.
 
         Raises `UserError` where there are fewer shards than ranks, or nothing in any of them.
         """
@@ -68,7 +68,7 @@ class ShardStream:
                 else:
                     yield self._sample(raw)
             if not count:
-                raise UserError("data.empty", where=self.name, what="holds no sample", fix="see docs/data.md")
+                raise UserError("data.empty", where=self.name, what="has no samples", fix="see docs/data.md")
             epoch += 1
 
     def once(self, *, rank: int = 0, world_size: int = 1) -> Iterator[Sample | Unreadable]:

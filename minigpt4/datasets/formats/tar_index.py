@@ -1,7 +1,7 @@
 """An own index of local image-caption tars: which bytes of which shard are image, json and txt of sample i.
 
 Members are grouped by key (the name up to its first dot) as webdataset does, S samples -> `rows` [S]. Order is that of
-shards and members, so sample i is the same in every process. The rows lie in one array without Python objects: worker
+shards and members, so sample i is the same in every process. The rows are in one array without Python objects: worker
 processes share its memory, or map the same file where the index is kept (`build_info.index`).
 """
 
@@ -93,7 +93,8 @@ def index_shards(shards: Sequence[Path], keep_in: Path | None = None) -> ShardIn
         keep_in: folder where the index is kept and found again as long as no shard's size or date changes.
 
     Raises:
-        UserError: a shard that is absent or compressed. A cut one is told in `damaged`, its whole samples are used.
+        UserError: a shard that is absent or compressed. A truncated one is reported in `damaged`; its complete samples
+        are used.
     """
     kept = keep_in / f"{_fingerprint(shards)}.npy" if keep_in else None
     if kept and kept.exists():

@@ -19,7 +19,7 @@ BLOCK = 512
 
 @dataclass(frozen=True)
 class Member:
-    """A complete file inside a tar: its bytes lie at [offset, offset + length) of the archive."""
+    """A complete file inside a tar: its bytes are at [offset, offset + length) of the archive."""
 
     name: str
     offset: int

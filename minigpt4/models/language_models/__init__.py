@@ -1,1 +1,1 @@
-"""Language models that go on from embeddings. One file each."""
+"""Language models that continue from embeddings. One file each."""

@@ -87,7 +87,7 @@ def transformers_config(values: Mapping[str, Any], *, where: str = "model.llm", 
     """A transformers config from the values of a config.json.
 
     Args:
-        values: as read from the file; old spellings are mended here.
+        values: as read from the file; old spellings are repaired here.
         where: what gave the values, for errors.
         num_rows: rows of the embedding in the files, which win over `vocab_size` (32000 against 32001).
 

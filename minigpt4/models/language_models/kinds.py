@@ -13,7 +13,7 @@ from minigpt4.common.errors import UserError
 
 OTHER_HEADS = ("ForConditionalGeneration", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification",
                "ForQuestionAnswering", "ForPreTraining")
-"""endings of classes that are no causal language models"""
+"""endings of classes that are not causal language models"""
 LLAVA_KEYS = ("mm_vision_tower", "mm_projector_type", "mm_hidden_size")
 """keys of a language model that LLaVA's code (ViP-LLaVA, MGM, …) has made one with images of"""
 TAKE = "give model.llm.weights the folder of a causal language model (Llama, Qwen, Mistral, Phi-3, …)"

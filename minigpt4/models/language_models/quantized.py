@@ -100,7 +100,7 @@ def quantize_linear_layers(model: Any, kind: Quantization, compute_dtype: torch.
 
 
 def import_bitsandbytes() -> Any:
-    """bitsandbytes, or the sentence that says how to get it or go on without."""
+    """bitsandbytes, or the sentence that says how to get it or continue without."""
     hide_chatter()
     return import_extra("bitsandbytes", "quantized", where="model.llm.quantize",
                         without="model.llm.quantize=null (low_resource: False)")

@@ -24,7 +24,7 @@ class MergeNeighboursConfig(PartConfig):
     merge: int = 4
     """consecutive patches (row by row) joined into one token"""
     has_class_token: bool = True
-    """True = the first token of the encoder is no patch and is dropped"""
+    """True = the first token of the encoder is not a patch and is dropped"""
 
 
 @resamplers.register("merge_neighbours")

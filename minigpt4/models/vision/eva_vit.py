@@ -2,7 +2,7 @@
 
 pixel_values [N, 3, S, S] -> tokens [N, 1 + (S / 14)^2, width], class token first.
 Equal to the original's ViT (docs/originals/minigpt4.md#vit), with two things the stock class does not know:
-the last norm has another eps than the blocks, and the k bias is no parameter of the original.
+the last norm has another eps than the blocks, and the k bias is not a parameter of the original.
 """
 
 from __future__ import annotations

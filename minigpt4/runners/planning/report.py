@@ -40,7 +40,7 @@ def plan_lines(config: Any, *, llm: str | None = None, folder: Path | None = Non
     Args:
         config: with `model:`; `run:` and `datasets:` for training and time.
         llm: plan with this language model instead (`KNOWN_LLMS`).
-        folder: where the YAML lies.
+        folder: the YAML's folder.
 
     Raises:
         UserError: nothing says how large the language model is.
@@ -86,7 +86,7 @@ def _parts(size: ModelSize) -> list[str]:
         state = "trains" if part.trains else "frozen"
         lines.append(f"{part.name:<12}{part.parameters:>16,}  {state:<8}{part.bytes / GIB:>8.2f}")
     total = sum(part.parameters for part in size.parts)
-    lines.append(f"{'all':<12}{total:>16,}  {size.trained:,} train; {size.image_tokens} tokens an image")
+    lines.append(f"{'all':<12}{total:>16,}  {size.trained:,} train; {size.image_tokens} tokens per image")
     return lines
 
 

@@ -84,7 +84,7 @@ def size_of(config: Any, *, half: bool, llm: str | None = None, quantize: Quanti
         half: frozen parts are kept in 16 bit, as on a GPU.
         llm: name in `KNOWN_LLMS` instead of the config's language model.
         quantize: int8 or nf4 instead of the config's own.
-        folder: where the YAML lies, the second place to look for its files.
+        folder: the YAML's folder, the second place to look for its files.
 
     Raises:
         UserError: nothing says how large the language model is.

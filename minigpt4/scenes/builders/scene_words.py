@@ -1,4 +1,5 @@
-"""Scenes in words, for a language model that shall read them before it sees an image: made as they are asked for."""
+"""Scenes in words, for a language model that learns to read them before it sees an image: made as they are asked for.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ class SceneWordsConfig:
     sample_ratio: float | None = None
     """weight in the mixture, for all data sets or for none (then each has the same)"""
     batch_size: int | None = None
-    """samples a micro-batch and rank; run.batch_size_train says the same"""
+    """samples per micro-batch and rank; run.batch_size_train says the same"""
     max_samples: int | None = None
     """only the first so many samples"""
 

@@ -81,10 +81,10 @@ def write_scenes(folder: Path, plan: ScenesPlan, advance: Advance = lambda: None
     """Write everything into a new folder, which appears when it is complete.
 
     Raises:
-        UserError: the folder is there already, or cannot be written.
+        UserError: the folder already exists, or cannot be written.
     """
     if folder.exists():
-        raise UserError("scenes.exists", where=str(folder), what="exists already",
+        raise UserError("scenes.exists", where=str(folder), what="already exists",
                         fix="remove it or give another --output")
     with atomic_folder(folder) as part:
         _write_stage1(part / "stage1", plan, advance)

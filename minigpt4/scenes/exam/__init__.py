@@ -1,1 +1,1 @@
-"""How well a model speaks of drawn scenes: questions asked, answers scored, a page of wrong ones."""
+"""Evaluation on drawn scenes: questions asked, answers scored, a page of wrong ones."""

@@ -1,6 +1,6 @@
 """The ceiling: the language model is given each scene as sums of its own words, so nothing is lost on the way to it.
 
-What it gets wrong then, no projection can mend.
+What it gets wrong then, no projection can fix.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 from minigpt4.scenes.exam.scoring import Figures, Prediction
 
 SHOWN = 12
-"""wrong answers of a type, language and split; the first ones, nobody chooses"""
+"""wrong answers of a type, language and split; the first ones, not hand-picked"""
 
 _HEAD = """<!doctype html>
 <meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Wrong answers about scenes</title>

@@ -1,4 +1,4 @@
-"""How well does a model speak of drawn scenes? Questions by type and language, captions, descriptions, form.
+"""Scores a model on drawn scenes: questions by type and language, captions, descriptions, form.
 
 Captions are asked for as stage 1 learns them (the image and nothing else), all the rest in the template of stage 2:
 so what one stage does to the skill of the other is seen.
@@ -84,7 +84,7 @@ def predict(loaded: LoadedModel, split: str, scenes: Sequence[AskedScene], *,
         split: name of the split, for the predictions.
         scenes: images, facts, questions.
         galleries: what the model is shown instead of the images when a language is spoken (for the ceiling).
-        batch_size: questions answered at once.
+        batch_size: questions per batch.
         advance: told how many answers are new; `number_of_answers` in all.
     """
     galleries = galleries or dict.fromkeys(LANGUAGES, Gallery.encode(loaded, [scene.image for scene in scenes]))

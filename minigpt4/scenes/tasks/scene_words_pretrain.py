@@ -56,7 +56,7 @@ MAX_WORDS = 16
 class SceneWordsPretrain:
     """Next-token training on scenes in words.
 
-    Args: as `ImageTextPretrain`. Raises `UserError` where a data set is no `scene_words`, or the number of image
+    Args: as `ImageTextPretrain`. Raises `UserError` where a data set is not `scene_words`, or the number of image
     tokens is not that of the slots.
     """
 
@@ -76,7 +76,7 @@ class SceneWordsPretrain:
 
     def batches_per_epoch(self) -> int:
         number = self._training.steps_per_epoch
-        assert number is not None, "scenes in words are no stream"
+        assert number is not None, "scenes in words are not a stream"
         return number
 
     def training_batches(self, position: int) -> Iterator[Batch]:

@@ -159,14 +159,14 @@ def open_bundle(folder: str | Path, sources: Sources | None = None) -> Bundle:
         sources: opens its files; by default its own.
 
     Raises:
-        UserError: the folder is no bundle, is incomplete, or is of a newer format.
+        UserError: the folder is not a bundle, is incomplete, or is in a newer format.
     """
     folder, sources = Path(folder), sources or Sources()
     tensors = INDEX if (folder / INDEX).exists() else TENSORS
     missing = [name for name in (MANIFEST, tensors, CONFIG) if not (folder / name).exists()]
     if missing:
         raise UserError(
-            "bundle.incomplete", where=str(folder), what=f"is no bundle: {', '.join(missing)} not there",
+            "bundle.incomplete", where=str(folder), what=f"is not a bundle: {', '.join(missing)} not there",
             fix="give the folder that training wrote (it holds manifest.json)",
         )
     manifest = sources.json(folder / MANIFEST)

@@ -77,7 +77,7 @@ def _of_readme(path: Path) -> str:
     end = next(number for number, line in enumerate(lines[1:], 1) if line.strip() == "---")
     try:
         values = yaml.safe_load("\n".join(lines[1:end]))
-    except yaml.YAMLError:  # a card that nobody can read states nothing
+    except yaml.YAMLError:  # an unreadable card states nothing
         return ""
     return str(values.get("license") or "") if isinstance(values, dict) else ""
 

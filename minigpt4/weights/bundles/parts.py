@@ -94,7 +94,7 @@ def _refuse_unfit(bundles: Sequence[Bundle], trained: list[str]) -> None:
         raise UserError("weights.adapters", where=where, what="has adapters",
                         fix="merge them first: minigpt4 weights merge")
     if not trained:
-        raise UserError("weights.parts", where=where, what="holds no part that was trained",
+        raise UserError("weights.parts", where=where, what="has no part that was trained",
                         fix="give the run that trained it")
     if LANGUAGE_MODEL in trained and len(trained) > 1:
         raise UserError("weights.parts", where=where, what=f"trained {', '.join(trained)} together",

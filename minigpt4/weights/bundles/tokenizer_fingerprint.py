@@ -63,7 +63,7 @@ def fingerprint_of_tokenizer(folder: str | Path, read: ReadBytes = Path.read_byt
     folder = Path(folder)
     vocabulary = read_vocabulary(folder, read)
     if vocabulary is None:
-        raise UserError("tokenizer.missing", where=str(folder), what="holds neither tokenizer.model nor tokenizer.json",
+        raise UserError("tokenizer.missing", where=str(folder), what="has neither tokenizer.model nor tokenizer.json",
                         fix="copy the tokenizer files there")
     names = {**dict(enumerate(vocabulary.pieces)), **{number: name for name, number in vocabulary.added.items()}}
     roles = vocabulary.special_ids or _named_roles(folder, vocabulary, read)

@@ -1,4 +1,4 @@
-"""One file from one web address: goes on where an earlier try stopped, even one that was killed.
+"""One file from one web address: continues where an earlier attempt stopped, even one that was killed.
 
 Bytes gather in `FILE.partial`; `FILE.partial.json` beside it says which file of the server they belong to. A server
 whose file is another one by now, or that gives no part of a file, makes it begin again. Nothing here judges the bytes:
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 UNAVAILABLE = "weights.source"
 """code of the error that one source does not give the file; another may"""
 DROPPED = (OSError, http.client.HTTPException)
-"""how connections end that should not; what the disk refuses is told by another error"""
+"""how connections end that should not; errors of the disk are reported separately"""
 AGAIN = (408, 425, 429, 500, 502, 503, 504)
 """answers of a server that is busy or ill: it may have recovered in a moment"""
 BLOCK = 1 << 18
@@ -44,8 +44,8 @@ class RemoteFile:
     Args:
         name: what it is called here, with folders in between as `a/b.json`.
         url: where its bytes are.
-        size: in bytes, where somebody states it.
-        sha256: of its bytes, where somebody states it.
+        size: in bytes, if stated.
+        sha256: of its bytes, if stated.
         token: sent to this host only, never to one that it redirects to.
     """
 
@@ -106,7 +106,7 @@ def fetch(remote: RemoteFile, partial: Path, *, on_bytes: Progress = nothing, pa
     Args:
         remote: what to bring.
         partial: grows; may have been begun by an earlier process.
-        on_bytes: told of every byte that is there; of a negative number where it has to begin again.
+        on_bytes: called with the bytes that arrived; with a negative number if it has to start over.
         patience: with dropped connections.
 
     Raises:
@@ -222,7 +222,7 @@ def _write_to(partial: Path) -> IO[bytes]:
 
 def _cannot_write(partial: Path, error: OSError) -> UserError:
     return UserError("file.write", where=str(partial), what=f"cannot be written ({error.strerror or error})",
-                     fix="free space or choose another folder; the same command goes on from here")
+                     fix="free space or choose another folder; the same command continues from here")
 
 
 def _begun(remote: RemoteFile, partial: Path) -> Edition | None:

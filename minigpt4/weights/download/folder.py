@@ -1,8 +1,8 @@
 """Known weights from the network into a folder: sources in their order, checked, whole or absent.
 
-A file lies under its final name only when it has all its bytes and, where somebody states it, its checksum. Beside it
+A file gets its final name only when it has all its bytes and, if one is stated, its checksum. Beside it
 stand `SHA256SUMS` and where it came from (`FILE.source.json`; in a folder `source.json`). Interrupted at any point, the
-same call goes on.
+same call continues.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Bar = Callable[[str, int | None], AbstractContextManager[Progress]]
 
 @dataclass(frozen=True)
 class Downloaded:
-    """What came: where it lies, the address it came from, its licence (empty = nobody states one)."""
+    """What was downloaded: where it is, its source address, its licence (empty = none stated)."""
 
     place: Path
     url: str
@@ -56,10 +56,10 @@ class Wanted:
     """A file or folder to be brought by hand.
 
     Args:
-        place: where it has to lie.
+        place: its target path.
         urls: where it can be had, in their order.
         size: in bytes, where it is known.
-        is_here: it lies there, with its size where that is known.
+        is_here: it is there, with its size if that is known.
     """
 
     place: Path
@@ -75,7 +75,7 @@ def no_bar(words: str, total: int | None) -> Iterator[Progress]:
 
 
 def wanted_files(known: KnownWeights, folder: Path) -> list[Wanted]:
-    """What `known` consists of and what of it is in `folder`; asks nobody."""
+    """What `known` consists of and what of it is in `folder`; without network access."""
     place = known.place(folder)
     if known.file:
         return [_wanted(place, known.file.size, known.file.name, known.sources)]
@@ -95,17 +95,17 @@ def download(known: KnownWeights, folder: Path, *, bar: Bar = no_bar, patience: 
 
     Args:
         known: what to bring.
-        folder: where it shall lie.
+        folder: the target folder.
         bar: shows bytes.
         patience: with dropped connections.
 
     Raises:
-        UserError: it is there already; no source gives it; the disk is too small.
+        UserError: it already exists; no source gives it; the disk is too small.
     """
     place = known.place(folder)
     if place.exists():
-        raise UserError("weights.target_taken", where=str(place), what="is there already, and is not all of it",
-                        fix="delete or rename it, or give another folder; what it lacks is told by --offline")
+        raise UserError("weights.target_taken", where=str(place), what="already exists, and is not all of it",
+                        fix="delete or rename it, or give another folder; --offline lists what is missing")
     refusals = []
     for source in known.sources:
         try:

@@ -74,7 +74,7 @@ def list_repository(source: Source, wanted: Sequence[str]) -> Listing:
     commit, licence, found = _ask(source)
     missing = [name for name in wanted if name not in found]
     if missing:
-        raise unavailable(page_of(source, source.revision), f"holds no {', '.join(missing)}")
+        raise unavailable(page_of(source, source.revision), f"has no {', '.join(missing)}")
     names = wanted or _needed(list(found))
     token = get_token()
     files = tuple(_remote(found[name], url_of(source, name, commit), token) for name in names)

@@ -43,7 +43,7 @@ class Source:
 
 @dataclass(frozen=True)
 class KnownFile:
-    """A file under its final name; None = nobody states it."""
+    """A file under its final name; None = not stated."""
 
     name: str
     size: int | None = None
@@ -58,11 +58,11 @@ class KnownWeights:
         name: what is typed.
         words: what it is.
         licence: of the weights; empty = the repository states it.
-        use: what to type with it, `{path}` is where it lies.
+        use: what to type with it, `{path}` is its path.
         sources: tried in this order; none = only by hand.
         file: the one file that it is; None = it is a folder.
         files: what a folder consists of; empty = what the repository holds.
-        gigabytes: about its size, where `file` and `files` do not tell.
+        gigabytes: its approximate size, where `file` and `files` do not say.
         by_hand: how a person gets it.
     """
 
@@ -85,7 +85,7 @@ class KnownWeights:
         return None if self.gigabytes is None else int(self.gigabytes * 1e9)
 
     def place(self, folder: Path) -> Path:
-        """Where it lies once it is downloaded into `folder`."""
+        """Where it is once downloaded into `folder`."""
         return folder / (self.file.name if self.file else self.name)
 
 
@@ -99,7 +99,7 @@ def find_known(name: str) -> KnownWeights:
     """The weights of a name, of its file's name, or `hub:OWNER/NAME` for any repository of the hub.
 
     Raises:
-        UserError: nobody knows it.
+        UserError: it is unknown.
     """
     if name.startswith(HUB):
         return _repository(name.removeprefix(HUB))
@@ -114,7 +114,7 @@ def find_known(name: str) -> KnownWeights:
 def _repository(repository: str) -> KnownWeights:
     owner, _, name = repository.partition("/")
     if not owner or not name or "/" in name:
-        raise UserError("weights.unknown", where=HUB + repository, what="is no repository of the hub",
+        raise UserError("weights.unknown", where=HUB + repository, what="is not a repository of the hub",
                         fix=f"write {HUB}OWNER/NAME")
     return KnownWeights(name, f"the repository {repository} of the hub", licence="", sources=(Source(hub=repository),),
                         use="minigpt4 weights info {path}")

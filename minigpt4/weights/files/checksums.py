@@ -53,7 +53,8 @@ def read_checksums(path: Path) -> dict[str, str]:
             continue
         digest, _, name = line.partition(" ")
         if not name.strip(" *") or not set(digest.lower()) <= set("0123456789abcdef"):
-            raise UserError("weights.checklist", where=f"{path}:{number}", what=f"'{line}' is no line 'digest  name'",
+            raise UserError("weights.checklist", where=f"{path}:{number}",
+                            what=f"'{line}' is not a line 'digest  name'",
                             fix="download this file again")
         digests[name.strip(" *")] = digest.lower()
     return digests

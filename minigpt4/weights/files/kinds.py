@@ -1,4 +1,4 @@
-"""What a file or folder is that holds no weights of ours to read: one sentence that says so, and what to do instead."""
+"""What a file or folder is that has no weights of ours to read: one sentence that says so, and what to do instead."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from minigpt4.common.errors import UserError
 
 LOOKED_AT = 512
-"""first bytes of a file that tell its kind"""
+"""first bytes of a file that identify its kind"""
 DOWNLOAD = "download it again: minigpt4 weights download hub:NAME/MODEL"
 
 

@@ -73,7 +73,7 @@ def write_model_folder(work: ModelFolder, target: Path, *, shard_bytes: int = SH
         work: what is written.
         target: the new folder.
         shard_bytes: a shard grows up to this size.
-        on_bytes: told of every byte of tensors that is done, kept ones too.
+        on_bytes: called with the bytes of tensors done, kept ones included.
 
     Raises:
         UserError: the target holds something already; the disk is too small or full; `TARGET.partial` is of other work.

@@ -64,7 +64,7 @@ def read_torch_file(path: str | Path) -> Any:
                 what=f"holds more than weights and is not opened ({_culprit(error)})",
                 fix="save only its state dict, or take a safetensors file",
             ) from error
-        raise _damaged(path, "it is no file of torch.save") from error
+        raise _damaged(path, "it is not a file of torch.save") from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         refuse_file(path)
         first_sentence = str(error).partition("\n")[0].partition(". ")[0]  # torch's own advice follows
@@ -85,7 +85,7 @@ def tensors_of(path: Path, content: Any) -> TensorFile:
     """The state dict inside the content of a torch file, whatever it is wrapped in."""
     tensors = _unwrapped(content)
     if not tensors:
-        raise UserError("weights.no_tensors", where=str(path), what="holds no named tensors", fix="take another file")
+        raise UserError("weights.no_tensors", where=str(path), what="has no named tensors", fix="take another file")
     return TensorFile(path, {name: tuple(value.shape) for name, value in tensors.items()},
                       {name: value.dtype for name, value in tensors.items()}, tensors.__getitem__)
 
@@ -119,7 +119,7 @@ def _open_folder(folder: Path) -> TensorFile:
     raise UserError(
         "weights.missing_file",
         where=str(folder),
-        what="holds no model.safetensors, pytorch_model.bin or index of shards",
+        what="contains no model.safetensors, pytorch_model.bin or index of shards",
         fix=f"it holds: {', '.join(sorted(p.name for p in folder.iterdir())[:8]) or 'nothing'}",
     )
 
@@ -138,7 +138,7 @@ def _open_shards(folder: Path, index: Path) -> TensorFile:
     if absent:
         raise UserError(
             "weights.missing_tensor", where=str(folder / weight_map[absent[0]]),
-            what=f"does not hold {some_names(absent)}, which {index.name} promises", fix="download the shard again",
+            what=f"does not contain {some_names(absent)}, which {index.name} promises", fix="download the shard again",
         )
     return TensorFile(folder, {name: shard.shapes[name] for name, shard in home.items()},
                       {name: shard.dtypes[name] for name, shard in home.items()}, lambda name: home[name].load(name))
@@ -152,7 +152,7 @@ def read_json(path: Path, read: ReadBytes = Path.read_bytes) -> Any:
         raise UserError("file.missing", where=str(path), what="no such file") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         place = f"{path}:{error.lineno}:{error.colno}" if isinstance(error, json.JSONDecodeError) else str(path)
-        raise UserError("file.json", where=place, what=f"is no JSON ({error})") from error
+        raise UserError("file.json", where=place, what=f"is not JSON ({error})") from error
 
 
 def _first_bytes(path: Path, number: int) -> bytes:

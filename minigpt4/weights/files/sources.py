@@ -1,4 +1,4 @@
-"""The files of one load, each opened once and handed on to whoever asks for it again."""
+"""The files of one load, each opened once and shared."""
 
 from __future__ import annotations
 

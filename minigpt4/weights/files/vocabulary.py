@@ -35,7 +35,7 @@ def read_vocabulary(folder: Path, read: ReadBytes = Path.read_bytes) -> Vocabula
     """The vocabulary of a folder with tokenizer.model or tokenizer.json; None where it has neither.
 
     Raises:
-        UserError: a file that is no tokenizer.
+        UserError: a file that is not a tokenizer.
     """
     if (folder / "tokenizer.model").exists():
         vocabulary = read_sentencepiece(folder / "tokenizer.model", read)
@@ -67,7 +67,7 @@ def read_sentencepiece(path: Path, read: ReadBytes = Path.read_bytes) -> Vocabul
     try:
         model = SentencePieceProcessor(model_proto=read(path))
     except (RuntimeError, OSError) as error:
-        raise UserError("tokenizer.damaged", where=str(path), what="is no sentencepiece model",
+        raise UserError("tokenizer.damaged", where=str(path), what="is not a sentencepiece model",
                         fix="download or copy it again") from error
     special_ids = {"bos_token": model.bos_id(), "eos_token": model.eos_id(), "unk_token": model.unk_id()}
     pieces = tuple(model.IdToPiece(list(range(model.GetPieceSize()))))

@@ -41,7 +41,7 @@ def refuse_by_values(base: LlamaFolder, delta: LlamaFolder) -> list[str]:
     _compare_norms(base, delta)
     odd, changed = _round_trip(base.file, delta.file, [n for n in delta.names if len(delta.file.shapes[n]) == 2])
     if odd > MAX_ODD_BITS:
-        return ["whether the delta was made from this base cannot be seen: it is no difference of half-precision "
+        return ["whether the delta was made from this base cannot be seen: it is not a difference of half-precision "
                 "weights"]
     if changed > MAX_CHANGED:
         raise UserError(

@@ -56,10 +56,10 @@ def _planned(pair: Pair, combine: Combine, maker: str, evidence: Sequence[str]) 
     dtypes = other.file.dtypes
     tensors = [LazyTensor(name, other.file.shapes[name], dtypes[name], partial(combine, base.file, other.file, name))
                for name in other.names]
-    sidecars, mended = sidecars_of(other.path, other.vocabulary, num_rows=other.num_rows, dtype=tensors[0].dtype)
-    notes = [*_row_notes(pair), *pair.notes, *evidence, *mended]
+    sidecars, repaired = sidecars_of(other.path, other.vocabulary, num_rows=other.num_rows, dtype=tensors[0].dtype)
+    notes = [*_row_notes(pair), *pair.notes, *evidence, *repaired]
     if other.vocabulary is None:
-        notes.append(f"the {other.role} brings no tokenizer, so none is written: copy tokenizer.model before use")
+        notes.append(f"the {other.role} has no tokenizer, so none is written: copy tokenizer.model before use")
     sources = {one.role: {"path": str(one.path), "rows": one.num_rows, "identity": one.fingerprint}
                for one in (base, other)}
     provenance = {"made_by": maker, "layout": pair.layout, **sources, "notes": notes}

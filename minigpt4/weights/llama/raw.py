@@ -229,7 +229,7 @@ def _shard_paths(folder: Path) -> list[Path]:
     if not numbered:
         held = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
         raise UserError("weights.missing_file", where=str(folder), fix="give the folder of one size, as LLaMA/7B",
-                        what=f"holds no consolidated.00.pth; it holds: {held}")
+                        what=f"contains no consolidated.00.pth; it contains: {held}")
     missing = [f"consolidated.{n:02d}.pth" for n in range(max(numbered)) if n not in numbered]
     if missing:
         raise UserError("weights.missing_shard", where=str(folder), what=f"lacks {', '.join(missing)}",
@@ -238,7 +238,7 @@ def _shard_paths(folder: Path) -> list[Path]:
 
 
 def _refuse_missing_shards(folder: Path, params: LlamaParams, shards: Sequence[TensorFile]) -> None:
-    """The embedding is cut by columns: its width tells how many shards there were."""
+    """The embedding is cut by columns: its width says how many shards there were."""
     width = shards[0].shapes.get("tok_embeddings.weight", (0, params.dim))[1]
     expected = params.dim // width if width else 0
     if params.dim % width or expected != len(shards):

@@ -1,8 +1,8 @@
 """The small files beside the weights of a Llama folder: config.json and the tokenizer's, written in today's spelling.
 
 Folders of 2023 spell classes `LLaMATokenizer` and `LLaMAForCausalLM`, have empty names for special tokens, ids that
-contradict their tokenizer, and the path of somebody's disk (docs/originals/minigpt4.md#files-llm).
-What is mended is reported.
+contradict their tokenizer, and a path of somebody's disk (docs/originals/minigpt4.md#files-llm).
+What is repaired is reported.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
 TOKENIZER_JSONS = ("tokenizer_config.json", "special_tokens_map.json")
 COPIED = ("tokenizer.model", "tokenizer.json", "added_tokens.json", "chat_template.jinja", "LICENSE.txt", "LICENSE")
 PATH_LEFTOVERS = ("_name_or_path", "name_or_path", "tokenizer_file")
-"""keys that name a place on the disk of whoever made the folder"""
+"""keys that name a path on the disk of the folder's author"""
 
 
 def sidecars_of(folder: Path, vocabulary: Vocabulary | None, *, num_rows: int, dtype: torch.dtype
                   ) -> tuple[dict[str, bytes], list[str]]:
-    """The small files of a folder, mended.
+    """The small files of a folder, repaired.
 
     Args:
         folder: where they are taken from.
         vocabulary: its vocabulary.
-        num_rows: rows of the embedding that will lie beside them.
-        dtype: dtype of the weights that will lie beside them.
+        num_rows: rows of the embedding that will be beside them.
+        dtype: dtype of the weights that will be beside them.
 
     Returns:
-        name -> content, and a line for the report per mended value.
+        name -> content, and a line for the report per repaired value.
     """
     lines: list[str] = []
     files = {name: (folder / name).read_bytes() for name in COPIED if (folder / name).exists()}

@@ -65,7 +65,7 @@ class ConversionPlan:
         rules: target <- sources.
         ignorable: source keys that may be left out.
         optional: targets (patterns) that the file may lack, as a checkpoint lacks frozen parts.
-        sizes: what the sizes of its tensors tell, for the sentence about shapes that do not fit.
+        sizes: what the sizes of its tensors mean, for the sentence about shapes that do not fit.
     """
 
     name: str

@@ -140,11 +140,11 @@ def test_original_keys_are_named_as_they_were_written(load: Load) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("model: [", "run.yaml:1: is no valid YAML"),
-        ("run: {seed: 1, seed: 2}", "run.yaml:1: is no valid YAML: found duplicate key seed"),
-        ("- 1", "run.yaml: holds no keys"),
-        ("model: 3", "run.yaml:1: model holds no keys"),
-        ("datasets: [laion]", "run.yaml:1: datasets holds no keys"),
+        ("model: [", "run.yaml:1: is not valid YAML"),
+        ("run: {seed: 1, seed: 2}", "run.yaml:1: is not valid YAML: found duplicate key seed"),
+        ("- 1", "run.yaml: has no keys"),
+        ("model: 3", "run.yaml:1: model has no keys"),
+        ("datasets: [laion]", "run.yaml:1: datasets has no keys"),
         ("imports: [no_such_module_here]", "run.yaml:1: cannot import 'no_such_module_here'"),
         ("run: {runner: toy_runner}", "run.yaml: model.arch names no model arch; known: "),
         ("model: {arch: toy, model_type: tow}", "run.yaml:1: model.model_type is 'tow'; did you mean 'two'?"),
