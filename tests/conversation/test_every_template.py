@@ -21,20 +21,25 @@ from minigpt4.records.batches import IGNORED_LABEL
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 from minigpt4.records.images import ImageRef
 from tests import tiny
+from tests.conftest import ORACLES
 
 CHATS_OF_ORIGINALS = {"minigpt4_april_vicuna_chat", "minigpt4_vicuna_chat", "minigpt4_llama2_chat"}
 """only ever used for chat, with the originals' faults"""
 NAMES = [name for name in templates.names() if name not in CHATS_OF_ORIGINALS]
-ORACLE_TOKENIZERS = (
-    "minigpt4/parts/llm", "minigpt4/parts/llm_llama2",
-    *(f"vip_llava/parts/tokenizers/{name}" for name in (
-        "llama_legacy", "llama_nonlegacy", "llama3_autobos", "llama3_nobos", "phi3_rstrip", "phi3_norstrip",
-        "phi3_rstrip_nobos")),
-    *(f"mgm/parts/model_zoo/LLM/{name}" for name in (
-        "Nous-Hermes-2-Yi-34B", "gemma/gemma-2b-it", "mixtral/Mixtral-8x7B-Instruct-v0.1", "vicuna/7B-V1.5",
-        "llama-3/Meta-Llama-3-8B-Instruct")),
-    "minimind_v/A/parts/tokenizer_released", "minimind_v/B/parts/tokenizer_released",
-)
+
+
+def _tokenizer_folders() -> list[str]:
+    """Every recorded tokenizer once, by what its files say."""
+    found: dict[tuple[bytes, ...], str] = {}
+    for config in sorted(ORACLES.rglob("tokenizer_config.json")):
+        files = [config, config.parent / "tokenizer.model", config.parent / "tokenizer.json"]
+        content = tuple(file.read_bytes() for file in files if file.is_file())
+        if len(content) > 1:
+            found.setdefault(content, config.parent.relative_to(ORACLES).as_posix())
+    return list(found.values())
+
+
+ORACLE_TOKENIZERS = _tokenizer_folders()
 
 
 @cache
