@@ -17,13 +17,16 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.extras import import_extra
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Quantization = Literal["int8", "nf4"]
 OUTLIERS = 6.0
@@ -65,7 +68,7 @@ def fits(layer: nn.Linear, kind: Quantization) -> bool:
     return kind == "int8" or (layer.out_features % ROWS == 0 and layer.in_features % COLUMNS == 0)
 
 
-def quantize_linear_layers(model: Any, kind: Quantization, compute_dtype: torch.dtype) -> QuantizedLayers:
+def quantize_linear_layers(model: PreTrainedModel, kind: Quantization, compute_dtype: torch.dtype) -> QuantizedLayers:
     """Exchange the linear layers of a causal LM; those that hold weights are quantised now, empty ones when filled.
 
     Args:

@@ -118,7 +118,7 @@ class Bundle:
                 f"this is {_short(found_ids)} ({' + '.join(origin.place for origin in origins) or 'no file'})")
 
 
-def is_not_whole(part: Any) -> bool:
+def is_not_whole(part: nn.Module) -> bool:
     """True for a language model in few bits or spread over devices: frozen, and never written again once read."""
     return holds_quantized(part) or is_placed(getattr(part, "model", part))
 

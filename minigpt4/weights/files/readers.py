@@ -81,7 +81,7 @@ def _torch_load(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def tensors_of(path: Path, content: Any) -> TensorFile:
+def tensors_of(path: Path, content: object) -> TensorFile:
     """The state dict inside the content of a torch file, whatever it is wrapped in."""
     tensors = _unwrapped(content)
     if not tensors:
@@ -90,7 +90,7 @@ def tensors_of(path: Path, content: Any) -> TensorFile:
                       {name: value.dtype for name, value in tensors.items()}, tensors.__getitem__)
 
 
-def _unwrapped(content: Any) -> dict[str, Tensor]:
+def _unwrapped(content: object) -> dict[str, Tensor]:
     """The innermost state dict under a chain of wrappers; {} where there is none."""
     if not isinstance(content, Mapping):
         return {}
