@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import nn
 
+from minigpt4.assembly.build import tokenizer_of
 from minigpt4.assembly.part_files import PartFile, empty_language_model, empty_visual_parts, visual_files
 from minigpt4.common.config import load_fragment
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import systems
-from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.systems.config import SystemConfig
 from minigpt4.systems.contract import System
 from minigpt4.weights.bundles.bundle import Bundle
@@ -49,7 +49,7 @@ def _parts_and_files(system: System[SystemConfig], config: SystemConfig) -> tupl
     if not config.llm.weights or not Path(config.llm.weights).exists():
         files = visual_files(system, config, sources, leave_out={*absent, CONNECTOR})  # of unknown width
         return empty_visual_parts(system, config), list(files)
-    llm, llm_file = empty_language_model(config.llm, open_tokenizer(config.llm.tokenizer_folder()), sources)
+    llm, llm_file = empty_language_model(config.llm, tokenizer_of(system, config, sources), sources)
     files = visual_files(system, config, sources, leave_out=absent)
     return {**empty_visual_parts(system, config, llm.width), LANGUAGE_MODEL: llm}, [*files, llm_file]
 

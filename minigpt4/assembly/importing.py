@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
+from minigpt4.assembly.build import tokenizer_of
 from minigpt4.assembly.language_model import check_language_model
 from minigpt4.assembly.load_ledger import LoadLedger
 from minigpt4.assembly.loaded import LoadedModel
@@ -19,7 +20,6 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder, refuse_taken
 from minigpt4.common.registry import systems
 from minigpt4.conversation.renderer import Renderer
-from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.models.freezing import freeze
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.weights.files.sources import Sources
@@ -55,7 +55,7 @@ def _put_together(config: Config, place: Path) -> LoadedModel:
     system = systems.get(section.arch, where="model.arch")
     sources = Sources()
     check_language_model(section.llm, sources)
-    tokenizer = open_tokenizer(section.llm.tokenizer_folder())
+    tokenizer = tokenizer_of(system, section, sources)
     llm, llm_file = empty_language_model(section.llm, tokenizer, sources)
     path = system.visual_path(section, llm.width)  # not empty: a norm that no file holds keeps its first values
     model = VisionLanguageModel(path, llm)

@@ -17,6 +17,7 @@ TURNS = """\
 {%- endfor -%}
 {%- set turns = messages | rejectattr('role', 'equalto', 'system') | list -%}
 {%- set block = SYSTEM_PREFIX + state.system + SYSTEM_SUFFIX if state.system or SYSTEM_ALWAYS else '' -%}
+{{- HEAD -}}
 {%- if not SYSTEM_IN_FIRST_TURN -%}{{- block -}}{%- endif -%}
 {%- for message in turns -%}
 {%- set said = namespace(text='', image=false) -%}
@@ -44,8 +45,8 @@ TURNS = """\
 {%- endfor -%}
 """
 
-TEXTS = ("system", "system_prefix", "system_suffix", "user_prefix", "user_suffix", "assistant_prefix", "answer_prefix",
-         "answer_end")
+TEXTS = ("head", "system", "system_prefix", "system_suffix", "user_prefix", "user_suffix", "assistant_prefix",
+         "answer_prefix", "answer_end")
 
 
 def as_jinja(template: Template) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from minigpt4.assembly.loaded import LoadedModel
@@ -11,6 +12,7 @@ from minigpt4.common.registry import systems
 from minigpt4.ecosystem.foreign_files import Check, write_blip2, write_original
 from minigpt4.models.language_models.quantized import is_quantized
 from minigpt4.models.lora import adapters_of
+from minigpt4.systems.contract import ForeignForm
 from minigpt4.weights.bundles.bundle import TOKENIZER_FILES
 
 
@@ -36,13 +38,22 @@ def export_blip2(loaded: LoadedModel, target: Path, check: Check | None = None) 
     """
     refuse_taken(target)
     refuse_unfit(loaded)
+    form = _form(loaded, "blip2")
     spec, tokenizer = loaded.image_spec, loaded.tokenizer
     assert spec is not None, "parts of BLIP-2 read images"
     files = [loaded.tokenizer_folder / name for name in TOKENIZER_FILES if (loaded.tokenizer_folder / name).exists()]
     return write_blip2(
-        loaded.model.parts(), image_token_id=unused_id(loaded), template=loaded.renderer.chat.name,
+        loaded.model.parts(), form.names, image_token_id=unused_id(loaded), template=loaded.renderer.chat.name,
         tokenizer_files=files, image_size=spec.size, mean=spec.mean, std=spec.std, target=target, check=check,
     ) + [f"image place holder: id {unused_id(loaded)}; prompts begin with BOS {tokenizer.bos_token_id}"]
+
+
+def _form(loaded: LoadedModel, name: str) -> ForeignForm:
+    forms: Mapping[str, ForeignForm] = systems.get(loaded.config.arch).forms
+    if name not in forms:
+        raise UserError("export.form", where=f"--form {name}", what=f"is not a form of {loaded.config.arch}",
+                        fix=f"use {' or '.join(['original', 'transformers', *forms])}")
+    return forms[name]
 
 
 def refuse_unfit(loaded: LoadedModel) -> None:

@@ -20,15 +20,6 @@ from minigpt4.weights.plans.plan import ConversionPlan, fill_key, key_pattern
 Check = Callable[[Path], list[str]]
 """looks at what was written before it gets its final name: lines for the report, or a `UserError`"""
 
-BLIP2_PREFIXES: Mapping[str, str] = {
-    "vision.model.": "vision_model.",
-    "resampler.query_tokens": "query_tokens",
-    "resampler.model.": "qformer.",
-    "connector.projection.": "language_projection.",
-    "llm.model.": "language_model.",
-}
-"""our names -> those of transformers' Blip2"""
-
 
 def state_of(parts: Mapping[str, nn.Module], names: Sequence[str]) -> dict[str, Tensor]:
     """`part.key` -> tensor of some parts, on the CPU."""
@@ -78,13 +69,14 @@ def write_original(plan: ConversionPlan, parts: Mapping[str, nn.Module], trained
     return [f"{target}: {len(state)} tensors of {', '.join(trained)} in the original's names", *checked]
 
 
-def write_blip2(parts: Mapping[str, nn.Module], *, image_token_id: int, template: str, tokenizer_files: Sequence[Path],
-                image_size: int, mean: Sequence[float], std: Sequence[float], target: Path,
-                check: Check | None = None) -> list[str]:
+def write_blip2(parts: Mapping[str, nn.Module], names: Mapping[str, str], *, image_token_id: int, template: str,
+                tokenizer_files: Sequence[Path], image_size: int, mean: Sequence[float], std: Sequence[float],
+                target: Path, check: Check | None = None) -> list[str]:
     """A folder that `Blip2ForConditionalGeneration.from_pretrained` reads.
 
     Args:
         parts: vision (EVA-ViT), resampler (Q-Former), connector, llm.
+        names: beginning of our tensors' names -> theirs.
         image_token_id: an id that no text has; the place holder of image tokens.
         template: name of the prompt template, noted for people.
         tokenizer_files: copied into the folder.
@@ -101,7 +93,7 @@ def write_blip2(parts: Mapping[str, nn.Module], *, image_token_id: int, template
     from transformers import Blip2ForConditionalGeneration
 
     config = _blip2_config(parts, image_token_id)
-    state = {_blip2_name(name): tensor for name, tensor in state_of(parts, list(parts)).items()}
+    state = {_name_in(names, name): tensor for name, tensor in state_of(parts, list(parts)).items()}
     with torch.device("meta"):
         model = Blip2ForConditionalGeneration(config)
     model.load_state_dict(state, strict=not config.text_config.tie_word_embeddings, assign=True)
@@ -139,9 +131,9 @@ def _blip2_config(parts: Mapping[str, nn.Module], image_token_id: int) -> Any:
     )
 
 
-def _blip2_name(name: str) -> str:
-    ours = next(prefix for prefix in BLIP2_PREFIXES if name.startswith(prefix))
-    return BLIP2_PREFIXES[ours] + name.removeprefix(ours)
+def _name_in(names: Mapping[str, str], name: str) -> str:
+    ours = next(prefix for prefix in names if name.startswith(prefix))
+    return names[ours] + name.removeprefix(ours)
 
 
 def _image_processor(size: int, mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from transformers.utils import cached_file
 
 from minigpt4.common.errors import UserError
 from minigpt4.conversation.batching import pad
+from minigpt4.conversation.chat_template import ChatTemplate
 from minigpt4.conversation.labels import LabelRule
 from minigpt4.conversation.pieces import Piece, text_of
 from minigpt4.conversation.renderer import Renderer
@@ -62,7 +63,8 @@ class MiniGPT4Processor(ProcessorMixin):
         """The renderer of chat: our own tokenizer and template."""
         template, original = template_of(self.template)
         wording = Wording(training=template, chat=template, rule=LabelRule(), original=original)
-        return Renderer(wording, open_tokenizer(self._tokenizer_folder), self.tokens_per_image)
+        tokenizer = open_tokenizer(self._tokenizer_folder, legacy=self.template.get("legacy_tokenizer"))
+        return Renderer(wording, tokenizer, self.tokens_per_image)
 
     @property
     def _tokenizer_folder(self) -> Path:
@@ -217,17 +219,20 @@ def _check_tensors(kind: Any) -> None:
         raise UserError("ecosystem.tensors", where="return_tensors", what=f"is '{kind}'", fix="use 'pt'")
 
 
-def template_values(wording: Wording) -> dict[str, Any]:
-    """The template of chat as values for `processor_config.json`."""
-    return {**asdict(wording.chat), "original": asdict(wording.original)}
+def template_values(wording: Wording, legacy_tokenizer: bool | None) -> dict[str, Any]:
+    """The template of chat, and how the tokenizer is read, as values for `processor_config.json`."""
+    return {**asdict(wording.chat), "original": asdict(wording.original), "legacy_tokenizer": legacy_tokenizer}
 
 
 def template_of(values: Mapping[str, Any]) -> tuple[Template, OriginalEncoding]:
     """The template that `template_values` wrote, now or in version 0.1.0."""
     values = {"name": "plain", **values}
+    values.pop("legacy_tokenizer", None)
     original = OriginalEncoding(**values.pop("original", {}))
     if "joined_history" in values:  # 0.1.0
         original = OriginalEncoding(specials_in_text=bool(values.pop("text_holds_specials", False)))
         values["cut"] = "images" if values.pop("joined_history") else "answers"
         values["system_always"] = True
-    return Template(**{**values, "stops": tuple(values.get("stops", ()))}), original
+    texts = {name: tuple(values.get(name, ())) for name in ("stops", "ended_by")}
+    kind = ChatTemplate if "source" in values else Template
+    return kind(**{**values, **texts}), original

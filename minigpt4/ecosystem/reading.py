@@ -8,15 +8,16 @@ from typing import Any
 
 import yaml
 
+from minigpt4.assembly.build import tokenizer_of
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder, refuse_taken
 from minigpt4.common.registry import systems
 from minigpt4.conversation.renderer import Renderer
-from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.ecosystem.config import MiniGPT4Config
 from minigpt4.ecosystem.model import MiniGPT4ForConditionalGeneration
 from minigpt4.weights.files.readers import read_json
+from minigpt4.weights.files.sources import Sources
 from minigpt4.weights.files.tensor_file import some_names
 from minigpt4.weights.plans.loading import PartOrigin
 
@@ -58,7 +59,7 @@ def _loaded(model: MiniGPT4ForConditionalGeneration, source: Path) -> LoadedMode
     parts, system = model.parts, systems.get(section.arch)
     assert parts.visual_path is not None
     tokens = parts.visual_path.tokens_per_image
-    tokenizer = open_tokenizer(section.llm.tokenizer_folder())
+    tokenizer = tokenizer_of(system, section, Sources())
     renderer = Renderer(system.wording(section, tokenizer), tokenizer, tokens)
     origins = {name: (PartOrigin("bundle" if part.state_dict() else "none", str(source)),)
                for name, part in parts.parts().items()}

@@ -73,7 +73,8 @@ def processor_of(loaded: LoadedModel) -> MiniGPT4Processor:
     folder = loaded.tokenizer_folder
     kind = LlamaTokenizer if (folder / "tokenizer.model").exists() else AutoTokenizer
     tokenizer = kind.from_pretrained(folder, local_files_only=True)
-    return MiniGPT4Processor(images, tokenizer, template_values(loaded.renderer.wording),
+    template = template_values(loaded.renderer.wording, loaded.behaviour.legacy_tokenizer)
+    return MiniGPT4Processor(images, tokenizer, template,
                              tokens_per_image=loaded.renderer.tokens_per_image, image_token_id=unused_id(loaded))
 
 

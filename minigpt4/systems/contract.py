@@ -6,8 +6,12 @@ changes what is different (docs/adding.md).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeVar
+
+from transformers import PretrainedConfig
 
 from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.conversation.wording import Wording
@@ -17,6 +21,26 @@ from minigpt4.systems.behaviour import Behaviour
 from minigpt4.systems.config import SystemConfig
 from minigpt4.weights.files.tensor_file import TensorFile
 from minigpt4.weights.plans.plan import ConversionPlan
+
+LANGUAGE_MODEL_PREFIX = "llm.model."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignForm:
+    """A whole model as another project's folder holds it.
+
+    Args:
+        names: beginning of our tensors' names (`part.key`) -> theirs; `llm.model.` is the language model.
+        section: folder, name of a template -> `model:` section. Raises `UserError` for what the parts cannot be.
+        language_model: folder -> config of its language model.
+        remarks: folder -> lines that say what differs.
+    """
+
+    names: Mapping[str, str]
+    section: Callable[[Path, str], SystemConfig]
+    language_model: Callable[[Path], PretrainedConfig]
+    remarks: Callable[[Path], list[str]]
+
 
 ConfigT = TypeVar("ConfigT", bound=SystemConfig, contravariant=True)
 
@@ -36,6 +60,8 @@ class System(Protocol[ConfigT]):
     """key that has no effect any more -> why"""
     checkpoint_plan: ConversionPlan
     """the form of the original's checkpoints, which `weights export` writes"""
+    forms: Mapping[str, ForeignForm]
+    """whole models in other projects' folders, by name ('blip2')"""
 
     @staticmethod
     def behaviour_of(arch: str, model_type: str) -> str:

@@ -296,7 +296,7 @@ def test_mistakes_are_told() -> None:
         processor(images=tiny.image(1), text="what is this")
     with pytest.raises(UserError, match="holds a block of type 'video'; use text and image"):
         processor.apply_chat_template([{"role": "user", "content": [{"type": "video"}]}])
-    with pytest.raises(UserError, match="has the role 'tool'"):
+    with pytest.raises(UserError, match="has role 'tool'"):
         processor.apply_chat_template([{"role": "tool", "content": ""}])
     with pytest.raises(UserError, match="return_tensors: is 'np'; use 'pt'"):
         processor(text="a", return_tensors="np")

@@ -14,7 +14,7 @@ from transformers import Blip2Config, Blip2ForConditionalGeneration
 from minigpt4.assembly.probe import difference, logits_of, probe_of
 from minigpt4.cli.main import main
 from minigpt4.common.errors import UserError
-from minigpt4.ecosystem.blip2_import import blip2_plan, import_blip2
+from minigpt4.ecosystem.blip2_import import form_plan, import_blip2
 from minigpt4.ecosystem.exporting import export_blip2
 from minigpt4.inference.load import load, load_model
 from minigpt4.models.language_models.causal_lm import CausalLM
@@ -111,7 +111,7 @@ def test_every_name_of_a_real_size_has_its_place() -> None:
     ours = target_shapes(parts)
     shapes = {name: tuple(value.shape) for name, value in theirs.items()}
     file = TensorFile(Path("real sizes"), shapes, dict.fromkeys(shapes, torch.float16), theirs.__getitem__)
-    matched = match(blip2_plan(llm)(file), shapes, ours, where="real sizes")
+    matched = match(form_plan(MiniGPT4.forms["blip2"], llm)(file), shapes, ours, where="real sizes")
     assert not matched.ignored
     assert {source for each in matched.assignments for source in each.sources} == set(shapes)
     assert {each.target for each in matched.assignments} == set(ours)

@@ -9,6 +9,7 @@ from minigpt4.models.visual_path import VisualPath
 from minigpt4.records.images import ImageSpec
 from minigpt4.systems.config import CHECKPOINT
 from minigpt4.systems.minigpt4 import plans as plans
+from minigpt4.systems.minigpt4.blip2 import BLIP2
 from minigpt4.systems.minigpt4.config import (
     BEHAVIOURS_OF_ORIGINALS,
     DEFAULT_YAML,
@@ -29,6 +30,7 @@ class MiniGPT4:
     original_keys = ORIGINAL_KEYS
     retired_keys = RETIRED_MODEL_KEYS
     checkpoint_plan = plans.CHECKPOINT_PLAN
+    forms = {"blip2": BLIP2}
     wording = staticmethod(wording_of)
     behaviour = staticmethod(behaviour_of)
 
