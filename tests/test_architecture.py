@@ -90,6 +90,36 @@ def test_a_wrong_import_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert _wrong_imports(file) == ["models/nosy.py:2: models may not import minigpt4.datasets"]
 
 
+def _system_of(module: str) -> str | None:
+    """'minigpt4' of `minigpt4.systems.minigpt4.config`; None for what all systems share."""
+    names = module.split(".")
+    folder = PACKAGE / "systems" / names[2] if names[:2] == ["minigpt4", "systems"] and len(names) > 2 else None
+    return names[2] if folder and folder.is_dir() else None
+
+
+def _imports_of_systems(file: Path) -> list[str]:
+    """Imports of a system from anywhere but its own folder."""
+    parts = file.relative_to(PACKAGE).parts
+    own = parts[1] if parts[0] == "systems" and len(parts) > 2 else None
+    return [f"{_name(file)}:{line}: imports {module}" for line, module in _imports(file)
+            if _system_of(module) not in (None, own)]
+
+
+def test_nothing_imports_a_system_but_itself() -> None:
+    """Systems are found by name, so the next one touches nothing of ours."""
+    assert [line for file in FILES for line in _imports_of_systems(file)] == []
+
+
+def test_an_import_of_a_system_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for system in ("first", "second"):
+        (tmp_path / "systems" / system).mkdir(parents=True)
+    file = tmp_path / "systems" / "first" / "nosy.py"
+    file.write_text("import minigpt4.systems.second.config\nimport minigpt4.systems.first.config\n"
+                    "from minigpt4.systems.contract import System\n")
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
+    assert _imports_of_systems(file) == ["systems/first/nosy.py:1: imports minigpt4.systems.second.config"]
+
+
 def test_the_page_has_a_row_and_a_place_in_the_drawing_for_every_package(project: Path) -> None:
     page = (project / "docs" / "architecture.md").read_text(encoding="utf-8")
     drawing = page.partition("```mermaid")[2].partition("```")[0]

@@ -68,7 +68,7 @@ class LoadedModel:
 
     def describe(self) -> str:
         """The chain with shapes, dtype, parameters and origin, one line a part."""
-        lines = [f"behaviour {self.behaviour.name}: {self.behaviour.consequences}"]
+        lines = [": ".join(filter(None, (f"behaviour {self.behaviour.name}", self.behaviour.consequences)))]
         if (spec := self.image_spec) is not None:
             lines.append(f"pixels [3, {spec.size}, {spec.size}] ({spec.opening}, {spec.fit})")
         for name, part in self.model.parts().items():
