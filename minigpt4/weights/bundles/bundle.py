@@ -101,7 +101,7 @@ class Bundle:
         if absent:
             raise UserError(
                 "bundle.parts", where=str(self.folder),
-                what=f"holds the part {', '.join(absent)}, this model has {', '.join(names)}",
+                what=f"contains the part {', '.join(absent)}, this model has {', '.join(names)}",
                 fix="use the config that the bundle was trained with",
             )
 
@@ -147,7 +147,7 @@ def newest_bundle(folder: str | Path) -> Path:
     if found is None:
         refuse_folder(Path(folder))
         raise UserError("bundle.none", where=str(folder), what="is neither a bundle nor a run folder with checkpoints",
-                        fix="give the folder that holds manifest.json")
+                        fix="give the folder that contains manifest.json")
     return found
 
 
@@ -167,12 +167,12 @@ def open_bundle(folder: str | Path, sources: Sources | None = None) -> Bundle:
     if missing:
         raise UserError(
             "bundle.incomplete", where=str(folder), what=f"is not a bundle: {', '.join(missing)} not there",
-            fix="give the folder that training wrote (it holds manifest.json)",
+            fix="give the folder that training wrote (it contains manifest.json)",
         )
     manifest = sources.json(folder / MANIFEST)
     if manifest.get("format", 0) > FORMAT:
         raise UserError("bundle.format", where=str(folder / MANIFEST), fix="update minigpt4",
-                        what=f"is of format {manifest['format']}, this version reads up to {FORMAT}")
+                        what=f"has format {manifest['format']}; this version reads up to {FORMAT}")
     return Bundle(folder, manifest, sources)
 
 
