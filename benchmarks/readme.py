@@ -58,23 +58,26 @@ ENGLISH = Words(
 )
 CHINESE = Words(
     page="README_zh.md",
-    scenes="**内置示例**(`make demo`):每个划分 {number} 个新场景上的正确率;左为训练中出现过的“种类 × 颜色”组合,"
+    scenes="**内置示例**（`make demo`）：每个划分 {number} 个新场景上的正确率；左为训练中出现过的“种类 × 颜色”组合，"
            "右为从未出现过的组合。",
     columns=("最常见答案", "训练前", "第一阶段后", "第二阶段后", "上限"),
-    rows=("英文,九类问题", "其中取决于组合的四类", "中文,九类问题", "详细描述中的属性(英文)", "按指令作答的形式"),
-    cost="两个阶段合计 {seconds:.0f} CPU 秒,单线程({processor})。上限是把场景用词直接告诉同一语言模型。"
-         "分类型结果:[docs/scenes.md](docs/scenes.md)。",
-    photos="**真实照片**,从零训练,十个类别,留出 {number} 张:第一阶段后 {first:.3f} 的说明给出正确类别,第二阶段后 "
-           "{second:.3f}(随机 0.10);{ends:.3f} 正常结束;{minutes:.1f} CPU 分钟({processor})。"
+    rows=("英文，九类问题", "其中取决于组合的四类", "中文，九类问题", "详细描述中的属性（英文）", "按指令作答的形式"),
+    cost="两个阶段合计 {seconds:.0f} CPU 秒，单线程（{processor}）。上限是把场景用词直接告诉同一语言模型。"
+         "分类型结果：[docs/scenes.md](docs/scenes.md)。",
+    photos="**真实照片**，从零训练，十个类别，留出 {number} 张：第一阶段后 {first:.3f} 的说明给出正确类别，第二阶段后 "
+           "{second:.3f}（随机 0.10）；{ends:.3f} 正常结束；{minutes:.1f} CPU 分钟（{processor}）。"
            "[docs/photos.md](docs/photos.md)",
-    speed="**速度**:与 transformers 的 `Blip2ForConditionalGeneration` 用相同权重在同一次运行中比较,均为比值:"
-          "训练步每秒样本数是它的 {step:.2f} 倍(用已存图像特征时 {stored:.2f} 倍),梯度相差 {gradient:.0e};"
-          "第三轮首个词元的时间是它的 {turn:.2f}(单线程:我们 {ours:.0f} 毫秒,它 {peer:.0f} 毫秒,{processor}),词元相同。"
+    speed="**速度**：与 transformers 的 `Blip2ForConditionalGeneration` 用相同权重在同一次运行中比较，均为比值："
+          "训练步每秒样本数是它的 {step:.2f} 倍（用已存图像特征时 {stored:.2f} 倍），梯度相差 {gradient:.0e}；"
+          "第三轮首个词元的时间是它的 {turn:.2f}（单线程：我们 {ours:.0f} 毫秒，它 {peer:.0f} 毫秒，"
+          "{processor}），词元相同。"
           "`python benchmarks/train_step.py`、`python benchmarks/chat.py`",
-    weights="**真实权重**(本机 CPU):对 {delta:.1f} GB 的一对文件,`apply-delta` 最多占用 {peak:.2f} GiB,结果与在内存中"
-            "相加逐位相同。真实宽度、两层深({parameters:.0f} M 参数):{load:.0f} 秒载入,fp32 占 {full:.2f} GiB,语言模型"
-            "用 8 位时占 {small:.2f} GiB,载入时最多比最终多占 {beyond:.2f} GiB;8 位下训练 20 步,峰值 {train:.2f} GiB,"
-            "中断后继续,结果逐位相同。`minigpt4 plan` 与 {configs} 个配置的实测峰值相差 {off}。"
+    weights="**真实权重**（本机 CPU）：对 {delta:.1f} GB 的一对文件，`apply-delta` 最多占用 {peak:.2f} GiB，"
+            "结果与在内存中相加逐位相同。真实宽度、两层深（{parameters:.0f} M 参数）：{load:.0f} 秒载入，"
+            "fp32 占 {full:.2f} GiB，"
+            "语言模型用 8 位时占 {small:.2f} GiB，载入时最多比最终多占 {beyond:.2f} GiB；"
+            "8 位下训练 20 步，峰值 {train:.2f} GiB，中断后继续，"
+            "结果逐位相同。`minigpt4 plan` 与 {configs} 个配置的实测峰值相差 {off}。"
             "`python benchmarks/apply_delta.py`、`real_widths.py`、`plan.py`",
 )
 LANGUAGES: Mapping[str, Words] = {"en": ENGLISH, "zh": CHINESE}

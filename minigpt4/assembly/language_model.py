@@ -21,7 +21,7 @@ from minigpt4.models.language_models.quantized import holds_quantized, is_quanti
 from minigpt4.weights.bundles.bundle import Bundle, load_bundle
 from minigpt4.weights.files.sources import CONFIG, Sources
 from minigpt4.weights.plans.language_model import empty_model, language_model_plan
-from minigpt4.weights.plans.loading import Home, load_file
+from minigpt4.weights.plans.loading import Destination, load_file
 
 
 def check_language_model(config: CausalLMConfig, sources: Sources) -> None:
@@ -73,18 +73,18 @@ def fill_language_model(llm: CausalLM, config: CausalLMConfig, ledger: LoadLedge
         return
     if config.quantize:
         ledger.lines.append(f"llm: {quantize_linear_layers(llm.model, config.quantize, dtype)}")
-    home = Home(dtype, lambda name: device)
+    destination = Destination(dtype, lambda name: device)
     if config.device_map:
         places = plan_places(llm.model, config.device_map, config.max_memory, dtype, quantize=config.quantize,
                              main_device=device)
-        home = Home(dtype, lambda name: device_of(places, name.removeprefix("model.")))
+        destination = Destination(dtype, lambda name: device_of(places, name.removeprefix("model.")))
         counts = {place: sum(value == place for value in places.values()) for place in places.values()}
         ledger.lines.append("llm: modules " + ", ".join(f"{n} on {place}" for place, n in counts.items()))
     if bundle is not None and "llm" in bundle.stored_parts:
-        ledger.replace(load_bundle(bundle, {"llm": llm}, {"llm": home}))
+        ledger.replace(load_bundle(bundle, {"llm": llm}, {"llm": destination}))
     elif config.weights is not None:
         ledger.add(load_file(language_model_plan(llm.model), sources.weights(config.weights), {"llm": llm},
-                             {"llm": home}))
+                             {"llm": destination}))
         _refuse_other_heads(llm, config.weights)
     llm.model.tie_weights()
     if config.device_map:

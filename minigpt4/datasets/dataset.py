@@ -98,5 +98,5 @@ def checked_caption(caption: object) -> str:
     if not caption.strip():
         raise UserError("data.caption", what="caption is empty after stripping white space")
     if IMAGE_MARK in caption:
-        raise UserError("data.caption", what=f"caption holds {IMAGE_MARK}, the mark of an image")
+        raise UserError("data.caption", what=f"caption contains {IMAGE_MARK}, the mark of an image")
     return caption

@@ -53,7 +53,7 @@ def _words(content: Any, images: list[Any]) -> str:
             images.append(next((block[key] for key in IMAGE_KEYS if block.get(key) is not None), None))
             words.append(IMAGE_MARK)
         else:
-            raise UserError("chat.block", where="messages", what=f"holds a block of type '{block['type']}'",
+            raise UserError("chat.block", where="messages", what=f"contains a block of type '{block['type']}'",
                             fix="use text and image")
     return " ".join(word for word in words if word)
 

@@ -72,5 +72,5 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError("train.output_dir", where=str(self.path), what=f"cannot be made ({error.strerror})",
+            raise UserError("train.output_dir", where=str(self.path), what=f"cannot be created ({error.strerror})",
                             fix="choose another run.output_dir") from error

@@ -12,7 +12,7 @@ MODEL_TYPE = "scenes"
 ABOUT: Mapping[str, str] = {
     "en": "The embedded default knows drawn scenes only: 16 kinds of things in 8 colours, in English and Chinese. "
           "It has never seen a photograph.",
-    "zh": "内置示例只认识绘制的场景:16 种东西,8 种颜色,能用中文和英文回答。它没有见过照片。",
+    "zh": "内置示例只认识绘制的场景：16 种东西，8 种颜色，能用中文和英文回答。它没有见过照片。",
 }
 
 

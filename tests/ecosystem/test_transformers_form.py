@@ -294,7 +294,7 @@ def test_mistakes_are_told() -> None:
     processor = processor_of(tiny.model())
     with pytest.raises(UserError, match="has 0 <ImageHere>, 1 images came; write a prompt with apply_chat_template"):
         processor(images=tiny.image(1), text="what is this")
-    with pytest.raises(UserError, match="holds a block of type 'video'; use text and image"):
+    with pytest.raises(UserError, match="contains a block of type 'video'; use text and image"):
         processor.apply_chat_template([{"role": "user", "content": [{"type": "video"}]}])
     with pytest.raises(UserError, match="has role 'tool'"):
         processor.apply_chat_template([{"role": "tool", "content": ""}])

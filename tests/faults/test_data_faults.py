@@ -246,7 +246,7 @@ def test_u38_a_line_says_what_it_has_and_what_the_task_needs(tmp_path: Path) -> 
         ("6", "a caption needs one image, the record has 0"),
         ("7", "'image' is 3"),
         ("8", "is not an object but list"),
-        ("9", "caption holds <ImageHere>, the mark of an image"),
+        ("9", "caption contains <ImageHere>, the mark of an image"),
     ]
 
 

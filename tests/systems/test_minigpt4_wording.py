@@ -68,8 +68,8 @@ def test_prompts_are_lines_with_an_image_mark(tmp_path: Path) -> None:
     path.write_text("<Img><ImageHere></Img> Describe.\n\nno mark here\n<ImageHere> What?\n", encoding="utf-8")
     assert len(read_prompts(str(path))) == 2
     path.write_text("Describe.\n", encoding="utf-8")
-    with pytest.raises(UserError, match="none of its 1 lines holds <ImageHere>"):
+    with pytest.raises(UserError, match="none of its 1 lines contains <ImageHere>"):
         read_prompts(str(path))
     path.write_text("<ImageHere><ImageHere> Compare.\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"prompts.txt:1: holds <ImageHere> more than once"):
+    with pytest.raises(UserError, match=r"prompts.txt:1: contains <ImageHere> more than once"):
         read_prompts(str(path))

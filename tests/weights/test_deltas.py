@@ -122,7 +122,7 @@ WRONG: dict[str, tuple[Callable[[Path], Path], str]] = {
     "13B delta": (_narrow, r"delta13: is a delta of .*; the base .*llama is of .*; take two folders of the same size"),
     "renamed tensor": (_renamed, r"renamed: .*q_proj.weight.* only in the base .*query.weight.* only in the delta"),
     "another base": (_of_another_base, r"foreign: \(the delta\) was not made from the base .*llama"),
-    "a whole model": (_whole, r"whole: \(the delta\) is a whole model, no delta"),
+    "a whole model": (_whole, r"whole: \(the delta\) is a whole model, not a delta"),
     "truncated": (_truncated, r"cut/model.safetensors.*(damaged|cut|ends|incomplete)"),
     "missing shard": (_missing_shard, r"pytorch_model-00002-of-00003.bin"),
 }
@@ -139,7 +139,7 @@ def test_wrong_pairs_are_refused_by_name(wrong: str, base: Path, tmp_path: Path)
 def test_u2_v0_on_a_vicuna_and_swapped_folders(base: Path, tmp_path: Path) -> None:
     delta = write_folder(tmp_path / "delta", difference(V0, BASE), added=("[PAD]",))
     merged = write_folder(tmp_path / "merged", V0, added=("[PAD]",))
-    with pytest.raises(UserError, match=r"merged: \(the base\) is a Vicuna already: .*wants LLaMA; take the original"):
+    with pytest.raises(UserError, match=r"merged: \(the base\) is a Vicuna already: .*needs LLaMA; take the original"):
         apply_delta(merged, delta)
     with pytest.raises(UserError, match=rf"\(the base\) has {ROWS + 1} rows.*or the two are swapped"):
         apply_delta(delta, base)

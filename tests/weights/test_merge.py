@@ -109,7 +109,7 @@ def test_whoever_cannot_say_adapters_refuses_them(tmp_path: Path) -> None:
         export_original(load_model(adapted), tmp_path / "out.pth")
     with pytest.raises(UserError, match="merge them first"):
         write_parts([open_bundle(adapted)], tmp_path / "parts")
-    with pytest.raises(UserError, match="holds adapters on the resampler"):
+    with pytest.raises(UserError, match="has adapters on the resampler"):
         own_plan("resampler", open_weights(adapted / "model.safetensors"))
 
 

@@ -53,7 +53,7 @@ def test_what_transformers_has_a_class_for_is_taken(values: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(("files", "sentence"), [
-    (("adapter_config.json", "adapter_model.safetensors"), "holds an adapter of peft .*merge_and_unload"),
+    (("adapter_config.json", "adapter_model.safetensors"), "contains a peft adapter .*merge_and_unload"),
     (("preprocessor_config.json",), "the settings of an image processor"),
     (("vicuna.Q4_K_M.gguf",), "llama.cpp"),
 ])
@@ -66,7 +66,7 @@ def test_a_folder_of_another_kind(files: tuple[str, ...], sentence: str, tmp_pat
 
 def test_an_adapter_where_a_bundle_is_wanted(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
-    with pytest.raises(UserError, match="holds an adapter of peft"):
+    with pytest.raises(UserError, match="contains a peft adapter"):
         load_model(tmp_path)
 
 
@@ -74,7 +74,7 @@ POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d' * 32}\n
 
 
 @pytest.mark.parametrize(("content", "sentence"), [
-    (POINTER, "is the pointer of git-lfs .* git lfs pull"),
+    (POINTER, "is a git-lfs pointer .* git lfs pull"),
     ("\n<!DOCTYPE html><title>Google Drive - Virus scan warning</title>", "is a web page"),
     ("GGUF\x03\x00\x00\x00", r"llama.cpp \(GGUF\)"),
 ])

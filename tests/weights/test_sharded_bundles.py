@@ -90,7 +90,7 @@ def test_a_changed_or_missing_shard_is_found(loaded: LoadedModel, tmp_path: Path
     with pytest.raises(UserError, match="the manifest says"):
         verify_weights(cut)
     first.unlink()
-    with pytest.raises(UserError, match=rf"names {first.name}, not there"):
+    with pytest.raises(UserError, match=rf"lists {first.name}, which is missing"):
         load_model(cut)
 
 

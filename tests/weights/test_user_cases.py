@@ -33,7 +33,7 @@ def test_git_lfs_pointer_as_weights(begun: UserCase, capsys: pytest.CaptureFixtu
     begun("git_lfs_pointer_as_weights")
     assert main(["train", "--cfg-path", "run.yaml"]) == 2
     said = capsys.readouterr().err.strip()
-    assert "llm/model.safetensors: is the pointer of git-lfs" in said and "git lfs pull" in said
+    assert "llm/model.safetensors: is a git-lfs pointer" in said and "git lfs pull" in said
     assert len(said.splitlines()) == 1
 
 

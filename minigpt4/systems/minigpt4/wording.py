@@ -104,11 +104,11 @@ def read_prompts(path: str | None) -> tuple[str, ...]:
     prompts = tuple(line for line in lines if IMAGE_MARK in line)
     if not prompts:
         raise UserError(
-            "prompts.empty", where=path, what=f"none of its {len(lines)} lines holds {IMAGE_MARK}",
+            "prompts.empty", where=path, what=f"none of its {len(lines)} lines contains {IMAGE_MARK}",
             fix=f"write lines like: <Img>{IMAGE_MARK}</Img> Describe this image in detail.",
         )
     for number, line in enumerate(lines, 1):
         if line.count(IMAGE_MARK) > 1:
-            raise UserError("prompts.marks", where=f"{path}:{number}", what=f"holds {IMAGE_MARK} more than once",
+            raise UserError("prompts.marks", where=f"{path}:{number}", what=f"contains {IMAGE_MARK} more than once",
                             fix="one prompt shows one image")
     return prompts

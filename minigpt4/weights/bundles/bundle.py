@@ -24,7 +24,7 @@ from minigpt4.weights.files.kinds import refuse_folder
 from minigpt4.weights.files.shard_writer import INDEX
 from minigpt4.weights.files.sources import Sources
 from minigpt4.weights.files.tensor_file import TensorFile
-from minigpt4.weights.plans.loading import Home, PartOrigin, load_file
+from minigpt4.weights.plans.loading import Destination, PartOrigin, load_file
 from minigpt4.weights.plans.plan import ConversionPlan, Ignorable, Rule
 
 FORMAT = 1
@@ -101,7 +101,7 @@ class Bundle:
         if absent:
             raise UserError(
                 "bundle.parts", where=str(self.folder),
-                what=f"holds the part {', '.join(absent)}, this model has {', '.join(names)}",
+                what=f"contains the part {', '.join(absent)}, this model has {', '.join(names)}",
                 fix="use the config that the bundle was trained with",
             )
 
@@ -147,7 +147,7 @@ def newest_bundle(folder: str | Path) -> Path:
     if found is None:
         refuse_folder(Path(folder))
         raise UserError("bundle.none", where=str(folder), what="is neither a bundle nor a run folder with checkpoints",
-                        fix="give the folder that holds manifest.json")
+                        fix="give the folder that contains manifest.json")
     return found
 
 
@@ -167,23 +167,23 @@ def open_bundle(folder: str | Path, sources: Sources | None = None) -> Bundle:
     if missing:
         raise UserError(
             "bundle.incomplete", where=str(folder), what=f"is not a bundle: {', '.join(missing)} not there",
-            fix="give the folder that training wrote (it holds manifest.json)",
+            fix="give the folder that training wrote (it contains manifest.json)",
         )
     manifest = sources.json(folder / MANIFEST)
     if manifest.get("format", 0) > FORMAT:
         raise UserError("bundle.format", where=str(folder / MANIFEST), fix="update minigpt4",
-                        what=f"is of format {manifest['format']}, this version reads up to {FORMAT}")
+                        what=f"has format {manifest['format']}; this version reads up to {FORMAT}")
     return Bundle(folder, manifest, sources)
 
 
-def load_bundle(bundle: Bundle, parts: Mapping[str, nn.Module], homes: Mapping[str, Home] | None = None
+def load_bundle(bundle: Bundle, parts: Mapping[str, nn.Module], destinations: Mapping[str, Destination] | None = None
                 ) -> tuple[dict[str, PartOrigin], list[str]]:
     """Load those stored parts of a bundle that are asked for; every tensor of theirs is used and every target made.
 
     Args:
         bundle: an opened bundle.
         parts: modules to fill; those that it does not store are left alone.
-        homes: dtype and devices of parts that are empty.
+        destinations: dtype and devices of parts that are empty.
 
     Returns:
         origin of each part that was filled, and lines of the report.
@@ -194,7 +194,7 @@ def load_bundle(bundle: Bundle, parts: Mapping[str, nn.Module], homes: Mapping[s
     others = [Ignorable(f"{name}.*", "parts that are read by themselves")
               for name in bundle.stored_parts if name not in parts]
     plan = ConversionPlan("bundle", tuple(Rule(f"{part}.*", (f"{part}.*",)) for part in wanted), (NOT_WHOLE, *others))
-    origins, lines = load_file(plan, bundle.file, {name: parts[name] for name in wanted}, homes)
+    origins, lines = load_file(plan, bundle.file, {name: parts[name] for name in wanted}, destinations)
     return {part: PartOrigin("bundle", str(bundle.folder), origin.fingerprint, origin.num_tensors)
             for part, origin in origins.items()}, lines
 

@@ -58,7 +58,7 @@ def _compare_tensors(file: TensorFile, prefix: str, wanted: str) -> None:
     if found != wanted:
         raise UserError("bundle.changed", where=str(file.path), fix="take another copy of the bundle",
                         what=f"its {prefix} is {found[:12]}, the manifest says {wanted[:12]}: "
-                        "the file was changed, or is of another bundle")
+                        "the file was changed or belongs to another bundle")
 
 
 def _describe_whole(manifest: Mapping[str, Any]) -> list[str]:

@@ -44,7 +44,7 @@ def own_plan(part: str, file: TensorFile) -> ConversionPlan | None:
     if part not in owners:
         return None
     if any(name.startswith(f"{PREFIX}{part}.") for name in file.names):
-        raise UserError("weights.adapters", where=str(file.path), what=f"holds adapters on the {part}",
+        raise UserError("weights.adapters", where=str(file.path), what=f"has adapters on the {part}",
                         fix="merge them first: minigpt4 weights merge")
     others = tuple(Ignorable(f"{owner}.*", "other parts") for owner in sorted(owners - {part}))
     return ConversionPlan(f"{part} file", (Rule(f"{part}.*", (f"{part}.*",)),), others)

@@ -104,7 +104,7 @@ def download(known: KnownWeights, folder: Path, *, bar: Bar = no_bar, patience: 
     """
     place = known.place(folder)
     if place.exists():
-        raise UserError("weights.target_taken", where=str(place), what="already exists, and is not all of it",
+        raise UserError("weights.target_taken", where=str(place), what="already exists and is incomplete",
                         fix="delete or rename it, or give another folder; --offline lists what is missing")
     refusals = []
     for source in known.sources:
@@ -117,8 +117,8 @@ def download(known: KnownWeights, folder: Path, *, bar: Bar = no_bar, patience: 
                 raise
             logger.warning("%s", error)
             refusals.append(str(error))
-    raise UserError("weights.download", where=known.name, fix=known.by_hand or f"bring it by hand: minigpt4 weights "
-                    f"download {known.name} --offline", what="; ".join(refusals) or "cannot be had from anywhere")
+    raise UserError("weights.download", where=known.name, fix=known.by_hand or f"fetch it by hand: minigpt4 weights "
+                    f"download {known.name} --offline", what="; ".join(refusals) or "not available anywhere")
 
 
 def _listing(known: KnownWeights, source: Source) -> Listing:
@@ -196,7 +196,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError("file.write", where=str(folder), what=f"cannot be made ({error.strerror})",
+        raise UserError("file.write", where=str(folder), what=f"cannot be created ({error.strerror})",
                         fix="give another folder") from error
 
 
@@ -205,8 +205,8 @@ def _name(partial: Path, place: Path) -> None:
     try:
         os.replace(partial, place)
     except OSError as error:
-        raise UserError("file.write", where=str(place), what=f"cannot be made ({error.strerror})",
-                        fix=f"all is written in {partial}: rename it yourself") from error
+        raise UserError("file.write", where=str(place), what=f"cannot be created ({error.strerror})",
+                        fix=f"everything is in {partial}: rename it yourself") from error
     forget(partial)
 
 

@@ -73,12 +73,12 @@ def verify_checksums(path: Path, on_bytes: Progress = nothing) -> int:
     missing = [name for name in digests if not (path.parent / name).exists()]
     if missing:
         raise UserError("weights.missing_file", where=str(path.parent), fix="download them",
-                        what=f"{path.name} names {', '.join(missing)}, not there")
+                        what=f"{path.name} lists {', '.join(missing)}, which is missing")
     algorithm = CHECKLISTS.get(path.name, "sha256")
     wrong = [name for name, digest in digests.items() if digest_of(path.parent / name, algorithm, on_bytes) != digest]
     if wrong:
         raise UserError("weights.checksum", where=str(path.parent), fix="download or copy it again",
-                        what=f"{', '.join(wrong)}: not the bytes that {path.name} promises ({algorithm})")
+                        what=f"{', '.join(wrong)}: not matching the checksum in {path.name} ({algorithm})")
     return len(digests)
 
 
@@ -92,5 +92,5 @@ def verify_file(path: Path, on_bytes: Progress = nothing) -> bool:
     digest = read_checksums(listed).get(path.name) if listed.exists() else None
     if digest is not None and digest_of(path, "sha256", on_bytes) != digest:
         raise UserError("weights.checksum", where=str(path), fix="download or copy it again",
-                        what=f"has not the bytes that {listed} promises (sha256)")
+                        what=f"does not match its checksum in {listed} (sha256)")
     return digest is not None

@@ -20,7 +20,7 @@ def check_space(target: Path, needed: int) -> None:
     free = shutil.disk_usage(existing).free
     if needed > free:
         raise UserError("weights.disk", where=str(target), fix="free space or choose another disk",
-                        what=f"{as_gigabytes(needed)} are needed, {as_gigabytes(free)} are free")
+                        what=f"{as_gigabytes(needed)} needed, {as_gigabytes(free)} free")
 
 
 def move_folder(begun: Path, target: Path) -> None:
@@ -30,5 +30,5 @@ def move_folder(begun: Path, target: Path) -> None:
             target.rmdir()
         os.replace(begun, target)
     except OSError as error:
-        raise UserError("file.write", where=str(target), what=f"cannot be made ({error.strerror})",
-                        fix=f"all is written in {begun}: move it yourself") from error
+        raise UserError("file.write", where=str(target), what=f"cannot be created ({error.strerror})",
+                        fix=f"everything is in {begun}: move it yourself") from error

@@ -110,7 +110,8 @@ def _finished_shards(begun: Path, fingerprint: str, shards: Sequence[Shard]) -> 
     if not (begun / PROVENANCE).exists():
         return {}
     if read_json(begun / PROVENANCE).get("fingerprint") != fingerprint:
-        raise UserError("weights.other_work", where=str(begun), what="holds the begun work of other files or options",
+        raise UserError("weights.other_work", where=str(begun),
+                        what="contains unfinished work from other files or options",
                         fix="delete it, or give another target folder")
     if not (begun / SHA256SUMS).exists():
         return {}

@@ -61,7 +61,7 @@ def read_torch_file(path: str | Path) -> Any:
             raise UserError(
                 "weights.unsafe",
                 where=str(path),
-                what=f"holds more than weights and is not opened ({_culprit(error)})",
+                what=f"contains more than weights and is not opened ({_culprit(error)})",
                 fix="save only its state dict, or take a safetensors file",
             ) from error
         raise _damaged(path, "it is not a file of torch.save") from error
@@ -120,7 +120,7 @@ def _open_folder(folder: Path) -> TensorFile:
         "weights.missing_file",
         where=str(folder),
         what="contains no model.safetensors, pytorch_model.bin or index of shards",
-        fix=f"it holds: {', '.join(sorted(p.name for p in folder.iterdir())[:8]) or 'nothing'}",
+        fix=f"it contains: {', '.join(sorted(p.name for p in folder.iterdir())[:8]) or 'nothing'}",
     )
 
 
@@ -129,7 +129,8 @@ def _open_shards(folder: Path, index: Path) -> TensorFile:
     missing = sorted({name for name in weight_map.values() if not (folder / name).exists()})
     if missing:
         raise UserError(
-            "weights.missing_shard", where=str(folder), what=f"{index.name} names {', '.join(missing)}, not there",
+            "weights.missing_shard", where=str(folder),
+            what=f"{index.name} lists {', '.join(missing)}, which is missing",
             fix="download the missing shard",
         )
     shards = {name: open_weights(folder / name) for name in sorted(set(weight_map.values()))}
@@ -138,7 +139,7 @@ def _open_shards(folder: Path, index: Path) -> TensorFile:
     if absent:
         raise UserError(
             "weights.missing_tensor", where=str(folder / weight_map[absent[0]]),
-            what=f"does not contain {some_names(absent)}, which {index.name} promises", fix="download the shard again",
+            what=f"does not contain {some_names(absent)}, which {index.name} lists", fix="download the shard again",
         )
     return TensorFile(folder, {name: shard.shapes[name] for name, shard in home.items()},
                       {name: shard.dtypes[name] for name, shard in home.items()}, lambda name: home[name].load(name))

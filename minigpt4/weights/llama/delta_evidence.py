@@ -48,7 +48,7 @@ def refuse_by_values(base: LlamaFolder, delta: LlamaFolder) -> list[str]:
             "weights.delta_of_another_base", where=str(delta.path),
             what=f"(the delta) was not made from the base {base.path}: taken out of their sum again, {changed:.1%} of "
             "its values come back changed (right pairs: under 0.01 %); the base is another LLaMA, or a Vicuna already",
-            fix="take the original LLaMA (not Llama 2, no Vicuna) as --base, or insist with --allow-other-base",
+            fix="take the original LLaMA (not Llama 2, not Vicuna) as --base, or insist with --allow-other-base",
         )
     return [f"the delta was made from this base: taken out of the sum again, {1 - changed:.2%} of its values come back"]
 
@@ -68,7 +68,7 @@ def _compare_norms(base: LlamaFolder, delta: LlamaFolder) -> None:
     if _root_mean_square(mine - theirs) < WHOLE_MODEL * size:
         raise UserError(
             "weights.delta_is_whole", where=str(delta.path), fix="use it as it is, without apply-delta",
-            what=f"(the delta) is a whole model, no delta: its norm weights are nearly those of the base {base.path}",
+            what=f"(the delta) is a whole model, not a delta: its norm weights are close to the base's ({base.path})",
         )
 
 

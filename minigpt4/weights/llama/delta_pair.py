@@ -80,7 +80,7 @@ def refuse_wrong_base(pair: Pair) -> list[str]:
         if holds:
             raise UserError("weights.base_is_vicuna", where=str(base.path), fix=INSIST,
                             what=f"(the base) is a Vicuna already: {reason}; the delta {pair.other.path} is of Vicuna "
-                            f"{pair.layout} and wants LLaMA")
+                            f"{pair.layout} and needs LLaMA")
     return refuse_by_values(base, pair.other)
 
 
@@ -99,7 +99,7 @@ def _refuse_other_names(pair: Pair) -> None:
             problems.append(f"{some_names(alone)} only in the {one.role} {one.path}")
     if problems:
         raise UserError("weights.keys", where=str(pair.other.path), what="; ".join(problems),
-                        fix="both must hold the same tensors: take another copy")
+                        fix="both must have the same tensors: take another copy")
 
 
 def _refuse_other_shapes(pair: Pair) -> None:

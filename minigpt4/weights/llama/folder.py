@@ -73,14 +73,14 @@ def open_llama(path: Path, role: str) -> LlamaFolder:
     """Open a folder.
 
     Raises:
-        UserError: it is absent, holds raw LLaMA shards, quantised weights or no Llama, or its tokenizer has more ids
+        UserError: it is absent, contains raw LLaMA shards, quantised weights or no Llama, or its tokenizer has more ids
             than rows.
     """
     if not path.is_dir():
         raise UserError("weights.missing_file", where=str(path), what=f"no such folder (the {role})",
                         fix="check the path")
     if any(path.glob("consolidated.*.pth")):
-        raise UserError("weights.raw_llama", where=str(path), what=f"(the {role}) holds raw LLaMA shards",
+        raise UserError("weights.raw_llama", where=str(path), what=f"(the {role}) contains raw LLaMA shards",
                         fix=f"convert it first: minigpt4 weights convert-llama --input-dir {path} --output-dir NEW")
     folder = LlamaFolder(role, path, open_weights(path), read_vocabulary(path))
     _refuse_no_llama(folder)
@@ -92,11 +92,11 @@ def _refuse_no_llama(folder: LlamaFolder) -> None:
     where, role = str(folder.path), folder.role
     if not any(VOCABULARY_TENSOR.fullmatch(name) for name in folder.names):
         raise UserError("weights.keys", where=where, fix="give a Llama folder in Hugging Face's layout",
-                        what=f"(the {role}) has no 'embed_tokens.weight'; it holds {some_names(folder.names)}")
+                        what=f"(the {role}) has no 'embed_tokens.weight'; it has {some_names(folder.names)}")
     quantised = [name for name in folder.names if not folder.file.dtypes[name].is_floating_point]
     if quantised:
         raise UserError("weights.quantized", where=where, fix="give the weights in half or full precision",
-                        what=f"(the {role}) is quantised: {some_names(quantised, 2)} holds integers")
+                        what=f"(the {role}) is quantised: {some_names(quantised, 2)} contains integers")
 
 
 def _refuse_few_rows(folder: LlamaFolder) -> None:

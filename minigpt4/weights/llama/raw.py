@@ -243,8 +243,8 @@ def _refuse_missing_shards(folder: Path, params: LlamaParams, shards: Sequence[T
     expected = params.dim // width if width else 0
     if params.dim % width or expected != len(shards):
         raise UserError("weights.missing_shard", where=str(folder),
-                        what=f"holds {len(shards)} shards of width {width}; params.json says dim {params.dim}, which "
-                        f"makes {params.dim / width:g}",
+                        what=f"contains {len(shards)} shards of width {width}; params.json says dim {params.dim}, "
+                        f"which makes {params.dim / width:g}",
                         fix="download the missing shard, or the params.json of this size")
 
 

@@ -48,7 +48,7 @@ class PartOrigin:
 
 
 @dataclass(frozen=True)
-class Home:
+class Destination:
     """Where the tensors of an empty part go.
 
     Args:
@@ -60,7 +60,7 @@ class Home:
     device: Callable[[str], torch.device]
 
 
-AS_IN_FILE = Home(None, lambda key: torch.device("cpu"))
+AS_IN_FILE = Destination(None, lambda key: torch.device("cpu"))
 
 
 def target_shapes(parts: Mapping[str, nn.Module]) -> dict[str, tuple[int, ...]]:
@@ -70,14 +70,14 @@ def target_shapes(parts: Mapping[str, nn.Module]) -> dict[str, tuple[int, ...]]:
 
 
 def load_file(plan: PlanOf | ConversionPlan, file: TensorFile, parts: Mapping[str, nn.Module],
-              homes: Mapping[str, Home] | None = None) -> tuple[dict[str, PartOrigin], list[str]]:
+              destinations: Mapping[str, Destination] | None = None) -> tuple[dict[str, PartOrigin], list[str]]:
     """Load one file by its plan.
 
     Args:
         plan: names tensors of the parts; or what chooses it by the file's content.
         file: the opened file.
         parts: the parts it may fill.
-        homes: dtype and devices of parts on the meta device; without one they take the file's tensors as they are.
+        destinations: dtype and devices of parts on the meta device; without one, tensors stay as in the file.
 
     Returns:
         origin of each part that got a tensor, and the lines of the report.
@@ -93,7 +93,7 @@ def load_file(plan: PlanOf | ConversionPlan, file: TensorFile, parts: Mapping[st
         part, _, key = target.partition(".")
         _refuse_blank(target, tensor, file)
         hashes.setdefault(part, FingerprintHash()).add(key, as_in_file)
-        _assign(parts[part], names[part][key], tensor, (homes or {}).get(part, AS_IN_FILE))
+        _assign(parts[part], names[part][key], tensor, (destinations or {}).get(part, AS_IN_FILE))
         del tensor, as_in_file  # before the next one is read
     origins = _origins(file, hashes)
     made = ", ".join(f"{part} {origin.num_tensors} tensors" for part, origin in origins.items())
@@ -112,7 +112,7 @@ def _origins(file: TensorFile, hashes: Mapping[str, FingerprintHash]) -> dict[st
     return {part: PartOrigin("file", str(file.path), h.hexdigest(), len(h)) for part, h in hashes.items()}
 
 
-def _assign(module: nn.Module, key: str, tensor: Tensor, home: Home) -> None:
+def _assign(module: nn.Module, key: str, tensor: Tensor, destination: Destination) -> None:
     owner_name, _, leaf = key.rpartition(".")
     owner = module.get_submodule(owner_name)
     old = getattr(owner, leaf)
@@ -120,12 +120,12 @@ def _assign(module: nn.Module, key: str, tensor: Tensor, home: Home) -> None:
         with torch.no_grad():
             old.copy_(tensor)
         return
-    value = tensor.to(home.dtype) if home.dtype is not None and tensor.is_floating_point() else tensor
+    value = tensor.to(destination.dtype) if destination.dtype is not None and tensor.is_floating_point() else tensor
     if leaf == "weight" and is_quantized(owner):
-        owner.weight = quantized_weight(owner, value, home.device(key))
+        owner.weight = quantized_weight(owner, value, destination.device(key))
     else:
         # a copy even where nothing changes: the file's own memory is a map of the file
-        setattr(owner, leaf, nn.Parameter(value.to(home.device(key), copy=True), requires_grad=False))
+        setattr(owner, leaf, nn.Parameter(value.to(destination.device(key), copy=True), requires_grad=False))
 
 
 def _refuse_blank(target: str, tensor: Tensor, file: TensorFile) -> None:

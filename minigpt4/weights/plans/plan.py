@@ -222,7 +222,7 @@ def _check_shapes(plan: ConversionPlan, assignments: list[Assignment], sources: 
 def _check_finite(tensor: Tensor, assignment: Assignment, file: TensorFile) -> None:
     if tensor.is_floating_point() and not torch.isfinite(tensor).all():
         raise UserError(
-            "weights.nonfinite", where=str(file.path), what=f"'{assignment.sources[0]}' holds nan or inf",
+            "weights.nonfinite", where=str(file.path), what=f"'{assignment.sources[0]}' contains nan or inf",
             fix="the file is damaged; take another copy",
         )
 
