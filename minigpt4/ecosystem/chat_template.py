@@ -22,9 +22,9 @@ TURNS = """\
 {%- for message in turns -%}
 {%- set said = namespace(text='', image=false) -%}
 {%- if message.content is string -%}
-{%- set said.text = message.content -%}
+{%- set said.text = '' if ONLY_IMAGES and message.role == 'user' else message.content -%}
 {%- else -%}
-{%- for part in message.content -%}
+{%- for part in message.content if part.type != 'text' or not ONLY_IMAGES or message.role != 'user' -%}
 {%- set joint = IMAGE_JOINT if said.image or part.type != 'text' else ' ' -%}
 {%- set said.text = said.text + (joint if said.text else '') + (part.text if part.type == 'text' else IMAGE) -%}
 {%- set said.image = part.type != 'text' -%}
@@ -56,7 +56,7 @@ def as_jinja(template: Template) -> str:
     values: dict[str, str | bool] = {
         "IMAGE": template.image_prefix + IMAGE_MARK + template.image_suffix, "IMAGE_JOINT": joint,
         "LATER_USER_PREFIX": later, "ASSISTANT_OPEN": template.opened, "SYSTEM_ALWAYS": template.system_always,
-        "SYSTEM_IN_FIRST_TURN": template.system_in_first_turn,
+        "SYSTEM_IN_FIRST_TURN": template.system_in_first_turn, "ONLY_IMAGES": template.ignores_questions,
         **{name.upper(): str(getattr(template, name)) for name in TEXTS},
     }
     constants = "".join(f"{{%- set {name} = {json.dumps(value, ensure_ascii=False)} -%}}\n"
