@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from google.protobuf.message import DecodeError
 from sentencepiece import SentencePieceProcessor
 from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
 
+from minigpt4.common.errors import UserError
 from minigpt4.common.files import ReadBytes
 from minigpt4.conversation.pieces import Span
 from minigpt4.conversation.special_tokens import (
@@ -35,11 +37,13 @@ class SentencePieceTokenizer:
         folder: holds tokenizer.model.
         legacy: see the module; None = as the folder says.
         read: opens its files.
+
+    Raises:
+        UserError: a file of the folder cannot be read.
     """
 
     def __init__(self, folder: Path, *, legacy: bool | None = None, read: ReadBytes = Path.read_bytes) -> None:
-        proto = ModelProto()
-        proto.ParseFromString(read(folder / "tokenizer.model"))
+        proto = _read_model(folder / "tokenizer.model", read)
         self.model = SentencePieceProcessor(model_proto=proto.SerializeToString())
         proto.normalizer_spec.add_dummy_prefix = False
         self._without_prefix = SentencePieceProcessor(model_proto=proto.SerializeToString())
@@ -133,3 +137,16 @@ class SentencePieceTokenizer:
             encoded += [(number, start + place) for number, place in self._encode_stretch(part, prefix=start == 0)]
             start += len(part)
         return encoded
+
+
+def _read_model(path: Path, read: ReadBytes) -> ModelProto:
+    proto = ModelProto()
+    try:
+        proto.ParseFromString(read(path))
+    except DecodeError as error:
+        raise UserError("tokenizer.damaged", where=str(path), what=f"is not a sentencepiece model ({error})",
+                        fix="download or copy it again") from error
+    if not proto.pieces:
+        raise UserError("tokenizer.damaged", where=str(path), what="is a sentencepiece model without pieces",
+                        fix="download or copy it again")
+    return proto

@@ -65,7 +65,11 @@ def read_tokenizer_config(folder: Path, read: ReadBytes = Path.read_bytes) -> To
     added = {name: AddedToken(name, int(number), has_role=name in with_role)
              for name, number in _json(folder / "added_tokens.json", read).items()}
     for number, entry in (config.get("added_tokens_decoder") or {}).items():
-        name = str(entry["content"])
+        name = _name(entry)
+        if not name or not isinstance(entry, Mapping) or not number.isdigit():
+            place = f"{folder / 'tokenizer_config.json'}: added_tokens_decoder.{number}"
+            raise UserError("tokenizer.damaged", where=place, what=f"is {entry!r}, not a token with its content",
+                            fix="download or copy the file again")
         added[name] = AddedToken(name, int(number), bool(entry.get("special")) or name in with_role,
                                  bool(entry.get("lstrip")), bool(entry.get("rstrip")), name in with_role)
     template = folder / "chat_template.jinja"
@@ -139,8 +143,11 @@ def _json(path: Path, read: ReadBytes) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        values: dict[str, Any] = json.loads(read(path).decode())
-        return values
+        values = json.loads(read(path).decode())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError("file.json", where=str(path), what=f"is not JSON ({error})",
                         fix="download or copy it again") from error
+    if not isinstance(values, dict):
+        raise UserError("file.json", where=str(path), what=f"holds a {type(values).__name__}, not an object",
+                        fix="download or copy it again")
+    return values

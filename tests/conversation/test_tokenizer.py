@@ -41,3 +41,19 @@ def test_specials_count_only_where_they_are_asked_for() -> None:
 def test_a_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="neither tokenizer.model nor tokenizer.json"):
         open_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "content", "sentence"), [
+    ("tokenizer.model", b"garbage", "tokenizer.model: is not a sentencepiece model"),
+    ("tokenizer.model", b"", "is a sentencepiece model without pieces"),
+    ("tokenizer.json", b"garbage", "tokenizer.json: cannot be read"),
+    ("tokenizer_config.json", b"[]", "tokenizer_config.json: holds a list, not an object"),
+    ("tokenizer_config.json", b"{", "tokenizer_config.json: is not JSON"),
+    ("tokenizer_config.json", b'{"added_tokens_decoder": {"7": "<x>"}}', "added_tokens_decoder.7: is '<x>'"),
+])
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
+    for file in tiny.tokenizer_folder().iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=sentence):
+        open_tokenizer(tmp_path)
