@@ -86,11 +86,11 @@ class BatchMaker:
 
     def _images(self, drawn: Drawn, sample: Sample, number: int) -> tuple[Tensor, ...]:
         """The pixels of the sample's first images: of those that have their place in the row."""
-        if not number:
-            return ()
-        generator = torch.Generator().manual_seed(seed_for(self.seed, "image", drawn.position))
         process = self.image_processors.get(drawn.dataset)
-        if process is None:
+        if process is None and sample.conversation.images:
             raise UserError("data.images", where=sample.source, what="has an image, and the model is text-only",
                             fix="remove the images from the data, or use a model with a visual path")
+        if process is None or not number:
+            return ()
+        generator = torch.Generator().manual_seed(seed_for(self.seed, "image", drawn.position))
         return tuple(process(ref, generator) for ref in sample.conversation.images[:number])

@@ -1,0 +1,1 @@
+"""A system without images, from outside the package."""
