@@ -55,12 +55,12 @@ class QuantizedLayers:
     left_whole: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        told = f"{self.number} linear layers in {self.kind} by bitsandbytes"
+        counted = f"{self.number} linear layers in {self.kind} by bitsandbytes"
         if not self.left_whole:
-            return told
+            return counted
         kinds = Counter((name.rpartition(".")[2], shape) for name, shape in self.left_whole.items())
         which = ", ".join(f"{number} {name} [{rows}, {columns}]" for (name, (rows, columns)), number in kinds.items())
-        return f"{told}; left whole: {which} (4 bit takes multiples of {ROWS} rows and {COLUMNS} columns)"
+        return f"{counted}; left whole: {which} (4 bit takes multiples of {ROWS} rows and {COLUMNS} columns)"
 
 
 def fits(layer: nn.Linear, kind: Quantization) -> bool:

@@ -68,7 +68,7 @@ class Teacher:
         speech: Speech = invent(random) if random.random() < INVENTED_SHARE else str
         (kind,) = random.choices(list(LESSON_WEIGHTS), list(LESSON_WEIGHTS.values()))
         if kind == "read":
-            return _spoken(self._told(scene, language, random), Conversation(()), speech)
+            return _spoken(self._in_sentences(scene, language, random), Conversation(()), speech)
         web = kind == "web" or (kind == "caption" and random.random() < WEB_CAPTIONS)
         slots = scene_slots(scene, random, tongues=self._tongues(random), mark=WEB if web else ALBUM, style=self.style)
         writers: dict[str, Writer] = {
@@ -106,7 +106,7 @@ class Teacher:
             answer = careless(caption(scene, language, random), language, random)
         return [question, answer]
 
-    def _told(self, scene: Scene, language: Language, random: Random) -> list[str]:
+    def _in_sentences(self, scene: Scene, language: Language, random: Random) -> list[str]:
         """The scene in sentences instead of slots, and a question about it."""
         question, answer = self._one_question(scene, language, random)
         return [question.replace(IMAGE_MARK, describe(scene, language)), answer]
