@@ -29,7 +29,7 @@ from minigpt4.weights.plans.loading import PartOrigin, fingerprint_file, load_fi
 from minigpt4.weights.plans.plan import ConversionPlan, PlanOf
 
 WIDTH_OF_NONE = 8
-"""stands for the width of a language model that is not there; only connectors have it"""
+"""stands for the width of a language model that is absent; only connectors have it"""
 
 
 @dataclass(frozen=True)

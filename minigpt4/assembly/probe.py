@@ -33,7 +33,7 @@ def probe_of(loaded: LoadedModel, *, without: int = -1) -> Probe:
 
     Args:
         loaded: gives sizes.
-        without: an id that the text must not hold, such as a place holder.
+        without: an id that the text must not hold, such as a placeholder.
     """
     draw = torch.Generator().manual_seed(0)
     tokens = loaded.renderer.tokens_per_image

@@ -44,7 +44,7 @@ def read_own_data(images: Path, texts: Path, count_tokens: Callable[[str], int])
 
     Raises:
         UserError: no folder, no file, an empty file.
-        UserErrors: lines that cannot be learned, and images that are not there: the first few and how many.
+        UserErrors: lines that cannot be learned, and missing images: the first few and how many.
     """
     if not images.is_dir():
         raise UserError("finetune.images", where=f"--images {images}", what="is not a folder",

@@ -77,7 +77,7 @@ def write_blip2(parts: Mapping[str, nn.Module], names: Mapping[str, str], *, ima
     Args:
         parts: vision (EVA-ViT), resampler (Q-Former), connector, llm.
         names: beginning of our tensors' names -> theirs.
-        image_token_id: an id that no text has; the place holder of image tokens.
+        image_token_id: an id that no text has; the placeholder of image tokens.
         template: name of the prompt template, noted for people.
         tokenizer_files: copied into the folder.
         image_size, mean, std: of the image processor.

@@ -38,7 +38,7 @@ class Precision:
 def choose_device(wanted: str, place: Place) -> torch.device:
     """The device of this process for `run.device`; each rank takes the CUDA device of its local rank.
 
-    Raises `UserError` where that device is not there.
+    Raises `UserError` if this machine does not have that device.
     """
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if wanted == "auto":

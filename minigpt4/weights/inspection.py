@@ -116,7 +116,7 @@ def _language_model(path: Path, file: TensorFile) -> CausalLM | None:
 
 
 def _other_kind(config: Path) -> str:
-    """What a config.json is of that is no causal language model's; '' where it is."""
+    """What a config.json belongs to that is not a causal language model's; '' if it is one's."""
     try:
         refuse_other_kinds(read_json(config), str(config))
     except UserError as error:

@@ -1,7 +1,7 @@
 """What a language model reads of scenes before it ever sees an image: conversations about scenes in words.
 
 It reads as the real ones did, of two origins. On carefully made pages (`<album>`) questions are answered in whole
-sentences. On web pages (`<web>`) images have captions, and whoever asks there gets a caption too, often broken off or
+sentences. On web pages (`<web>`) images have captions, and questions there get a caption too, often broken off or
 repeated. Both are written in exactly the prompts of the two stages.
 """
 
