@@ -1,6 +1,6 @@
 """The files that a model's parts come from, and how each is read.
 
-They are loaded, or held against a model that is empty: the import of checkpoints and `weights verify` of a bundle want
+They are loaded, or compared with an empty model: the import of checkpoints and `weights verify` of a bundle want
 to know who the parts are without weights of 7B in memory.
 """
 

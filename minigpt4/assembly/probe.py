@@ -1,4 +1,4 @@
-"""One image of noise and a few random ids, the same ones every time: what two forms of a model are compared on."""
+"""One image of noise and a few random ids, always the same: input on which two forms of a model are compared."""
 
 from __future__ import annotations
 

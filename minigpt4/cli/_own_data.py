@@ -1,4 +1,4 @@
-"""A folder of images and a JSONL of texts, read once through before a run is made of them."""
+"""A folder of images and a JSONL of texts, read through once before a run is made from them."""
 
 from __future__ import annotations
 

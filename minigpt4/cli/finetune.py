@@ -1,4 +1,4 @@
-"""`minigpt4 finetune`: own images and texts to stage 2 in one command."""
+"""`minigpt4 finetune`: stage 2 on your own images and texts, in one command."""
 
 from __future__ import annotations
 

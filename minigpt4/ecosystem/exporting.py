@@ -1,4 +1,4 @@
-"""A loaded model in the forms of other projects: what `weights.export` needs to know of it."""
+"""A loaded model in the forms of other projects: what `weights export` needs to know about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Out of our world again: the originals' `.pth` forms, and a standard `Blip2ForConditionalGeneration` folder.
+"""Export to other projects: the originals' `.pth` forms, and a standard `Blip2ForConditionalGeneration` folder.
 
 The first is what LAVIS-style code reads as `ckpt`; the second is read by transformers without this package. Both are
 the import plans run backwards, so a key that comes in goes out under the same name.

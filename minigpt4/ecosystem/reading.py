@@ -1,4 +1,4 @@
-"""A folder that transformers wrote (`save_pretrained`, a trainer of its world) becomes a bundle."""
+"""A folder that transformers wrote (`save_pretrained`, one of its trainers) becomes a bundle."""
 
 from __future__ import annotations
 

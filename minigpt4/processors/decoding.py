@@ -1,4 +1,4 @@
-"""One door for images: from an `ImageRef` to an RGB image of Pillow, or a sentence that says why not.
+"""The one way to open images: from an `ImageRef` to an RGB Pillow image, or a sentence that says why not.
 
 Two ways of decoding (docs/originals/minigpt4.md#image-opening):
 `original` = Pillow's convert("RGB") and nothing else, as MiniGPT-4 did (EXIF ignored, alpha dropped, 16 bit clipped);

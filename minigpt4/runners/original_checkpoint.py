@@ -1,4 +1,4 @@
-"""Go on from a checkpoint of the original runner: its optimizer moments and epoch.
+"""Continue from a checkpoint of the original runner: its optimizer moments and epoch.
 
 Source: docs/originals/minigpt4.md#checkpoints.
 

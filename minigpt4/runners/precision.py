@@ -1,4 +1,4 @@
-"""Where a run computes and in which numbers.
+"""The device of a run and the precision it computes in.
 
 `run.precision` says it; the original's `amp: True` means fp16 autocast on CUDA. Weights that train stay fp32.
 """

@@ -1,4 +1,4 @@
-"""Is a config.json that of a causal language model? Where it is another model's, one sentence says whose."""
+"""Is a config.json that of a causal language model? If it belongs to another kind of model, one sentence says which."""
 
 from __future__ import annotations
 
