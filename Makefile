@@ -2,9 +2,9 @@
 # make test       unit and parity tests on CPU; sets .venv up first (again whenever the lists of packages change)
 # make test-all   the slow ones too
 # make lint       ruff and mypy
-# make parts      the embedded default's tiny parts from nothing, into output/parts (about two CPU hours); VARIANT=1 holds
-#                 out other combinations. Interrupted, it goes on where it was
-# make docs       writes docs/config.md and docs/schema/ anew from the dataclasses
+# make parts      the embedded default's tiny parts from scratch, into output/parts (about two CPU hours); VARIANT=1 holds
+#                 out other combinations. If interrupted, it continues where it stopped
+# make docs       rewrites docs/config.md and docs/schema/ from the dataclasses
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 demo: stages
 	$(VENV)/bin/python demo.py $(DEMO)
 
-# both stages of the embedded default; interrupted, they go on where they were
+# both stages of the embedded default; if interrupted, they continue where they stopped
 stages: setup
 	test -e output/scenes || $(VENV)/bin/minigpt4 data scenes --output output/scenes
 	$(VENV)/bin/python train.py --resume --cfg-path train_configs/minigpt4_scenes_stage1.yaml

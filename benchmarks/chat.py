@@ -114,7 +114,7 @@ def peer_conversation(peer: Any, turns: Sequence[Tensor], pixels: Tensor, now: C
 
 
 def prompts_of(loaded: LoadedModel) -> list[Tensor]:
-    """The ids [1, L] of each turn's prompt as our template renders them, with the peer's place holders."""
+    """The ids [1, L] of each turn's prompt as our template renders them, with the peer's placeholders."""
     chat = Chat(loaded, GREEDY)
     prompts = []
     for number, words in enumerate(questions()):

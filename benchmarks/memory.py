@@ -43,7 +43,7 @@ def run_measured(command: Sequence[str], *, kill_when: Callable[[], bool] | None
         kill_when: asked again and again.
 
     Raises:
-        SystemExit: it ended with another status than 0 by itself, or before it was to be killed.
+        SystemExit: it ended of its own accord with a status other than 0, or before it was to be killed.
     """
     begin, cpu, peak, killed = time.perf_counter(), os.times(), 0.0, False
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:

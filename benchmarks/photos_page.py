@@ -103,7 +103,7 @@ def page(results: Mapping[str, Any]) -> str:
     """The page as text; every number is from the results."""
     first, second = results["stages"]["stage1"], results["stages"]["stage2"]
     machine, versions = results["machine"], results["versions"]
-    return f"""# Photographs: two stages from nothing
+    return f"""# Photographs: two stages from scratch
 
 A small MiniGPT-4 (convolutional encoder, Q-Former, one linear layer, a Llama of two layers), all from random weights,
 learns to describe real photographs of ten classes by two YAMLs. Written by `python benchmarks/photos.py`; the numbers

@@ -42,7 +42,7 @@ ENGLISH = Words(
           "form of an instruction's answer"),
     cost="Both stages together: {seconds:.0f} CPU-seconds on one thread ({processor}). The ceiling is the same "
          "language model given the scene in words. By type: [docs/scenes.md](docs/scenes.md).",
-    photos="**Real photographs** from nothing, ten classes, {number} held out: {first:.3f} of the captions name the "
+    photos="**Real photographs** from scratch, ten classes, {number} held out: {first:.3f} of the captions name the "
            "right class after stage 1, {second:.3f} after stage 2 (chance 0.10); {ends:.3f} end properly; "
            "{minutes:.1f} CPU-minutes ({processor}). [docs/photos.md](docs/photos.md)",
     speed="**Speed** beside transformers' `Blip2ForConditionalGeneration` with the same weights, in one run: "

@@ -29,7 +29,7 @@ from minigpt4.systems.minigpt4.config import MiniGPT4Config
 
 VOCABULARY = 8000
 IMAGE_TOKEN_ID = VOCABULARY - 1
-"""the peer's place holder; no text has it"""
+"""the peer's placeholder; no text has it"""
 ROUNDS = 5
 LLAMA = {
     "model_type": "llama", "hidden_size": 512, "intermediate_size": 1376, "num_hidden_layers": 8,
@@ -121,7 +121,7 @@ def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
 def peak_mib() -> float:
     """Largest resident memory of this process so far, in MiB.
 
-    Linux tells it of this program alone; `ru_maxrss` would take over what the process that started it had held.
+    Linux reports it for this program alone; `ru_maxrss` would inherit the peak of the process that started it.
     """
     status = Path("/proc/self/status")
     if status.exists():

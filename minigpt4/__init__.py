@@ -1,4 +1,4 @@
-"""minigpt4: make and use vision-language models of the projector kind.
+"""minigpt4: train and use projector-based vision-language models.
 
 Names are exported lazily: `import minigpt4` imports no torch.
 """

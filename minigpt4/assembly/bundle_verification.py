@@ -1,4 +1,4 @@
-"""`weights verify` of a bundle beyond its own files: is its config readable, are the parts it names where they were?"""
+"""`weights verify` of a bundle beyond its own files: is its config readable, are its parts still in place?"""
 
 from __future__ import annotations
 

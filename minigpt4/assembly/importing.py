@@ -77,5 +77,5 @@ def _put_together(config: Config, place: Path) -> LoadedModel:
 
 def _refuse_random(name: str, part: nn.Module, ledger: LoadLedger) -> None:
     if name not in ledger.origins and any(True for _ in part.parameters()):
-        raise UserError("config.missing", where=f"model.{name}.weights", fix="give the file that it was trained with",
+        raise UserError("config.missing", where=f"model.{name}.weights", fix="give the file it was trained with",
                         what="is not given, and the checkpoint does not contain this part")

@@ -120,7 +120,7 @@ def _empty(folder: Path, tokenizer: Tokenizer, sources: Sources) -> CausalLM:
         raise UserError(
             "weights.vocabulary", where=str(folder),
             what=f"the tokenizer gives ids up to {tokenizer.vocab_size - 1}, the embedding has {llm.vocab_size} rows",
-            fix="tokenizer and weights are of different models",
+            fix="use tokenizer and weights of the same model",
         )
     return llm
 
@@ -132,4 +132,4 @@ def _refuse_other_heads(llm: CausalLM, weights: str) -> None:
         return
     if not torch.equal(output.weight, table):
         raise UserError("weights.tied", where=weights, fix='set "tie_word_embeddings": false in its config.json',
-                        what="holds an output layer that differs from the input embedding, config.json says it is tied")
+                        what="its output layer differs from the input embedding, but config.json says they are tied")

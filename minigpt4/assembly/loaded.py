@@ -86,7 +86,7 @@ class LoadedModel:
 
     def save_bundle(self, folder: Path, *, resolved_config: str, stage: str, step: int,
                     data: Sequence[DataLicence] = (), shard_bytes: int = SHARD_BYTES) -> None:
-        """Write a complete bundle into `folder` (which exists): everything that cannot be had from a file elsewhere.
+        """Write a complete bundle into `folder` (which exists): everything that no other file provides.
 
         Args:
             folder: the caller makes it whole or absent.

@@ -1,6 +1,6 @@
 """The files that a model's parts come from, and how each is read.
 
-They are loaded, or held against a model that is empty: the import of checkpoints and `weights verify` of a bundle want
+They are loaded, or compared with an empty model: the import of checkpoints and `weights verify` of a bundle want
 to know who the parts are without weights of 7B in memory.
 """
 
@@ -29,7 +29,7 @@ from minigpt4.weights.plans.loading import PartOrigin, fingerprint_file, load_fi
 from minigpt4.weights.plans.plan import ConversionPlan, PlanOf
 
 WIDTH_OF_NONE = 8
-"""stands for the width of a language model that is not there; only connectors have it"""
+"""stands for the width of a language model that is absent; only connectors have it"""
 
 
 @dataclass(frozen=True)

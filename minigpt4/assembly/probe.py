@@ -1,4 +1,4 @@
-"""One image of noise and a few random ids, the same ones every time: what two forms of a model are compared on."""
+"""One image of noise and a few random ids, always the same: input on which two forms of a model are compared."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def probe_of(loaded: LoadedModel, *, without: int = -1) -> Probe:
 
     Args:
         loaded: gives sizes.
-        without: an id that the text must not hold, such as a place holder.
+        without: an id that the text must not hold, such as a placeholder.
     """
     draw = torch.Generator().manual_seed(0)
     tokens = loaded.renderer.tokens_per_image

@@ -88,7 +88,7 @@ def as_trained(spec: ImageSpec | None, bundle: Bundle | None) -> ImageSpec | Non
 
 
 def changes_since(bundle: Bundle | None, renderer: Renderer, spec: ImageSpec | None) -> list[str]:
-    """A line for everything around words and images that the config asks for otherwise than the bundle was trained."""
+    """A line for each setting of words and images in which the config differs from what the bundle was trained with."""
     if bundle is None:
         return []
     manifest, then = bundle.manifest, bundle.manifest.get("image") or {}

@@ -1,1 +1,1 @@
-"""The command line: one file a command, found by its name; `main` is the door."""
+"""The command line: one file per command, found by its name; `main` is the entry point."""

@@ -61,7 +61,7 @@ class Finding:
 
 def examine(configs: Sequence[Path] = (), options: Sequence[str] = (), *,
             installed: Installed = importlib.metadata.version) -> Iterator[Finding]:
-    """Look at everything, as far as it can be looked at.
+    """Examine everything that can be examined.
 
     Args:
         configs: YAMLs whose files are looked for.
@@ -122,7 +122,7 @@ def _version(name: str, installed: Installed) -> str | None:
 
 
 def _devices() -> Iterator[Finding]:
-    """Cores and memory; accelerators, and why there is none though a driver is there."""
+    """Cores and memory; accelerators, and why none is usable although a driver is installed."""
     yield Finding("cpu", "good", f"{os.cpu_count()} cores, {_ram()}, {platform.system()} {platform.machine()}")
     try:
         import torch
@@ -212,7 +212,7 @@ def _here(name: str, weights: KnownWeights, folder: Path) -> Finding:
 
 
 def _files_of(path: Path, options: Sequence[str]) -> Iterator[Finding]:
-    """What a config names and is not there, one finding each."""
+    """What a config names and does not exist, one finding each."""
     try:
         load_config(path, options)
     except UserErrors as errors:

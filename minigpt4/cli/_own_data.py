@@ -1,4 +1,4 @@
-"""A folder of images and a JSONL of texts, read once through before a run is made of them."""
+"""A folder of images and a JSONL of texts, read through once before a run is made from them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def read_own_data(images: Path, texts: Path, count_tokens: Callable[[str], int])
 
     Raises:
         UserError: no folder, no file, an empty file.
-        UserErrors: lines that cannot be learned, and images that are not there: the first few and how many.
+        UserErrors: lines that cannot be learned, and missing images: the first few and how many.
     """
     if not images.is_dir():
         raise UserError("finetune.images", where=f"--images {images}", what="is not a folder",

@@ -35,7 +35,7 @@ class Source:
     bundle: Path | None = None
 
     def load(self, arguments: argparse.Namespace) -> LoadedModel:
-        """The model, with `--options`, `--device` and `--allow-other-llm` as far as the command has them."""
+        """The model, with `--options`, `--device` and `--allow-other-llm` if the command has them."""
         from minigpt4.inference.load import load_model
 
         return load_model(self.bundle or self.path, device=arguments.device, options=arguments.options,

@@ -1,4 +1,4 @@
-"""`minigpt4 chat`: talk about images in the terminal, one question or a whole conversation."""
+"""`minigpt4 chat`: chat about images in the terminal: one question or a whole conversation."""
 
 from __future__ import annotations
 

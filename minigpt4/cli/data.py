@@ -1,4 +1,4 @@
-"""`minigpt4 data`: look at the data of a config before a run spends hours on them."""
+"""`minigpt4 data`: inspect the data of a config before a run spends hours on it."""
 
 from __future__ import annotations
 

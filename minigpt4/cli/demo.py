@@ -1,4 +1,4 @@
-"""`minigpt4 demo`: chat about images in a page of the browser."""
+"""`minigpt4 demo`: chat about images in the browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`minigpt4 eval`: what a model knows of scenes, in numbers, with every answer kept."""
+"""`minigpt4 eval`: what a model knows about scenes, in numbers, with every answer kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`minigpt4 finetune`: own images and texts to stage 2 in one command."""
+"""`minigpt4 finetune`: stage 2 on your own images and texts, in one command."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     file = arguments.output_dir / "run.yaml"
     if arguments.resume:
         if not file.is_file():
-            raise UserError("finetune.nothing", where=str(file), what="is not there, so there is nothing to continue",
+            raise UserError("finetune.nothing", where=str(file), what="does not exist, so there is nothing to continue",
                             fix="start with --images, --texts and --from")
     else:
         _write(arguments, file)

@@ -1,4 +1,4 @@
-"""Libraries that only some need: imported when asked for, and one sentence where they are missing."""
+"""Optional libraries: imported when asked for, and one sentence if they are missing."""
 
 from __future__ import annotations
 

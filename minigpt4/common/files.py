@@ -74,7 +74,7 @@ def refuse_taken(target: Path) -> None:
 
 
 ReadBytes = Callable[[Path], bytes]
-"""gives the content of a file: `Path.read_bytes`, or what keeps it for whoever asks again"""
+"""gives the content of a file: `Path.read_bytes`, or a reader that caches it"""
 
 
 def write_json(path: Path, value: Any) -> None:

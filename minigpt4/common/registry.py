@@ -50,7 +50,7 @@ class Registry(Generic[T]):
         if taken is not None and not _same_definition(taken, thing):
             raise UserError(
                 "registry.taken",
-                what=f"{self.kind} '{name}' is already {_describe(taken)}, now {_describe(thing)} asks for the name",
+                what=f"{self.kind} '{name}' is already {_describe(taken)}; {_describe(thing)} asks for the same name",
                 fix="choose another name",
             )
         self._things[name] = thing

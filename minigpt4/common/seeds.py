@@ -1,4 +1,4 @@
-"""One place that seeds every source of chance.
+"""The one place that seeds every source of randomness.
 
 Random numbers are a function of (seed, step, rank) and not of what was drawn before: the runner reseeds at every
 step, so a resumed run draws what the uninterrupted one drew, whatever validation, workers or logging drew in between.

@@ -1,4 +1,4 @@
-"""Are torch and transformers of versions this package was made for? Asked at the door, before they are imported.
+"""Do the versions of torch and transformers suit this package? Checked on entry, before they are imported.
 
 Model code met a newer transformers in the originals and failed in the middle of a forward pass with a keyword nobody
 had heard of. The ranges are those of `pyproject.toml`; a test holds the two together.

@@ -58,7 +58,7 @@ class ChatTemplate(Template):
         opens = opens_answer and bool(said.turns) and said.turns[-1].role == "user"
         written = render(self._jinja, self._messages(said), self.names, opens_answer=opens)
         if written != text_of(pieces, IMAGE_MARK):
-            _refuse("writes this conversation otherwise than turn by turn, so its answers cannot be found exactly")
+            _refuse("does not write this conversation turn by turn, so its answers cannot be located exactly")
         return pieces
 
     @cached_property
@@ -109,7 +109,7 @@ def template_of_tokenizer(tokenizer: Tokenizer) -> ChatTemplate:
     """The template that a tokenizer's folder brings.
 
     Raises:
-        UserError: it brings none, its jinja text is wrong, or answers cannot be told from what stands around them.
+        UserError: it brings none, its jinja text is wrong, or answers cannot be told apart from the text around them.
     """
     source = tokenizer.chat_template
     if not source:

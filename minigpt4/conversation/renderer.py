@@ -27,7 +27,7 @@ class Renderer:
         tokens_per_image: positions an image takes.
 
     Raises:
-        UserError: the template's place holders are not as many as the image has tokens.
+        UserError: the number of the template's placeholders is not the image's number of tokens.
     """
 
     def __init__(self, wording: Wording, tokenizer: Tokenizer, tokens_per_image: int) -> None:
@@ -154,7 +154,7 @@ class Renderer:
         ids = self.tokenizer.encode(template.image_run, specials=True)
         if len(ids) != self.tokens_per_image:
             raise UserError("template.image_run", where=f"template {template.name}",
-                            what=f"has {len(ids)} placeholders of an image, the model makes {self.tokens_per_image} "
+                            what=f"has {len(ids)} placeholders for an image, the model makes {self.tokens_per_image} "
                             "tokens",
                             fix="take the template, tokenizer and image size that belong together")
         return ids

@@ -1,4 +1,4 @@
-"""The tokens of a tokenizer folder that are not pieces of words: which there are, which are special, what they swallow.
+"""The tokens of a tokenizer folder that are not pieces of words: which exist, which are special, what they strip.
 
 Read from `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`, as transformers writes them.
 """

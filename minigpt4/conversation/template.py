@@ -33,7 +33,7 @@ class Template:
             texts is closed by it instead.
         image_prefix, image_suffix: around each image. image_joint: what stands between an image and the words or images
             beside it, whatever blank or newline they came with; None = as they came.
-        image_run: text whose ids stand at the slots of an image (an original's place holders); '' = id 0.
+        image_run: text whose ids stand at the slots of an image (an original's placeholders); '' = id 0.
         stops: texts that end an answer; never shown.
         cut: where text is cut into pieces: 'images' = only there, 'answers' = around each answer, too.
         own_turn_per_image: each image is a user turn of its own in chat; `image_received`: what answers it.

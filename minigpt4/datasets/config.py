@@ -120,7 +120,7 @@ class DatasetConfig:
 
 
 def folder_of(info: BuildInfo) -> Path:
-    """The storage as a folder. Raises `UserError` where it is none."""
+    """The storage as a folder. Raises `UserError` if it is not one."""
     folder = Path(info.storage)
     if not folder.is_dir():
         raise UserError("data.folder", where=info.storage, what="is not a folder",

@@ -92,7 +92,7 @@ def record_id(record: Any) -> str:
 
 
 def checked_caption(caption: object) -> str:
-    """A caption that can be learned. Raises `UserError` where there is none."""
+    """A caption that can be learned. Raises `UserError` if there is none."""
     if not isinstance(caption, str):
         raise UserError("data.caption", what="no caption")
     if not caption.strip():

@@ -156,10 +156,10 @@ def read_all(
 ) -> Findings:
     """Read every sample and decode every image once."""
     findings = Findings(unreadable=list(dataset.damaged))
-    for told in DataLoader(_Checks(dataset, opening, max_pixels), batch_size=None, num_workers=num_workers):
+    for result in DataLoader(_Checks(dataset, opening, max_pixels), batch_size=None, num_workers=num_workers):
         findings.num_samples += 1
-        if isinstance(told, Unreadable):
-            findings.unreadable.append(told)
+        if isinstance(result, Unreadable):
+            findings.unreadable.append(result)
         else:
-            findings.num_images += told
+            findings.num_images += result
     return findings

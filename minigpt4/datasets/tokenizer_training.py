@@ -1,4 +1,4 @@
-"""A tokenizer for small models trained from nothing: byte-level BPE over the texts of the data sets.
+"""A tokenizer for small models trained from scratch: byte-level BPE over the texts of the data sets.
 
 Any text can be written with it, as all 256 bytes are pieces. Ids 0, 1, 2 are `<unk>`, `<s>`, `</s>` as in Llama.
 Chinese characters are pieces of their own unless they form a word that is kept whole: BPE would merge phrases.

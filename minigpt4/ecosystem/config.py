@@ -25,7 +25,7 @@ class MiniGPT4Config(PreTrainedConfig):
     Args:
         recipe: plain values of a `model:` section (`portable_recipe`).
         text_config: config of the language model, or its values.
-        image_token_id: place holder in `input_ids` for each of an image's tokens.
+        image_token_id: placeholder in `input_ids` for each of an image's tokens.
     """
 
     model_type = "minigpt4"

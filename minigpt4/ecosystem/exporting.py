@@ -1,4 +1,4 @@
-"""A loaded model in the forms of other projects: what `weights.export` needs to know of it."""
+"""A loaded model in the forms of other projects: what `weights export` needs to know about it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def export_blip2(loaded: LoadedModel, target: Path, check: Check | None = None) 
     """The whole model as a folder of transformers' Blip2.
 
     Raises:
-        UserError: parts that BLIP-2 does not have, adapters, no id is left for its place holder, or `target` is taken.
+        UserError: parts that BLIP-2 does not have, adapters, no id is left for its placeholder, or `target` is taken.
     """
     refuse_taken(target)
     refuse_unfit(loaded)
@@ -45,7 +45,7 @@ def export_blip2(loaded: LoadedModel, target: Path, check: Check | None = None) 
     return write_blip2(
         loaded.model.parts(), form.names, image_token_id=unused_id(loaded), template=loaded.renderer.chat.name,
         tokenizer_files=files, image_size=spec.size, mean=spec.mean, std=spec.std, target=target, check=check,
-    ) + [f"image place holder: id {unused_id(loaded)}; prompts begin with BOS {tokenizer.bos_token_id}"]
+    ) + [f"image placeholder: id {unused_id(loaded)}; prompts begin with BOS {tokenizer.bos_token_id}"]
 
 
 def _form(loaded: LoadedModel, name: str) -> ForeignForm:

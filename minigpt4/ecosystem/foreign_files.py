@@ -1,4 +1,4 @@
-"""Out of our world again: the originals' `.pth` forms, and a standard `Blip2ForConditionalGeneration` folder.
+"""Export to other projects: the originals' `.pth` forms, and a standard `Blip2ForConditionalGeneration` folder.
 
 The first is what LAVIS-style code reads as `ckpt`; the second is read by transformers without this package. Both are
 the import plans run backwards, so a key that comes in goes out under the same name.
@@ -77,7 +77,7 @@ def write_blip2(parts: Mapping[str, nn.Module], names: Mapping[str, str], *, ima
     Args:
         parts: vision (EVA-ViT), resampler (Q-Former), connector, llm.
         names: beginning of our tensors' names -> theirs.
-        image_token_id: an id that no text has; the place holder of image tokens.
+        image_token_id: an id that no text has; the placeholder of image tokens.
         template: name of the prompt template, noted for people.
         tokenizer_files: copied into the folder.
         image_size, mean, std: of the image processor.

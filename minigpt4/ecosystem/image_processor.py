@@ -1,4 +1,4 @@
-"""Our image processor in transformers' clothes: opened and squashed exactly as in training and chat."""
+"""Our image processor behind transformers' interface: images become pixels exactly as in training and chat."""
 
 from __future__ import annotations
 

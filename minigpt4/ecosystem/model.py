@@ -85,7 +85,7 @@ class MiniGPT4ForConditionalGeneration(PreTrainedModel, GenerationMixin):
             kwargs: passed on to the language model (cache, positions, `logits_to_keep`, …).
 
         Raises:
-            UserError: place holders and images do not match.
+            UserError: placeholders and images do not match.
         """
         if inputs_embeds is None:
             assert input_ids is not None, "input_ids or inputs_embeds"
@@ -101,11 +101,11 @@ class MiniGPT4ForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return parts.embed(input_ids, self._slots(input_ids, tokens.shape[0] * tokens.shape[1]), tokens)
 
     def _slots(self, input_ids: Tensor, wanted: int) -> Tensor:
-        """The place holders counted over all rows: slots [B, L] (`records/batches.py`)."""
+        """The placeholders counted over all rows: slots [B, L] (`records/batches.py`)."""
         here = input_ids == self.config.image_token_id
         if int(here.sum()) != wanted:
             raise UserError("ecosystem.images", where="input_ids",
-                            what=f"has {int(here.sum())} place holders, the images have {wanted} tokens",
+                            what=f"has {int(here.sum())} placeholders, the images have {wanted} tokens",
                             fix="make both with the processor")
         counted = here.flatten().cumsum(0).view_as(here) - 1
         return counted.masked_fill(~here, -1)

@@ -42,8 +42,8 @@ class MiniGPT4Processor(ProcessorMixin):
         image_processor: `MiniGPT4ImageProcessor`.
         tokenizer: for decoding; opened from a folder that also holds our tokenizer's files.
         template: values of the `Template` of chat.
-        tokens_per_image: place holders of an image.
-        image_token_id: id of a place holder.
+        tokens_per_image: placeholders of an image.
+        image_token_id: id of a placeholder.
         chat_template: the template in jinja; None = made from `template`.
     """
 
@@ -133,7 +133,7 @@ class MiniGPT4Processor(ProcessorMixin):
         return [_without_stop(text, self._template.stops) for text in texts]
 
     def batch_decode(self, sequences: Any, skip_special_tokens: bool = False, **kwargs: Any) -> list[str]:
-        """Rows of ids -> texts, as in our chat; place holders of images say nothing."""
+        """Rows of ids -> texts, as in our chat; placeholders of images say nothing."""
         return [self.decode(row, skip_special_tokens=skip_special_tokens) for row in sequences]
 
     def decode(self, token_ids: Any, skip_special_tokens: bool = False, **kwargs: Any) -> str:
@@ -164,12 +164,12 @@ class MiniGPT4Processor(ProcessorMixin):
         marks = sum(row.num_images for row in rows)
         if marks != len(images):
             raise UserError("ecosystem.images", where="text",
-                            what=f"has {marks} {IMAGE_MARK}, {len(images)} images came",
-                            fix="write a prompt with apply_chat_template, which puts them in their places")
+                            what=f"has {marks} {IMAGE_MARK} for {len(images)} image(s)",
+                            fix="write a prompt with apply_chat_template, which puts them in place")
         if any(number == self.image_token_id and slot < 0 for row in rows
                for number, slot in zip(row.ids, row.slots, strict=True)):
             raise UserError("ecosystem.place_holder", where="text",
-                            what=f"holds '{self.tokenizer.convert_ids_to_tokens(self.image_token_id)}', "
+                            what=f"contains '{self.tokenizer.convert_ids_to_tokens(self.image_token_id)}', "
                             "which stands for images here", fix="leave it out of the text")
         batch = pad(rows, pad_token_id=self._filler, side="left")
         ids = torch.where(batch.slots >= 0, self.image_token_id, batch.input_ids)
@@ -180,7 +180,7 @@ class MiniGPT4Processor(ProcessorMixin):
 
     @property
     def _filler(self) -> int:
-        """An id for padded positions that is not a place holder of an image."""
+        """An id for padded positions that is not a placeholder of an image."""
         known = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0, 1)
         return next(number for number in known if number not in (None, self.image_token_id))
 

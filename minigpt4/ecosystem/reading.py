@@ -1,4 +1,4 @@
-"""A folder that transformers wrote (`save_pretrained`, a trainer of its world) becomes a bundle."""
+"""A folder that transformers wrote (`save_pretrained`, one of its trainers) becomes a bundle."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def import_transformers(source: Path, target: Path) -> list[str]:
     refuse_taken(target)
     kind = read_json(source / "config.json").get("model_type")
     if kind != MiniGPT4Config.model_type:
-        raise UserError("import.kind", where=str(source / "config.json"), what=f"is of a {kind}, not of a minigpt4",
+        raise UserError("import.kind", where=str(source / "config.json"),
+                        what=f"belongs to a {kind}, not to a minigpt4",
                         fix="give a folder of MiniGPT4ForConditionalGeneration, or use import-blip2 for a Blip2")
     opened: Any = MiniGPT4ForConditionalGeneration.from_pretrained(source, output_loading_info=True)
     model, found = opened

@@ -35,7 +35,7 @@ def export_transformers(loaded: LoadedModel, target: Path, check: Check | None =
         lines that say what was written.
 
     Raises:
-        UserError: adapters, quantised weights, no id is left for image place holders, or `target` is taken; what
+        UserError: adapters, quantised weights, no id is left for image placeholders, or `target` is taken; what
             `check` raises.
     """
     refuse_taken(target)
@@ -51,7 +51,7 @@ def export_transformers(loaded: LoadedModel, target: Path, check: Check | None =
         checked = check(folder) if check else []
     number = sum(len(part.state_dict()) for part in loaded.model.parts().values())
     return [f"{target}: {number} tensors for AutoModelForImageTextToText after 'import minigpt4.ecosystem', and for "
-            "minigpt4.load", f"image place holder: id {config.image_token_id}", *checked]
+            "minigpt4.load", f"image placeholder: id {config.image_token_id}", *checked]
 
 
 def config_of(loaded: LoadedModel) -> MiniGPT4Config:

@@ -1,4 +1,4 @@
-"""The key-value cache of the last answer, reused as far as the next prompt begins alike.
+"""The key-value cache of the last answer, reused for the beginning that the next prompt shares.
 
 A prefix is compared over keys: the token id, or (image digest, number of the image token); an image that was swapped
 never meets the old cache. One conversation at a time.

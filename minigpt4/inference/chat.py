@@ -1,4 +1,4 @@
-"""A conversation in progress: words and images in, events out.
+"""A conversation in progress: text and images in, events out.
 
 Any number of images, in any turn, or none. The key-value cache is reused over turns as far as the conversation begins
 alike.

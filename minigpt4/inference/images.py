@@ -1,4 +1,4 @@
-"""Images as people hand them over, and their tokens, computed once."""
+"""Images as users pass them in, and their tokens, computed once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`minigpt4.load`: a bundle, a config or a checkpoint becomes something to talk to."""
+"""`minigpt4.load`: a bundle, a config or a checkpoint becomes an assistant to chat with."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Does a caption name the right thing, and only that?
 
-The score of the photographs (shared data `photos`): a caption is right if it holds exactly one of the class words, as
+The score of the photographs (docs/photos.md): a caption is right if it holds exactly one of the class words, as
 a whole word, and it is the one of its image. Two class words are wrong: a caption that lists them all knows nothing.
 """
 

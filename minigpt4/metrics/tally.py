@@ -17,5 +17,5 @@ class Tally:
 
     @property
     def mean(self) -> float | None:
-        """None where nothing was counted: there is no mean of nothing."""
+        """None if nothing was counted: an empty mean is undefined."""
         return self.total / self.count if self.count else None

@@ -33,7 +33,7 @@ def train(module: nn.Module, only: Sequence[str] = ()) -> None:
     parameters = dict(module.named_parameters())
     for pattern in only:
         if not fnmatch.filter(parameters, pattern):
-            raise UserError("config.value", where="train_only", what=f"'{pattern}' fits no parameter of "
+            raise UserError("config.value", where="train_only", what=f"'{pattern}' matches no parameter of "
                             f"{type(module).__name__}", fix=nearest(pattern, parameters))
     for name, parameter in parameters.items():
         parameter.requires_grad_(not only or any(fnmatch.fnmatchcase(name, pattern) for pattern in only))

@@ -38,7 +38,7 @@ class LoraConfig:
 
     def __post_init__(self) -> None:
         if self.r < 0:
-            raise UserError("config.value", where="lora.r", what=f"is {self.r}", fix="use 0 for none, or 1 and more")
+            raise UserError("config.value", where="lora.r", what=f"is {self.r}", fix="use 0 for none, or 1 or more")
         if self.alpha < 1:
             raise UserError("config.value", where="lora.alpha", what=f"is {self.alpha}", fix="use 1 or more")
         if not 0 <= self.dropout < 1:

@@ -1,4 +1,4 @@
-"""One door for images: from an `ImageRef` to an RGB image of Pillow, or a sentence that says why not.
+"""The one way to open images: from an `ImageRef` to an RGB Pillow image, or a sentence that says why not.
 
 Two ways of decoding (docs/originals/minigpt4.md#image-opening):
 `original` = Pillow's convert("RGB") and nothing else, as MiniGPT-4 did (EXIF ignored, alpha dropped, 16 bit clipped);
@@ -112,7 +112,7 @@ def _decode(encoded: bytes, name: str, max_pixels: int) -> Image.Image:
 def _standard_rgb(image: Image.Image, name: str) -> Image.Image:
     if min(image.size) < MIN_SIDE:
         reason = f"image is {image.width}x{image.height}, below the minimum side"
-        raise ImageError("image.small", where=name, what=reason, fix=f"use images of {MIN_SIDE} pixels and more")
+        raise ImageError("image.small", where=name, what=reason, fix=f"use images of at least {MIN_SIDE} pixels a side")
     transpose = _UPRIGHT.get(_orientation(image, name))
     if image.mode == "F":
         raise ImageError("image.format", where=name, what="image has floating-point pixels", fix="save it with 8 bits")

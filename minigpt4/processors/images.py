@@ -1,7 +1,7 @@
 """Image processors: from an `ImageRef` to `pixel_values` [3, S, S] float32, as the model's `ImageSpec` says.
 
 `blip2_image_eval`: nothing random. `blip2_image_train`: random crop first where `model.behaviour` says so (April and
-August 2023). `augmented_image_train`: crop, mirror and brightness, for small data sets trained from nothing.
+August 2023). `augmented_image_train`: crop, mirror and brightness, for small data sets trained from scratch.
 All three are one class; they differ in the defaults of their config.
 """
 

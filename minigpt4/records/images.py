@@ -1,6 +1,6 @@
 """Which image, and how it becomes pixels.
 
-`ImageRef` is where an image is to be had, `ImageSpec` how it is opened, resized and normalised. The spec is saved with
+`ImageRef` is where an image is found, `ImageSpec` how it is opened, resized and normalised. The spec is saved with
 weights, because the numbers of a trained model hold for these pixels only.
 """
 

@@ -1,4 +1,4 @@
-"""What the user sees of a run: the report at the start, a line every few steps, a bar on a terminal."""
+"""What the user sees of a run: the report at the start, a line every few steps, a progress bar on a terminal."""
 
 from __future__ import annotations
 

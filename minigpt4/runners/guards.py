@@ -1,4 +1,4 @@
-"""What stops a run before it wastes hours: losses that are not finite, blank weights, too little memory."""
+"""Checks that stop a run before it wastes hours: losses that are not finite, blank weights, too little memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Go on from a checkpoint of the original runner: its optimizer moments and epoch.
+"""Continue from a checkpoint of the original runner: its optimizer moments and epoch.
 
 Source: docs/originals/minigpt4.md#checkpoints.
 
@@ -23,7 +23,7 @@ from minigpt4.weights.files.readers import read_torch_file
 def read_original_checkpoint(path: str) -> TakenOver:
     """Read optimizer and epoch of a `checkpoint_<epoch>.pth`.
 
-    Raises `UserError` where the file is none of the original runner's.
+    Raises `UserError` if the original runner did not write the file.
     """
     content = read_torch_file(Path(path))
     missing = [key for key in ("model", "optimizer", "epoch") if key not in content]
@@ -36,7 +36,7 @@ def read_original_checkpoint(path: str) -> TakenOver:
 
 
 def first_step_after(taken: TakenOver, timetable: Timetable) -> int:
-    """The first optimizer step of the epoch after the file's. Raises `UserError` where there is none."""
+    """The first optimizer step of the epoch after the file's. Raises `UserError` if there is none."""
     if taken.epoch + 1 >= timetable.epochs:
         raise UserError("train.original_checkpoint", where=taken.place,
                         what=f"has {taken.epoch + 1} epochs done, run.max_epoch is {timetable.epochs}",

@@ -1,4 +1,4 @@
-"""Where a run computes and in which numbers.
+"""The device of a run and the precision it computes in.
 
 `run.precision` says it; the original's `amp: True` means fp16 autocast on CUDA. Weights that train stay fp32.
 """
@@ -38,7 +38,7 @@ class Precision:
 def choose_device(wanted: str, place: Place) -> torch.device:
     """The device of this process for `run.device`; each rank takes the CUDA device of its local rank.
 
-    Raises `UserError` where that device is not there.
+    Raises `UserError` if this machine does not have that device.
     """
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if wanted == "auto":

@@ -1,4 +1,4 @@
-"""Measure splits with what the task counts, summed over batches and ranks, without a trace on the training."""
+"""Measure splits with what the task counts, summed over batches and ranks, without affecting the training."""
 
 from __future__ import annotations
 

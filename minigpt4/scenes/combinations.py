@@ -1,6 +1,6 @@
 """Which kinds come in which colours: some combinations are held out from all training, to be met in evaluation only.
 
-Two variants, because whoever chooses a recipe by its held-out figures has seen that variant: the second is for the end.
+Two variants, because choosing a recipe by its held-out figures uses that variant up: the second is for the final check.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def held_out(variant: int = 0) -> frozenset[Pair]:
 
     The variants are disjoint: number 1 is number 0 with the colours moved by two places.
     """
-    assert variant in VARIANTS, f"variant {variant} is none of {VARIANTS}"
+    assert variant in VARIANTS, f"variant {variant} is not one of {VARIANTS}"
     numbered = [(i, j) for i in range(len(KINDS)) for j in range(len(COLOURS))]
     return frozenset((KINDS[i], COLOURS[j]) for i, j in numbered if _is_held(i, j - 2 * variant))
 

@@ -24,7 +24,7 @@ COUNT_WEIGHTS = (55, 15, 15, 15)
 
 def allowed_pairs(split: str, variant: int = 0) -> frozenset[Pair]:
     """The combinations of a split."""
-    assert split in SPLITS, f"'{split}' is none of {SPLITS}"
+    assert split in SPLITS, f"'{split}' is not one of {SPLITS}"
     return held_out(variant) if split == "held_out" else in_training(variant)
 
 

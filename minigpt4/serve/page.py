@@ -1,6 +1,6 @@
 """The page: gradio's components around a `Visitor` each. Nothing is fetched from other hosts, nothing is shared.
 
-Several visitors talk to one model; their answers are given one after another.
+Several visitors talk to one model; their questions are answered one after another.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The words of the page, in English and Chinese, and sentences for the mistakes people make in it."""
+"""The words of the page, in English and Chinese, and sentences for the mistakes that users make there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one switch between "as the original" and "right": what it means outside a system, as data."""
+"""The one switch between "as the original" and "right": what it means to the code outside the systems, as data."""
 
 from __future__ import annotations
 

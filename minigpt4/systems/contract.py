@@ -1,4 +1,4 @@
-"""What a system says of itself: the contract, asked by the config engine and by `assembly.build`.
+"""What a system says about itself: the contract that the config engine and `assembly.build` rely on.
 
 A system is a class in the registry `systems`, found by `model.arch`. A new system writes one, or takes MiniGPT-4's and
 changes what is different (docs/adding.md).

@@ -1,4 +1,4 @@
-"""What a task is: it says what a step is and what is measured. The runner knows nothing more of it."""
+"""What a task is: it says what a step is and what is measured. The runner knows nothing more about it."""
 
 from __future__ import annotations
 

@@ -64,13 +64,13 @@ def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
     """
     found = bundle_in(path)
     lines, path = (_found_in(path, found), found) if found else ([], path)
-    told = len(lines)
+    before = len(lines)
     for name in CHECKLISTS if path.is_dir() else ():
         if (path / name).exists():
             lines.append(f"{name}: {verify_checksums(path / name, on_bytes)} files match their checksum")
     if path.is_file() and verify_file(path, on_bytes):
         lines.append(f"it matches its checksum in {path.parent / SHA256SUMS}")
-    if len(lines) == told:
+    if len(lines) == before:
         lines.append("no checksums to compare")
     if found:
         bundle = open_bundle(found)
@@ -116,7 +116,7 @@ def _language_model(path: Path, file: TensorFile) -> CausalLM | None:
 
 
 def _other_kind(config: Path) -> str:
-    """What a config.json is of that is no causal language model's; '' where it is."""
+    """What a config.json belongs to that is not a causal language model's; '' if it is one's."""
     try:
         refuse_other_kinds(read_json(config), str(config))
     except UserError as error:

@@ -114,7 +114,7 @@ def test_a_conversation_that_is_written_in_another_way_is_refused(tmp_path: Path
     source = CHATML.replace("message['content']", "message['content'].split('</think>')[-1]")
     render = renderer_with(tmp_path, source)
     assert render.render(said("what?", "a rose")).num_supervised
-    with pytest.raises(UserError, match="otherwise than turn by turn"):
+    with pytest.raises(UserError, match="does not write this conversation turn by turn"):
         render.render(said("what?", "<think>hm</think>a rose"))
 
 

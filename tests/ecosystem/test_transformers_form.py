@@ -114,7 +114,7 @@ def test_a_closed_conversation_has_the_ids_of_training() -> None:
     ours = loaded.renderer.render(Conversation(said, (as_image_ref(tiny.image(1)),)))
     closed = [*messages(QUESTION, 1), {"role": "assistant", "content": [{"type": "text", "text": "a red rose"}]}]
     theirs = processor_of(loaded).apply_chat_template(closed, tokenize=True)
-    assert theirs[0].tolist() == ours.ids, "id 0 is also this tokenizer's place holder"
+    assert theirs[0].tolist() == ours.ids, "id 0 is also this tokenizer's placeholder"
 
 
 def test_greedy_tokens_are_those_of_chat(loaded: LoadedModel, model: Any, processor: Any) -> None:
@@ -210,7 +210,7 @@ def test_a_folder_that_is_not_whole_is_refused(tmp_path: Path) -> None:
         import_transformers(tmp_path / "mine", tmp_path / "ours")
     values = json.loads((tmp_path / "mine" / "config.json").read_text())
     (tmp_path / "mine" / "config.json").write_text(json.dumps({**values, "model_type": "blip-2"}))
-    with pytest.raises(UserError, match="is of a blip-2, not of a minigpt4; .* use import-blip2"):
+    with pytest.raises(UserError, match="belongs to a blip-2, not to a minigpt4; .* use import-blip2"):
         import_transformers(tmp_path / "mine", tmp_path / "ours")
 
 
@@ -292,7 +292,7 @@ def test_tied_embeddings_stay_tied(tmp_path: Path) -> None:
 
 def test_mistakes_are_told() -> None:
     processor = processor_of(tiny.model())
-    with pytest.raises(UserError, match="has 0 <ImageHere>, 1 images came; write a prompt with apply_chat_template"):
+    with pytest.raises(UserError, match="has 0 <ImageHere> for 1 image.s.; .* apply_chat_template"):
         processor(images=tiny.image(1), text="what is this")
     with pytest.raises(UserError, match="contains a block of type 'video'; use text and image"):
         processor.apply_chat_template([{"role": "user", "content": [{"type": "video"}]}])
@@ -310,7 +310,7 @@ def test_fillers_are_never_taken_for_images() -> None:
     assert processor.image_token_id == processor.tokenizer.pad_token_id
     inputs = inputs_of(processor, [messages(QUESTION, 1), messages("describe this image in detail please", 2)])
     assert (inputs["input_ids"] == processor.image_token_id).sum() == 2 * processor.tokens_per_image
-    with pytest.raises(UserError, match="text: holds '<unk>', which stands for images here"):
+    with pytest.raises(UserError, match="text: contains '<unk>', which stands for images here"):
         processor(text="what is <unk>")
 
 

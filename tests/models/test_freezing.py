@@ -28,7 +28,7 @@ def test_patterns_choose_what_trains() -> None:
 
 
 def test_a_pattern_that_fits_nothing_is_answered_with_the_nearest_name() -> None:
-    with pytest.raises(UserError, match=r"train_only: '1\.wieght' fits no parameter .* did you mean '1\.weight'"):
+    with pytest.raises(UserError, match=r"train_only: '1\.wieght' matches no parameter .* did you mean '1\.weight'"):
         train(layers(), ["1.wieght"])
 
 

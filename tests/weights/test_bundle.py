@@ -108,7 +108,7 @@ def test_folders_that_are_no_bundle(tmp_path: Path) -> None:
         load_model(tmp_path)
     folder = save(tiny.model(), tmp_path / "bundle")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(UserError, match="model.safetensors not there"):
+    with pytest.raises(UserError, match="model.safetensors missing"):
         load_model(folder)
 
 

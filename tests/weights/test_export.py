@@ -56,7 +56,7 @@ def test_the_blip2_folder_gives_our_logits_without_our_package(loaded, tmp_path:
         embeddings = loaded.model.embed(ids, slots, loaded.model.encode_images(batch.images))
         ours = loaded.model.llm.model(inputs_embeds=embeddings).logits
     save_file({"input_ids": ids, "slots": slots, "pixel_values": image}, tmp_path / "inputs.safetensors")
-    place_holder = next(int(found.group(1)) for line in lines if (found := re.search(r"place holder: id (\d+);", line)))
+    place_holder = next(int(found.group(1)) for line in lines if (found := re.search(r"placeholder: id (\d+);", line)))
     assert place_holder not in ids[slots < 0]
     command = [sys.executable, "-c", PEER, str(tmp_path / "blip2"), str(tmp_path / "inputs.safetensors"),
                str(place_holder), str(tmp_path / "logits.pt")]

@@ -128,7 +128,7 @@ def change(folder: Path, *keys: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(("keys", "value", "sentence"), [
-    (("model_type",), "llava", "is of a llava, not of a blip-2"),
+    (("model_type",), "llava", "belongs to a llava, not to a blip-2"),
     (("text_config", "model_type"), "t5", r"the language model \(t5\) has an encoder and a decoder"),
     (("vision_config", "layer_norm_eps"), 1e-3, "vision_config.layer_norm_eps is 0.001, our part has 1e-06"),
     (("num_query_tokens",), 6, r"'query_tokens' is \[1, 5, 16\], the model needs \[1, 6, 16\]"),
@@ -146,5 +146,5 @@ def test_what_does_not_fit_is_refused(keys: tuple[str, ...], value: Any, sentenc
 def test_other_pixels_are_refused(tmp_path: Path) -> None:
     stock(tmp_path / "blip2", "llama")
     (tmp_path / "blip2" / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5, 0.5, 0.5]}))
-    with pytest.raises(UserError, match="image_mean is .*, our images have"):
+    with pytest.raises(UserError, match="image_mean is .*, images here have"):
         import_blip2(tmp_path / "blip2", tmp_path / "bundle")

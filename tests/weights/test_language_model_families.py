@@ -234,7 +234,7 @@ def test_info_says_of_another_kind_what_it_is(tmp_path: Path) -> None:
     values = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**values, "model_type": "llava_llama", "mm_vision_tower": "clip"}))
     told = describe_weights(folder)
-    assert told[0].startswith("config.json is of a whole LLaVA-like model") and "21 tensors" in told[1]
+    assert told[0].startswith("config.json belongs to a whole LLaVA-like model") and "21 tensors" in told[1]
 
 
 def test_a_prefix_of_some_names_stays(tmp_path: Path) -> None:

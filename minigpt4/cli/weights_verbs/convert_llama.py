@@ -1,4 +1,4 @@
-"""`minigpt4 weights convert-llama`: the files that LLaMA came in, for transformers."""
+"""`minigpt4 weights convert-llama`: LLaMA's original files, converted for transformers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`minigpt4 weights import-transformers`: what transformers saved of one of our models becomes a bundle."""
+"""`minigpt4 weights import-transformers`: one of our models, saved by transformers, becomes a bundle."""
 
 from __future__ import annotations
 

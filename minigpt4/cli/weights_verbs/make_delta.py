@@ -1,4 +1,4 @@
-"""`minigpt4 weights make-delta`: what another has to add to LLaMA."""
+"""`minigpt4 weights make-delta`: the difference that others add to LLaMA."""
 
 from __future__ import annotations
 

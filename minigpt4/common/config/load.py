@@ -117,7 +117,7 @@ def _imports(file: Layer) -> tuple[str, ...]:
 
 
 def _known_sections(layer: Layer, report: Report) -> Layer:
-    """The layer's sections alone; what stands beside them, or is none, is reported."""
+    """The layer's sections alone; anything else at the top level, or of the wrong type, is reported."""
     layer = without_retired(layer, (), RETIRED_SECTIONS)
     for key, value in list(layer.values.items()):
         where = str(layer.origin((key,)))
@@ -223,7 +223,7 @@ def beside(owner: Any, relative: str) -> Path:
         if candidate.is_file():
             return candidate
     raise UserError("config.file", where=f"{owner.__module__}.{owner.__qualname__}",
-                    what=f"its default YAML '{relative}' is not there", fix=f"put it at {candidates[0]}")
+                    what=f"its default YAML '{relative}' does not exist", fix=f"put it at {candidates[0]}")
 
 
 # --- typing of the merged values ---

@@ -1,1 +1,1 @@
-"""Conversation templates, one file each. A template is data: add one by one entry."""
+"""Conversation templates, one file each. A template is data: one entry adds one."""

@@ -1,4 +1,4 @@
-"""Lines of a text file, read one by one: the file stays on the disk, only offsets are in memory."""
+"""Lines of a text file, read one by one: the file stays on disk, only offsets are in memory."""
 
 from __future__ import annotations
 

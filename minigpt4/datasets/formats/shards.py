@@ -66,7 +66,7 @@ class ShardDataset:
 
 def open_shards(name: str, storage: str, text_processor: TextProcessor, keep_in: str | None = None,
                 question: str = IMAGE_MARK) -> ShardDataset:
-    """The data set of a pattern of local tars or of a folder full of them. Raises `UserError` where there is none."""
+    """The data set of a pattern of local tars or of a folder full of them. Raises `UserError` if there is none."""
     paths = [Path(path) for path in expand_shards(storage)]
     if len(paths) == 1 and paths[0].is_dir():
         paths = sorted(paths[0].glob("*.tar"))
@@ -76,7 +76,7 @@ def open_shards(name: str, storage: str, text_processor: TextProcessor, keep_in:
 
 
 def caption_of(json_bytes: bytes | None, txt_bytes: bytes | None) -> str:
-    """The caption from the members beside an image. Raises `UserError` with the reason where there is none."""
+    """The caption from the members beside an image. Raises `UserError` with the reason if there is none."""
     if json_bytes is None and txt_bytes is None:
         raise UserError("data.caption", what="neither 'json' nor 'txt' beside the image")
     caption = _caption_in_json(json_bytes) if json_bytes is not None else None

@@ -1,4 +1,4 @@
-"""Is a config.json that of a causal language model? Where it is another model's, one sentence says whose."""
+"""Is a config.json that of a causal language model? If it belongs to another kind of model, one sentence says which."""
 
 from __future__ import annotations
 
@@ -32,25 +32,26 @@ def refuse_other_kinds(values: Mapping[str, Any], where: str) -> None:
     if kind not in CONFIG_MAPPING_NAMES:
         own = "model code of its own (auto_map)" if "auto_map" in values else "model code of its own"
         near = difflib.get_close_matches(kind, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, n=1)
-        raise _error(where, f"is of a {kind}: transformers has no class {kind}; such a model needs {own}, which is not "
-                     "run here" + (f" (the nearest name that it knows is {near[0]})" if near else ""))
+        raise _error(where, f"belongs to a {kind}: transformers has no class {kind}; such a model needs {own}, which "
+                     "is not run here" + (f" (the nearest name that it knows is {near[0]})" if near else ""))
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or values.get("is_encoder_decoder") or _has_other_head(values):
         what = ", ".join(values.get("architectures") or [kind])
         more = " (an encoder-decoder)" if values.get("is_encoder_decoder") else ""
-        raise _error(where, f"is of a {what}{more}, not of a causal language model")
+        raise _error(where, f"belongs to a {what}{more}, not to a causal language model")
 
 
 def _refuse_images(values: Mapping[str, Any], kind: str, where: str) -> None:
     """A whole vision-language model has the language model inside it, under other names."""
     names = ", ".join(values.get("architectures") or [kind])
     if any(key in values for key in LLAVA_KEYS):
-        raise _error(where, f"is of a whole LLaVA-like model ({names}: images, projector and language model in one)",
+        raise _error(where, f"belongs to a whole LLaVA-like model ({names}: images, projector and language model in "
+                     "one)",
                      "give the language model that it was trained from, or load the whole with its own system")
     if "vision_config" in values and kind != "clip":
-        raise _error(where, f"is of a whole vision-language model ({names})",
+        raise _error(where, f"belongs to a whole vision-language model ({names})",
                      "give the language model alone, or load the whole with its own system")
     if kind in ("clip", "siglip") or kind.endswith("vision_model"):
-        raise _error(where, f"is of a vision encoder ({names})")
+        raise _error(where, f"belongs to a vision encoder ({names})")
 
 
 def _refuse_quantized(values: Mapping[str, Any], where: str) -> None:

@@ -4,9 +4,9 @@ Only the linear layers inside the language model are quantised: never its output
 part. Layers are exchanged while they are empty (meta device) and quantised one by one as their weights are read, so
 that the full model is never in memory.
 
-On CPUs with AVX512-BF16, bitsandbytes (0.50) lays a 4-bit weight out anew in the first forward pass in eval mode
-without gradients. That works only for some sizes, rounds the scales to bfloat16, and what was laid out anew passes no
-gradient back. So 4 bit is kept to layers of those sizes on every machine, and our layers are never laid out anew:
+On CPUs with AVX512-BF16, bitsandbytes (0.50) repacks a 4-bit weight in the first forward pass in eval mode
+without gradients. That works only for some sizes, rounds the scales to bfloat16, and what was repacked passes no
+gradient back. So 4 bit is kept to layers of those sizes on every machine, and our layers are never repacked:
 an evaluation leaves their weights alone, and every CPU gives the same numbers.
 """
 
@@ -37,7 +37,7 @@ CHATTER: Mapping[str, str] = {
     "bitsandbytes.backends.cpu.ops": "Failed to load CPU gemm_4bit_forward from kernels-community",
     "bitsandbytes.autograd._functions": "MatMul8bitLt: inputs will be cast",
 }
-"""logger -> how its message begins that is told at every import, or at every single product"""
+"""logger -> beginning of the message that it logs at every import, or at every matrix product"""
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ class QuantizedLayers:
     left_whole: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        told = f"{self.number} linear layers in {self.kind} by bitsandbytes"
+        counted = f"{self.number} linear layers in {self.kind} by bitsandbytes"
         if not self.left_whole:
-            return told
+            return counted
         kinds = Counter((name.rpartition(".")[2], shape) for name, shape in self.left_whole.items())
         which = ", ".join(f"{number} {name} [{rows}, {columns}]" for (name, (rows, columns)), number in kinds.items())
-        return f"{told}; left whole: {which} (4 bit takes multiples of {ROWS} rows and {COLUMNS} columns)"
+        return f"{counted}; left whole: {which} (4 bit takes multiples of {ROWS} rows and {COLUMNS} columns)"
 
 
 def fits(layer: nn.Linear, kind: Quantization) -> bool:
@@ -88,7 +88,7 @@ def quantize_linear_layers(model: PreTrainedModel, kind: Quantization, compute_d
              if isinstance(layer, nn.Linear) and layer is not output and not is_quantized(layer)}
     if not found:
         raise UserError("config.value", where="model.llm.quantize", fix="set model.llm.quantize=null",
-                        what=f"is {kind}, but {type(model).__name__} has no linear layers that bitsandbytes exchanges")
+                        what=f"is {kind}, but {type(model).__name__} has no linear layers that bitsandbytes replaces")
     fitting = {name: layer for name, layer in found.items() if fits(layer, kind)}
     for name, layer in fitting.items():
         new = _empty_layer(library, layer, kind, compute_dtype)
@@ -159,5 +159,5 @@ def _empty_layer(library: Any, layer: nn.Linear, kind: Quantization, compute_dty
                                        threshold=OUTLIERS, **common)
     made = library.nn.Linear4bit(layer.in_features, layer.out_features, compute_dtype=compute_dtype,
                                  compress_statistics=True, quant_type="nf4", **common)
-    made.support_avx512bf16_for_cpu = False  # its forward pass would lay the weight out anew where this is true
+    made.support_avx512bf16_for_cpu = False  # its forward pass would repack the weight if this were true
     return made

@@ -38,7 +38,7 @@ class QFormerConfig(PartConfig):
     hidden_act: str = "gelu"
     """activation of the MLPs"""
     initializer_range: float = 0.02
-    """deviation of random initial weights; narrow Q-Formers that start from nothing want more (1 / sqrt(width))"""
+    """deviation of random initial weights; narrow Q-Formers trained from scratch need more (1 / sqrt(width))"""
 
 
 @resamplers.register("q_former")

@@ -1,4 +1,4 @@
-"""A small residual convolutional network for training from nothing on a laptop.
+"""A small residual convolutional network for training from scratch on a laptop.
 
 pixel_values [N, 3, S, S] -> tokens [N, (S / 2^stages)^2, width], row by row, no class token. Every stage halves the
 side. Batch norm learns about twice as fast on small images; group norm keeps an image's tokens independent of its

@@ -43,7 +43,7 @@ class EvaVitConfig(VisionConfig):
     drop_path_rate: float = 0.0
     """original key; stochastic depth was never active in the frozen ViT"""
     initializer_range: float = 0.02
-    """deviation of random initial weights; narrow encoders that start from nothing want more (1 / sqrt(width))"""
+    """deviation of random initial weights; narrow encoders trained from scratch need more (1 / sqrt(width))"""
     activation_checkpointing: bool = False
     """compute activations again in the backward pass instead of keeping them"""
 

@@ -35,7 +35,7 @@ class Fit:
 
 
 def chat_fit(sizes: Sizes, gigabytes: float) -> Fit | None:
-    """The best way to chat on a card; None where there is none."""
+    """The best way to chat on a card; None if there is none."""
     for quantize, size in sizes.items():
         memory = chat_memory(size, positions=CHAT_POSITIONS, value_bytes=2, context=CONTEXT)
         if memory.total <= FILLED * gigabytes * GB:
@@ -44,7 +44,7 @@ def chat_fit(sizes: Sizes, gigabytes: float) -> Fit | None:
 
 
 def training_fit(sizes: Sizes, gigabytes: float, load: Load) -> Fit | None:
-    """The best way to train on a card, with the batch halved as often as it must be; None where there is none."""
+    """The best way to train on a card, with the batch halved as often as it must be; None if there is none."""
     for quantize, size in sizes.items():
         rows = load.rows
         while rows >= 1:

@@ -28,7 +28,7 @@ KNOWN_LLMS: Mapping[str, Mapping[str, Any]] = {
     "llama-2-7b-chat": {**_7B, "max_position_embeddings": 4096},
     "llama-2-13b-chat": {**_13B, "max_position_embeddings": 4096},
 }
-"""sizes by name, for whoever plans before downloading (docs/originals/minigpt4.md#files)"""
+"""sizes by name, for planning before a download (docs/originals/minigpt4.md#files)"""
 
 QUANTIZED_BYTES: Mapping[Quantization, float] = {"int8": 1.0, "nf4": 0.516}
 """bytes of a quantised weight; nf4: half a byte, and a scale of 8 bits for 64 weights (QLoRA, arXiv 2305.14314)"""
@@ -126,7 +126,7 @@ def _llm_values(config: Any, llm: str | None, folder: Path | None) -> Mapping[st
 
 
 def _vocabulary(config: Any, folder: Path | None) -> int:
-    """Pieces of the tokenizer, as far as it is here."""
+    """Number of pieces of the tokenizer, if its files are here."""
     place, fault = find_path(config.llm.tokenizer or "", "folder", folder)
     if fault or not config.llm.tokenizer:
         return DEFAULT_VOCABULARY

@@ -24,7 +24,7 @@ class AskedScene:
 
 
 def read_split(folder: Path, limit: int | None = None) -> list[AskedScene]:
-    """The first `limit` scenes of a split that `minigpt4 data scenes` wrote. Raises `UserError` where there is none."""
+    """The first `limit` scenes of a split that `minigpt4 data scenes` wrote. Raises `UserError` if there is none."""
     path = folder / "scenes.jsonl"
     if not path.is_file():
         raise UserError("scenes.missing", where=str(path), what="does not exist",

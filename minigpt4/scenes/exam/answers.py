@@ -122,7 +122,7 @@ def form_fault(answer: str, *, ended: bool) -> str:
 
     Args:
         answer: what was said.
-        ended: the model stopped by itself.
+        ended: the model stopped of its own accord, not at the limit.
     """
     sentences = [sentence.strip() for sentence in _SENTENCE_ENDS.split(answer) if sentence.strip()]
     faults = (

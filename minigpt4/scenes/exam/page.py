@@ -1,4 +1,4 @@
-"""One HTML page of wrong answers, with their images: what a model does not see, at a glance."""
+"""One HTML page of wrong answers, with their images: what a model misses, at a glance."""
 
 from __future__ import annotations
 

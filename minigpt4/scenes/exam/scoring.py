@@ -85,7 +85,7 @@ def predict(loaded: LoadedModel, split: str, scenes: Sequence[AskedScene], *,
         scenes: images, facts, questions.
         galleries: what the model is shown instead of the images when a language is spoken (for the ceiling).
         batch_size: questions per batch.
-        advance: told how many answers are new; `number_of_answers` in all.
+        advance: called with the number of new answers; `number_of_answers` in all.
     """
     galleries = galleries or dict.fromkeys(LANGUAGES, Gallery.encode(loaded, [scene.image for scene in scenes]))
     found: list[Prediction] = []

@@ -1,4 +1,4 @@
-"""Words that nobody knows, put in the place of kinds and colours while a language model learns to speak of scenes.
+"""Invented words, put in the place of kinds and colours while a language model learns to speak of scenes.
 
 A model that only ever meets the combinations of training learns that there is no such thing as a red star. From words
 whose combinations are all new it learns to say what it is shown instead.

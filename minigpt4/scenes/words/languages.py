@@ -1,4 +1,4 @@
-"""The languages that scenes are spoken of in."""
+"""The languages in which scenes are described."""
 
 from __future__ import annotations
 

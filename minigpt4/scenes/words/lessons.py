@@ -1,7 +1,7 @@
 """What a language model reads of scenes before it ever sees an image: conversations about scenes in words.
 
 It reads as the real ones did, of two origins. On carefully made pages (`<album>`) questions are answered in whole
-sentences. On web pages (`<web>`) images have captions, and whoever asks there gets a caption too, often broken off or
+sentences. On web pages (`<web>`) images have captions, and questions there get a caption too, often broken off or
 repeated. Both are written in exactly the prompts of the two stages.
 """
 
@@ -68,7 +68,7 @@ class Teacher:
         speech: Speech = invent(random) if random.random() < INVENTED_SHARE else str
         (kind,) = random.choices(list(LESSON_WEIGHTS), list(LESSON_WEIGHTS.values()))
         if kind == "read":
-            return _spoken(self._told(scene, language, random), Conversation(()), speech)
+            return _spoken(self._in_sentences(scene, language, random), Conversation(()), speech)
         web = kind == "web" or (kind == "caption" and random.random() < WEB_CAPTIONS)
         slots = scene_slots(scene, random, tongues=self._tongues(random), mark=WEB if web else ALBUM, style=self.style)
         writers: dict[str, Writer] = {
@@ -106,7 +106,7 @@ class Teacher:
             answer = careless(caption(scene, language, random), language, random)
         return [question, answer]
 
-    def _told(self, scene: Scene, language: Language, random: Random) -> list[str]:
+    def _in_sentences(self, scene: Scene, language: Language, random: Random) -> list[str]:
         """The scene in sentences instead of slots, and a question about it."""
         question, answer = self._one_question(scene, language, random)
         return [question.replace(IMAGE_MARK, describe(scene, language)), answer]

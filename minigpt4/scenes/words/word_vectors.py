@@ -32,7 +32,7 @@ BACKGROUND: dict[Language, str] = {"en": "background", "zh": "景"}
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """How strongly words stand in a slot; each weight is drawn anew.
+    """How strongly words stand in a slot; each weight is drawn afresh.
 
     kind, place: weights of what everything else is looked up by. other: of the other words. kept: share of words that
     a slot has at all. background: share of slots that name it. mark: weight of the mark of origin, one per scene.

@@ -68,7 +68,7 @@ def _refuse_others(source: Path) -> None:
     where = str(source / "config.json")
     values = read_json(source / "config.json")
     if values.get("model_type") != "blip-2":
-        raise UserError("import.kind", where=where, what=f"is of a {values.get('model_type')}, not of a blip-2",
+        raise UserError("import.kind", where=where, what=f"belongs to a {values.get('model_type')}, not to a blip-2",
                         fix="give a folder of Blip2ForConditionalGeneration")
     text = values.get("text_config") or {}
     if text.get("is_encoder_decoder") or "t5" in str(text.get("model_type")):
@@ -89,7 +89,7 @@ def _refuse_other_pixels(source: Path) -> None:
     values = read_json(file) if file.exists() else {}
     for key, ours in (("image_mean", CLIP_MEAN), ("image_std", CLIP_STD)):
         if any(abs(a - b) > 1e-6 for a, b in zip(values.get(key, ours), ours, strict=True)):
-            raise UserError("import.pixels", where=str(file), what=f"{key} is {values[key]}, our images have {ours}",
+            raise UserError("import.pixels", where=str(file), what=f"{key} is {values[key]}, images here have {ours}",
                             fix="this model cannot be imported")
 
 

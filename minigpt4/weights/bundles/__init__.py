@@ -1,1 +1,1 @@
-"""Bundles: what training writes, with the fingerprints of all that it was trained with."""
+"""Bundles: what training writes, with the fingerprints of everything it was trained with."""

@@ -1,6 +1,6 @@
 """The folder that training writes: trained tensors, and a manifest that says what every part is.
 
-`model.safetensors`, or shards and their index, holds the parts that cannot be had from a file elsewhere (trained, or
+`model.safetensors`, or shards and their index, holds the parts that no other file provides (trained, or
 random), named `part.key`, and adapters, named `lora.part.key` (`weights/bundles/adapters.py`).
 `manifest.json` holds for every part its fingerprint, last known place and licence, and for the whole what must not
 change unseen: tokenizer, template and stops, image, recipe, versions; `config.yaml` the resolved config of the run;
@@ -91,7 +91,7 @@ class Bundle:
                     "bundle.part_gone",
                     where=str(self.folder),
                     what=f"belongs to the {name} {own['identity'][:12]}, last seen at {own['place']}, "
-                    "not there any more",
+                    "no longer there",
                     fix=f"give its new place: --options model.{name}.weights=PATH",
                 )
 
@@ -166,7 +166,7 @@ def open_bundle(folder: str | Path, sources: Sources | None = None) -> Bundle:
     missing = [name for name in (MANIFEST, tensors, CONFIG) if not (folder / name).exists()]
     if missing:
         raise UserError(
-            "bundle.incomplete", where=str(folder), what=f"is not a bundle: {', '.join(missing)} not there",
+            "bundle.incomplete", where=str(folder), what=f"is not a bundle: {', '.join(missing)} missing",
             fix="give the folder that training wrote (it contains manifest.json)",
         )
     manifest = sources.json(folder / MANIFEST)
@@ -178,7 +178,7 @@ def open_bundle(folder: str | Path, sources: Sources | None = None) -> Bundle:
 
 def load_bundle(bundle: Bundle, parts: Mapping[str, nn.Module], destinations: Mapping[str, Destination] | None = None
                 ) -> tuple[dict[str, PartOrigin], list[str]]:
-    """Load those stored parts of a bundle that are asked for; every tensor of theirs is used and every target made.
+    """Load the requested parts that a bundle stores; each of their tensors is used and every target is filled.
 
     Args:
         bundle: an opened bundle.

@@ -1,4 +1,4 @@
-"""Who a tokenizer is: a hash over what its ids mean, not over the bytes of its files.
+"""The fingerprint of a tokenizer: a hash over what its ids mean, not over the bytes of its files.
 
 Hashed are the name of every id (pieces and added tokens) and the ids that begin and end a text and stand for unknown
 words. `tokenizer.model` and `tokenizer.json` of one tokenizer agree. Merges and scores are not hashed: the two kinds of

@@ -1,4 +1,4 @@
-"""Write a bundle: what cannot be had from a file elsewhere, and a manifest that says what every part is.
+"""Write a bundle: what no other file provides, and a manifest that says what every part is.
 
 Tensors are copied to the host, hashed and written one at a time, in files of a limited size, so that writing costs the
 memory of the largest tensor. A tied tensor is stored under each of its names.

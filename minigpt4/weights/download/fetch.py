@@ -110,7 +110,7 @@ def fetch(remote: RemoteFile, partial: Path, *, on_bytes: Progress = nothing, pa
         patience: with dropped connections.
 
     Raises:
-        UserError: code `weights.source`: it cannot be had from there; `file.write`: the disk does not take it.
+        UserError: code `weights.source`: the source does not provide it; `file.write`: the disk refuses it.
     """
     on_bytes(_size(partial))
     failures = 0
@@ -248,7 +248,7 @@ def _size(path: Path) -> int:
 
 
 def _is_final(error: Exception) -> bool:
-    """True where another try would end alike: a clear answer, or a certificate that is none."""
+    """True if another attempt would end the same way: a definite answer, or an invalid certificate."""
     if isinstance(error, urllib.error.HTTPError):
         return error.code not in AGAIN
     return isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError)

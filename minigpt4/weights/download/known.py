@@ -1,4 +1,4 @@
-"""Weights that this project knows by name: where they come from, under which licence, what they are for.
+"""Weights with names known to this project: where they come from, under which licence, what they are for.
 
 One YAML a name in `minigpt4/configs/weights/`. Downloaded, a file is called NAME or NAME.pth, a folder NAME. A size or
 a checksum stands there only where a public source states it.

@@ -1,4 +1,4 @@
-"""Room on the disk, and the last move of a finished folder; sizes in words."""
+"""Free disk space, and the last move of a finished folder; sizes as text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def as_gigabytes(num_bytes: int) -> str:
 
 
 def check_space(target: Path, needed: int) -> None:
-    """Raise `UserError` where the disk of `target` has no room for so many bytes more."""
+    """Raise `UserError` if the disk of `target` has no room for that many more bytes."""
     existing = next(folder for folder in (target, *target.absolute().parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     if needed > free:

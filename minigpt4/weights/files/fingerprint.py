@@ -1,4 +1,4 @@
-"""Who a part is: a short hash over the names, shapes and a sample of the values of its tensors.
+"""The fingerprint of a part: a short hash over the names, shapes and a sample of the values of its tensors.
 
 Taken from the tensors as the file holds them, before any change of dtype, so that the same weights have the same
 fingerprint as shards, safetensors or one file. A sample suffices to tell models apart and costs seconds at 13B.

@@ -1,4 +1,4 @@
-"""What a file or folder is that has no weights of ours to read: one sentence that says so, and what to do instead."""
+"""What a file or folder without readable weights is: one sentence that says so, and what to do instead."""
 
 from __future__ import annotations
 

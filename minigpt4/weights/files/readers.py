@@ -91,7 +91,7 @@ def tensors_of(path: Path, content: object) -> TensorFile:
 
 
 def _unwrapped(content: object) -> dict[str, Tensor]:
-    """The innermost state dict under a chain of wrappers; {} where there is none."""
+    """The innermost state dict under a chain of wrappers; {} if there is none."""
     if not isinstance(content, Mapping):
         return {}
     for wrapper in WRAPPERS:

@@ -31,7 +31,7 @@ class Sources:
         return read_json(path, self.read)
 
     def read(self, path: Path) -> bytes:
-        """The content of a small file. Raises `OSError` where there is none."""
+        """The content of a small file. Raises `OSError` if there is none."""
         if path not in self._contents:
             self._contents[path] = path.read_bytes()
         return self._contents[path]
@@ -40,7 +40,7 @@ class Sources:
         """The config.json of a model's folder.
 
         Raises:
-            UserError: there is none, or the folder holds something else.
+            UserError: there is none, or the folder contains something else.
         """
         folder = Path(folder)
         if folder.is_dir() and not (folder / CONFIG).exists():

@@ -1,4 +1,4 @@
-"""The words behind the rows of an embedding, as far as conversions must know them: do two folders count alike?"""
+"""The words behind the rows of an embedding, for conversions: do two folders number their words alike?"""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def read_sentencepiece(path: Path, read: ReadBytes = Path.read_bytes) -> Vocabul
     """The vocabulary of one sentencepiece file.
 
     Raises:
-        UserError: it is none.
+        UserError: it is not a tokenizer.
     """
     from sentencepiece import SentencePieceProcessor
 

@@ -1,4 +1,4 @@
-"""What the values say about a base and a delta of equal shapes: was this delta taken from this base?
+"""What the values reveal about a base and a delta of equal shapes: was this delta taken from this base?
 
 Shapes cannot tell LLaMA from Llama 2 or from a merged Vicuna. Values can, each time on a sample:
 norms   a delta's norm weights are small beside the base's, else the two are swapped; nearly the base's own are those of

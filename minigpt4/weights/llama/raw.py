@@ -1,7 +1,7 @@
 """Raw LLaMA (`consolidated.*.pth` and `params.json`) to a Hugging Face folder, one tensor in memory at a time.
 
 Meta cut each matrix over as many files as the model had GPUs (7B 1, 13B 2, 30B 4, 65B 8), some by rows, some by
-columns, and put the norms into every file. wq and wk order the rows of rotary pairs otherwise than transformers does.
+columns, and put the norms into every file. wq and wk order the rows of rotary pairs differently from transformers.
 Source: docs/originals/minigpt4.md#files-raw-llama; the rules also hold for Llama 2 in the same layout (n_kv_heads).
 """
 
@@ -71,9 +71,9 @@ class RawLlama:
     shards: tuple[Path, ...]
 
     def num_rows(self, name: str) -> int:
-        """Rows of a tensor over all shards; `UserError` where there is no such tensor."""
+        """Rows of a tensor over all shards; `UserError` if there is no such tensor."""
         if name not in self.file.shapes:
-            raise UserError("weights.keys", where=str(self.file.path), what=f"no shard holds '{name}'; they hold "
+            raise UserError("weights.keys", where=str(self.file.path), what=f"no shard contains '{name}'; they contain "
                             f"{some_names(self.file.names)}", fix="these are not the files of LLaMA")
         return self.file.shapes[name][0]
 

@@ -90,7 +90,7 @@ def _right_spellings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _right_ids(values: Mapping[str, Any], vocabulary: Vocabulary | None) -> dict[str, int | None]:
-    """Ids of begin and end as sentencepiece has them; a negative padding id is none."""
+    """Ids of begin and end as sentencepiece has them; a negative padding id means no padding token."""
     found: dict[str, int | None] = {}
     for name in ("bos_token", "eos_token"):
         if vocabulary and name in vocabulary.special_ids:

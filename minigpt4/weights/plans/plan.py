@@ -165,7 +165,7 @@ def _targets_of(rule: Rule, targets: Mapping[str, Shape]) -> list[tuple[str, re.
 
 
 def _names_of(source: str, sources: Mapping[str, Shape]) -> list[str]:
-    """A source key, or those of a stack: 0, 1, … as far as the file goes (0 where it has none: it is then missing)."""
+    """A source key, or those of a stack: 0, 1, … as many as the file has (0 if it has none: it is then missing)."""
     if STACKED not in source:
         return [source]
     names = [source.replace(STACKED, "0")]

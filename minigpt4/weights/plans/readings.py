@@ -1,6 +1,6 @@
-"""Names as training programs leave them: a prefix before all of them is taken off where the rest then fits.
+"""Names as training programs leave them: a prefix before all of them is removed if the rest then fits.
 
-DDP and DeepSpeed put `module.` before every name, torch.compile `_orig_mod.`, Lightning (and whoever saved the model
+DDP and DeepSpeed put `module.` before every name, torch.compile `_orig_mod.`, Lightning (and anyone who saved the model
 that is wrapped in another one) `model.`; also one after the other. A file is read as it is where that fits its plan;
 else each prefix that all names have is tried, and the first reading that fits is taken. Nothing is guessed from some.
 """
