@@ -56,11 +56,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _write(arguments: argparse.Namespace, file: Path) -> None:
     """Check everything a person gave, then write run.yaml and its prompts; a run that cannot start leaves neither."""
     _check_flags(arguments)
-    from minigpt4.cli._own_data import read_own_data
-    from minigpt4.cli._own_run import Wishes, run_yaml
     from minigpt4.common.config import load_config
     from minigpt4.common.files import atomic_file
     from minigpt4.conversation.tokenizer import open_tokenizer
+    from minigpt4.runners.finetuning.own_data import read_own_data
+    from minigpt4.runners.finetuning.own_run import Wishes, run_yaml
     from minigpt4.runners.run_folder import RunFolder
     from minigpt4.weights.bundles.bundle import TOKENIZER, newest_bundle, open_bundle
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import yaml
 
-from minigpt4.cli._own_data import OwnData
 from minigpt4.common.config import Config, load_fragment
 from minigpt4.common.config.layers import Layer, merge, read_options
 from minigpt4.common.config.write import plain
+from minigpt4.runners.finetuning.own_data import OwnData
 from minigpt4.weights.bundles.bundle import TOKENIZER, Bundle
 
 ORIGINAL_STEPS, ORIGINAL_BATCH, ORIGINAL_LR, ORIGINAL_ANSWER = 1000, 12, 3e-5, 160
