@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from minigpt4.common.registry import registry as registry
     from minigpt4.inference.load import load as load
+    from minigpt4.runners.finetuning.finetune import finetune as finetune
 
 __version__ = "0.1.0"
 
-_HOMES = {"load": "minigpt4.inference.load", "registry": "minigpt4.common.registry"}
+_HOMES = {"finetune": "minigpt4.runners.finetuning.finetune", "load": "minigpt4.inference.load",
+          "registry": "minigpt4.common.registry"}
 
 
 def __getattr__(name: str) -> Any:

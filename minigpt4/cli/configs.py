@@ -7,7 +7,7 @@ import json
 import re
 from pathlib import Path
 
-import minigpt4
+from minigpt4.common.config.paths import shipped_folder
 from minigpt4.common.errors import UserError, nearest
 from minigpt4.common.files import atomic_file
 
@@ -39,13 +39,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         write_docs(arguments.to)
     return 0
-
-
-def shipped_folder() -> Path:
-    """Where train_configs, eval_configs and prompts are: inside a wheel, else beside the package in the checkout."""
-    package = Path(minigpt4.__file__).parent
-    inside = package / "configs" / "shipped"
-    return inside if inside.is_dir() else package.parent
 
 
 def shipped_files() -> list[Path]:

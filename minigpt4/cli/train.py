@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING
 
 from minigpt4.cli._config_arguments import add_config_arguments
 from minigpt4.common.config import load_config
-
-if TYPE_CHECKING:
-    from minigpt4.assembly.loaded import LoadedModel
-    from minigpt4.tasks.image_text_pretrain import Describe
-
-VALIDATION_TOKENS = 60
-"""a caption during validation is for a look, not for a score"""
 
 HELP = "Train a model from a YAML; on several GPUs under torchrun."
 EXAMPLES = (
@@ -41,17 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
 
         print("\n".join(dry_run(config, place_from(os.environ), resume=arguments.resume)))
         return 0
+    from minigpt4.runners.start.describing import describes_now
     from minigpt4.runners.start.setup import train
 
     train(config, resume=arguments.resume, make_describe=describes_now)
     return 0
-
-
-def describes_now(loaded: LoadedModel) -> Describe:
-    """Says what images show with the weights of the moment: a `Captioner` remembers image tokens, so each call has
-    its own."""
-    from minigpt4.generation.settings import DecodingSettings
-    from minigpt4.inference.captioning import Captioner
-
-    settings = DecodingSettings(max_new_tokens=VALIDATION_TOKENS)
-    return lambda images: [said.caption or said.error for said in Captioner(loaded, settings).describe(images)]

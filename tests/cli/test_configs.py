@@ -11,6 +11,7 @@ import pytest
 from minigpt4.cli import configs
 from minigpt4.cli.main import main
 from minigpt4.common.config import load_fragment
+from minigpt4.common.config.paths import shipped_folder
 
 
 def test_list_names_every_file_with_its_purpose(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,7 +24,7 @@ def test_list_names_every_file_with_its_purpose(capsys: pytest.CaptureFixture[st
 def test_copy_brings_the_prompts_along(tmp_path: Path) -> None:
     assert main(["configs", "copy", "minigpt4_stage2_finetune", "--to", str(tmp_path)]) == 0
     assert (tmp_path / "prompts" / "alignment.txt").read_text() == (
-        configs.shipped_folder() / "prompts" / "alignment.txt"
+        shipped_folder() / "prompts" / "alignment.txt"
     ).read_text()
     first = (tmp_path / "minigpt4_stage2_finetune.yaml").read_text().splitlines()[0]
     assert Path(first.split("$schema=")[1]).is_file()

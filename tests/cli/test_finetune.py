@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+import minigpt4
 from minigpt4.cli.main import main
 from minigpt4.common.config import load_config
+from minigpt4.common.errors import UserError
 from tests import tiny
 
 COLORS = ["red", "green", "blue", "white", "black", "yellow"]
@@ -61,6 +63,18 @@ def test_u20_own_images_and_texts_to_a_chat_in_one_command(
                  "--question", "what is this", "--max-new-tokens", "5"]) == 0
     shown = capsys.readouterr()
     assert shown.out.strip() and "stage 1" not in shown.err
+
+
+def test_from_python(tmp_path: Path, bundle: Path) -> None:
+    """The same run, and the checkpoint that a model is loaded from."""
+    images, texts = write_data(tmp_path)
+    options = ["run.device=cpu", "run.valid_splits=[]"]
+    newest = minigpt4.finetune(images=str(images), texts=texts, source=bundle, output_dir=tmp_path / "out", epochs=2,
+                               batch_size=3, options=options)
+    assert newest == tmp_path / "out" / "checkpoint_00000004"
+    assert minigpt4.load(newest).chat(images / "0.png", "what is this", max_new_tokens=5)
+    with pytest.raises(UserError, match="not empty"):
+        minigpt4.finetune(images=images, texts=texts, source=bundle, output_dir=tmp_path / "out")
 
 
 def test_the_run_is_a_readable_yaml_made_from_the_bundle(tmp_path: Path, bundle: Path,
@@ -118,8 +132,8 @@ def test_images_that_are_not_there_are_counted_and_the_first_are_named(tmp_path:
     ({"images": "nowhere"}, "is not a folder"),
     ({"texts": "nowhere.jsonl"}, "is not a file"),
     ({"from": "images"}, "is neither a bundle nor a run folder"),
-    ({"epochs": "0"}, "--epochs: is 0; use 1 or more"),
-    ({"batch-size": "-1"}, "--batch-size: is -1"),
+    ({"epochs": "0"}, "epochs: is 0; use 1 or more"),
+    ({"batch-size": "-1"}, "batch_size: is -1"),
     ({"options": "run.init_lrr=1"}, "did you mean 'init_lr'"),
 ])
 def test_bad_input_is_a_sentence_and_leaves_nothing(tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str],

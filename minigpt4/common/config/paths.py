@@ -22,6 +22,12 @@ KNOWN_WEIGHTS = PACKAGE / "configs" / "weights"
 BRACES = re.compile(r"\{([^{}]*(?:\.\.|,)[^{}]*)\}")
 
 
+def shipped_folder() -> Path:
+    """Where train_configs, eval_configs and prompts are: inside a wheel, else beside the package in the checkout."""
+    inside = PACKAGE / "configs" / "shipped"
+    return inside if inside.is_dir() else PACKAGE.parent
+
+
 def is_placeholder(text: str) -> bool:
     """True for '/path/to/…', 'please set this value …', '<path>' and '???': words that wait to be replaced."""
     lowered = text.strip().lower()

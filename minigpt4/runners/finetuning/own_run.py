@@ -18,6 +18,8 @@ import yaml
 from minigpt4.common.config import Config, load_fragment
 from minigpt4.common.config.layers import Layer, merge, read_options
 from minigpt4.common.config.write import plain
+from minigpt4.common.errors import UserError
+from minigpt4.common.registry import systems
 from minigpt4.runners.finetuning.own_data import OwnData
 from minigpt4.weights.bundles.bundle import TOKENIZER, Bundle
 
@@ -49,6 +51,12 @@ class Wishes:
     epochs: int | None = None
     batch_size: int | None = None
     options: Sequence[str] = ()
+
+    def check(self) -> None:
+        """Raise `UserError` for a number below 1."""
+        for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
+            if value is not None and value < 1:
+                raise UserError("finetune.flags", where=name, what=f"is {value}", fix="use 1 or more")
 
 
 def run_yaml(bundle: Bundle, data: OwnData, prompts: Path, folder: Path, wishes: Wishes) -> str:
@@ -107,7 +115,7 @@ def _model(bundle: Bundle, before: Config, data: OwnData, prompts: Path) -> dict
         values["template"] = "llama2" if "llama2" in before.model.model_type else "vicuna_v0"
     values["prompt_path"] = str(prompts)
     values["ckpt"] = str(bundle.folder.resolve())
-    for part in ("vision", "resampler"):
+    for part in list(before.model.parts())[:-2]:  # all but connector and language model
         values[part]["freeze"] = True  # own data are too few to learn seeing from
     for part in bundle.stored_parts:
         values[part]["weights"] = None  # they are in the bundle
@@ -122,15 +130,15 @@ def _model(bundle: Bundle, before: Config, data: OwnData, prompts: Path) -> dict
 def _beyond_packaged(before: Config) -> dict[str, Any]:
     """The bundle's `model:` without what its packaged YAML and the defaults say anyway."""
     values = plain(before.model)
-    identity = {key: values[key] for key in ("arch", "model_type")}
+    chosen = {key: values[key] for key in ("arch", "model_type")}
     names = {key: {"name": value["name"]} for key, value in values.items()
              if isinstance(value, dict) and "name" in value}
     with TemporaryDirectory() as folder:
         path = Path(folder) / "packaged.yaml"
-        bare = {"imports": list(before.imports), "model": {**identity, **names}}
+        bare = {"imports": list(before.imports), "model": {**chosen, **names}}
         path.write_text(yaml.safe_dump(bare), encoding="utf-8")
         packaged = plain(load_fragment(path).model)
-    found: dict[str, Any] = {**identity, "behaviour": values["behaviour"], **_differing(values, packaged)}
+    found: dict[str, Any] = {**chosen, "behaviour": values["behaviour"], **_differing(values, packaged)}
     return {**found, **{part: {**name, **found.get(part, {})} for part, name in names.items()}}
 
 
@@ -146,7 +154,11 @@ def _differing(values: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str,
 
 
 def _datasets(before: Config, data: OwnData, wishes: Wishes) -> dict[str, Any]:
-    processors = {"train": {"name": "blip2_image_train", "image_size": before.model.vision.image_size}}
+    spec = systems.get(before.model.arch).pixels(before.model)
+    if spec is None:
+        raise UserError("finetune.text_only", where=str(data.images), what="has images, and the model is text-only",
+                        fix="continue from a model with a visual path")
+    processors = {"train": {"name": "blip2_image_train", "image_size": spec.size}}
     for config in before.datasets.values():  # images are varied as they were when the model learned
         if config.vis_processor.train is not None:
             train = plain(config.vis_processor.train)
