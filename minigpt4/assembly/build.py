@@ -25,6 +25,7 @@ from minigpt4.assembly.manifest import data_of
 from minigpt4.assembly.part_files import checkpoint_file, visual_files
 from minigpt4.assembly.verification import as_trained, changes_since, check_fingerprints, check_tokenizer
 from minigpt4.common.config import Config
+from minigpt4.common.devices import choose_device
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import systems
 from minigpt4.conversation.renderer import Renderer
@@ -114,17 +115,6 @@ def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42, s
     ledger.lines += changes_since(bundle, renderer, spec)
     stage = str(bundle.manifest.get("stage", "")) if bundle else ""
     return LoadedModel(model, renderer, spec, behaviour, config, origins, ledger.lines, stage, data_of(bundle))
-
-
-def choose_device(name: str) -> torch.device:
-    """'auto' = CUDA, else MPS, else CPU. Raises `UserError` for a device this machine lacks."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError("device.missing", where="run.device", what=f"is '{name}', but torch sees no CUDA device here",
-                        fix="use run.device=cpu (or auto)")
-    return device
 
 
 def system_of(config: SystemConfig) -> System[SystemConfig]:

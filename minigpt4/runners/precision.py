@@ -1,4 +1,4 @@
-"""The device of a run and the precision it computes in.
+"""The precision a run computes in.
 
 `run.precision` says it; the original's `amp: True` means fp16 autocast on CUDA. Weights that train stay fp32.
 """
@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from minigpt4.common.errors import UserError
-from minigpt4.common.process_group import Place
 from minigpt4.runners.config import RunConfig
 
 DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -33,26 +32,6 @@ class Precision:
     def scaler(self) -> torch.amp.GradScaler:
         """Loss scaling, at work for fp16 only: the other dtypes have fp32's range."""
         return torch.amp.GradScaler(self.device_type, enabled=self.name == "fp16")
-
-
-def choose_device(wanted: str, place: Place) -> torch.device:
-    """The device of this process for `run.device`; each rank takes the CUDA device of its local rank.
-
-    Raises `UserError` if this machine does not have that device.
-    """
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if wanted == "auto":
-        wanted = "cuda" if cuda else "mps" if mps else "cpu"
-    kind = wanted.split(":")[0]
-    if kind not in ("cpu", "cuda", "mps"):
-        raise UserError("device.unknown", where="run.device", what=f"is '{wanted}'",
-                        fix="use auto, cpu, cuda, cuda:1 or mps")
-    if (kind == "cuda" and not cuda) or (kind == "mps" and not mps):
-        raise UserError("device.absent", where="run.device", what=f"is {wanted}, but torch sees no such device here",
-                        fix="use run.device=auto or run.device=cpu")
-    if kind == "cuda" and ":" not in wanted:
-        return torch.device("cuda", place.local_rank)
-    return torch.device(wanted)
 
 
 def choose_precision(run: RunConfig, device: torch.device) -> Precision:

@@ -38,7 +38,6 @@ Describe = Callable[[Sequence[ImageRef]], list[str]]
 """images -> a caption each, as the model says it now"""
 
 
-@tasks.register("text_pretrain")
 @tasks.register("image_text_pretrain")
 class ImageTextPretrain:
     """Next-token training on images and text.

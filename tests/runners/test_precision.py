@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from minigpt4.common.devices import choose_device
 from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import Place
 from minigpt4.runners.config import RunConfig
-from minigpt4.runners.precision import choose_device, choose_precision
+from minigpt4.runners.precision import choose_precision
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from minigpt4.assembly.build import choose_device
+from minigpt4.common.devices import choose_device
 from minigpt4.common.errors import UserError
 from minigpt4.datasets.assembly import build_source
 from minigpt4.datasets.mixture import Mixture

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from minigpt4.assembly.build import build_renderer
 from minigpt4.common.config import Config
+from minigpt4.common.devices import choose_device
 from minigpt4.common.process_group import Place
 from minigpt4.common.registry import runners, tasks
 from minigpt4.datasets.assembly import build_source
@@ -13,7 +14,7 @@ from minigpt4.datasets.formats.stream import ShardStream
 from minigpt4.datasets.mixture import Mixture
 from minigpt4.runners.config import RunConfig
 from minigpt4.runners.logs import check_wandb
-from minigpt4.runners.precision import choose_device, choose_precision
+from minigpt4.runners.precision import choose_precision
 from minigpt4.runners.run_folder import RunFolder
 from minigpt4.runners.schedules import build_schedule
 from minigpt4.runners.timetable import Timetable

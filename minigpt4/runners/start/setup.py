@@ -18,6 +18,7 @@ from minigpt4.assembly.build import build
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.config import Config, resolved_yaml
 from minigpt4.common.config.write import plain
+from minigpt4.common.devices import choose_device
 from minigpt4.common.process_group import ProcessGroup, join, place_from
 from minigpt4.common.registry import runners, tasks
 from minigpt4.common.seeds import seed_everything
@@ -26,7 +27,7 @@ from minigpt4.runners.job import Job
 from minigpt4.runners.logs import check_wandb
 from minigpt4.runners.optimizer import DECAY_RULES, LrFactor
 from minigpt4.runners.original_checkpoint import read_original_checkpoint
-from minigpt4.runners.precision import choose_device, choose_precision
+from minigpt4.runners.precision import choose_precision
 from minigpt4.tasks.image_text_pretrain import Describe
 from minigpt4.weights.bundles.adapters import load_adapters
 from minigpt4.weights.bundles.bundle import is_not_whole, load_bundle, open_bundle
