@@ -55,7 +55,7 @@ def _parts_and_files(system: System[SystemConfig], config: SystemConfig) -> tupl
 
 
 def _compare(bundle: Bundle, opened: PartFile, parts: Mapping[str, nn.Module]) -> list[str]:
-    """A part that the bundle stores, or that came without a file, has no fingerprint to be held against."""
+    """A part that the bundle stores, or that came without a file, has no fingerprint to compare with."""
     lines = []
     for name, origin in opened.fingerprints(parts).items():
         wanted = [each["identity"] for each in bundle.manifest["parts"][name]["origins"] if each["identity"]]

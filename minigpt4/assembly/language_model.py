@@ -25,7 +25,7 @@ from minigpt4.weights.plans.loading import Destination, load_file
 
 
 def check_language_model(config: CausalLMConfig, sources: Sources) -> None:
-    """Raise `UserError` where the folder of the weights holds another kind of model; costs its config.json alone.
+    """Raise `UserError` if the folder of the weights holds another kind of model; costs its config.json alone.
 
     Asked first of all: such a folder often has no tokenizer either.
     """

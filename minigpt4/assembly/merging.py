@@ -86,7 +86,7 @@ def _dtype_of_files(name: str, origins: Sequence[PartOrigin]) -> torch.dtype:
 
 
 def _compare(logits: Tensor, expected: Tensor, dtype: torch.dtype, target: Path) -> float:
-    """The largest difference; `UserError` where it is more than sums of this dtype explain."""
+    """The largest difference; `UserError` if it is more than sums of this dtype explain."""
     difference = float((logits - expected).abs().max())
     if difference <= TOLERANCE[dtype] * max(1.0, float(expected.abs().max())):
         return difference

@@ -51,7 +51,7 @@ Installed = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; `fix` says what to do, empty where nothing is to be done."""
+    """One thing that was looked at; `fix` says what to do, empty if nothing is to be done."""
 
     topic: str
     state: State

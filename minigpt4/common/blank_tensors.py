@@ -32,7 +32,7 @@ def find_blank_tensors(named: Iterable[tuple[str, Tensor]]) -> list[BlankTensor]
 
 
 def fault_of(tensor: Tensor) -> str:
-    """What is wrong with one tensor, as words that follow its name; empty where nothing is."""
+    """What is wrong with one tensor, as words that follow its name; empty if nothing is."""
     if not tensor.is_floating_point() or tensor.numel() == 0:
         return ""
     smallest, largest = (float(value) for value in torch.aminmax(tensor.detach()))

@@ -35,7 +35,7 @@ SUPPORTED: Mapping[str, Range] = {"torch": Range("2.6"), "transformers": Range("
 
 
 def check_versions(installed: Callable[[str], str] = importlib.metadata.version) -> None:
-    """Raise `UserError` where a package is absent or outside its range.
+    """Raise `UserError` if a package is absent or outside its range.
 
     Args:
         installed: name -> version; raises `PackageNotFoundError` for an absent one.

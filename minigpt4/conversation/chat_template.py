@@ -155,7 +155,7 @@ def compiled(source: str) -> JinjaText:
 
 
 def render(jinja: JinjaText, messages: list[Message], names: Mapping[str, str], *, opens_answer: bool) -> str:
-    """The text of messages. Raises `UserError` where the template refuses them or writes without end."""
+    """The text of messages. Raises `UserError` if the template refuses them or writes without end."""
     parts, length = [], 0
     try:
         for part in jinja.generate(messages=messages, add_generation_prompt=opens_answer, **names):
@@ -191,7 +191,7 @@ def _around_system(before: str, user_prefix: str, with_system: str | None) -> Te
 
 
 def _with_system(jinja: JinjaText, names: Mapping[str, str]) -> str | None:
-    """A conversation with a system text, None where the template knows none."""
+    """A conversation with a system text, None if the template knows none."""
     messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}]
     try:
         written = render(jinja, messages, names, opens_answer=False)

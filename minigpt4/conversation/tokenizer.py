@@ -43,7 +43,7 @@ class Tokenizer(Protocol):
         """Ids of a piece of one span; `specials`: names like `</s>` inside the text count as the token."""
 
     def piece_id(self, piece: str) -> int | None:
-        """Id of a piece of the vocabulary ('$$'), None where it is not one."""
+        """Id of a piece of the vocabulary ('$$'), None if it is not one."""
 
     def decode(self, ids: Sequence[int], *, skip_specials: bool = True) -> str:
         """Text of ids. Added tokens that are not special (`<think>`) stay readable."""

@@ -20,7 +20,7 @@ def build_source(
 ) -> Mixture | ShardStream:
     """The data that are trained on: all data sets of all these splits.
 
-    Raises `UserError` where one cannot be read, is empty, or where a stream should be mixed with another data set.
+    Raises `UserError` if one cannot be read, is empty, or if a stream should be mixed with another data set.
     """
     if not configs:
         raise UserError("data.none", where="datasets", what="names no data set", fix="add one, see docs/data.md")

@@ -29,7 +29,7 @@ class CaptionedShardsConfig(DatasetConfig):
 
 
 def captioned_shards(name: str, config: DatasetConfig, split: str) -> CaptionSource:
-    """The samples of `build_info.storage` at a split. Raises `UserError` where it cannot be read."""
+    """The samples of `build_info.storage` at a split. Raises `UserError` if it cannot be read."""
     info = config.build_info.at(split)
     text_processor = config.text_processor.of(split)
     question = (config.question if isinstance(config, CaptionedShardsConfig) else None) or IMAGE_MARK

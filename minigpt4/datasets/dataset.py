@@ -45,7 +45,7 @@ class RecordDataset:
     name: str
     records: Records
     read: Callable[[Any], Conversation]
-    """raises `UserError` where a record is not as it should be"""
+    """raises `UserError` if a record is not as it should be"""
     damaged: Sequence[Unreadable] = ()
 
     def __len__(self) -> int:
@@ -84,7 +84,7 @@ class FirstSamples:
 
 
 def record_id(record: Any) -> str:
-    """The id that a record brings itself; empty where it has none."""
+    """The id that a record brings itself; empty if it has none."""
     if not isinstance(record, Mapping):
         return ""
     own = record.get("id", record.get("image_id"))

@@ -30,7 +30,7 @@ class ImageRecords:
     text_processor: TextProcessor
 
     def __call__(self, record: Any) -> Conversation:
-        """The conversation of a record. Raises `UserError` where a field is missing or wrong."""
+        """The conversation of a record. Raises `UserError` if a field is missing or wrong."""
         if not isinstance(record, Mapping):
             raise UserError("data.record", what=f"is not an object but {type(record).__name__}")
         images = tuple(self._image(name) for name in _image_names(record))

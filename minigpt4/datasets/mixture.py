@@ -90,7 +90,7 @@ class Mixture:
         return dataset.name, dataset.sample(place.number, place.epoch)
 
     def require(self, global_batch: int) -> None:
-        """Raise `UserError` where a data set has fewer samples than its share of one global batch."""
+        """Raise `UserError` if a data set has fewer samples than its share of one global batch."""
         for dataset, share in zip(self.datasets, self.shares, strict=True):
             needed = int(np.ceil(share * global_batch - 1e-9))
             if len(dataset) < needed:

@@ -52,7 +52,7 @@ class Chat:
         """Say something, show images before it, and get the answer as it comes.
 
         Args:
-            text: the question; may be empty where an image is shown.
+            text: the question; may be empty if an image is shown.
             images: paths, bytes or Pillow images, shown before the text.
             settings: how this answer is chosen.
 

@@ -11,7 +11,7 @@ from minigpt4.records.batches import Batch
 
 
 def with_exchanged_images(batch: Batch) -> Batch | None:
-    """The same words, each image replaced by its neighbour in the batch; None where there are not two images.
+    """The same words, each image replaced by its neighbour in the batch; None if there are not two images.
 
     Moved by one place and not drawn: no image keeps its place, and the gap is the same number each time it is measured.
     """

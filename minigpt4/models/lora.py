@@ -103,7 +103,7 @@ def adapted_layers(part: nn.Module, config: LoraConfig, *, where: str) -> list[n
 
 
 def merge_adapters(part: Any) -> None:
-    """Add the adapters to the weights they stand beside and take them off again. The weights are not quantised."""
+    """Add the adapters to the weights beside them and remove them. The weights are not quantised."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     for name, layer in [(name, layer) for name, layer in part.named_modules() if isinstance(layer, BaseTunerLayer)]:

@@ -72,7 +72,7 @@ def _is_failed_write(error: BaseException) -> bool:
 
 
 def read_state(checkpoint: Path) -> RunState:
-    """The state of a checkpoint. Raises `UserError` where the file is damaged."""
+    """The state of a checkpoint. Raises `UserError` if the file is damaged."""
     try:
         return RunState(**torch.load(checkpoint / STATE_FILE, map_location="cpu", weights_only=True))
     except (RuntimeError, EOFError, pickle.UnpicklingError, TypeError) as error:

@@ -47,7 +47,7 @@ def first_step_after(taken: TakenOver, timetable: Timetable) -> int:
 def moments_for(optimizer: torch.optim.Optimizer, taken: TakenOver) -> dict[str, Any]:
     """The optimizer's state with the file's moments; rates and decay stay those of this run.
 
-    Raises `UserError` where the file's parameters are not those that train here.
+    Raises `UserError` if the file's parameters are not those that train here.
     """
     if not isinstance(optimizer, torch.optim.AdamW):
         raise UserError("config.value", where="run.optimizer", what="the moments of the original are AdamW's",

@@ -67,7 +67,7 @@ class RunFolder:
                             fix="continue with --resume, or choose another run.output_dir")
 
     def prepare(self, *, resume: bool) -> None:
-        """Check and make the folder. Raises `UserError` where it must not or cannot be used."""
+        """Check and make the folder. Raises `UserError` if it must not or cannot be used."""
         self.check(resume=resume)
         try:
             self.path.mkdir(parents=True, exist_ok=True)

@@ -80,7 +80,7 @@ class WindowGradient:
     def __call__(self, window: Sequence[Batch], scaler: torch.amp.GradScaler) -> WindowResult:
         """Forward and backward of all micro-batches of a window; each goes to the device when its turn comes.
 
-        Raises `UserError` where no rank has a supervised token: a mean of nothing would be NaN.
+        Raises `UserError` if no rank has a supervised token: a mean of nothing would be NaN.
         """
         total = self._count_tokens(window)
         summed = [self._backward(batch, total, len(window), last=index == len(window) - 1, scaler=scaler)

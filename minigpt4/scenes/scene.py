@@ -59,7 +59,7 @@ class Scene:
         assert self.background in BACKGROUNDS, f"{self.background} is not a background"
 
     def at(self, quadrant: int | None) -> Group | None:
-        """The group of a quadrant, None where it is empty (or no quadrant at all)."""
+        """The group of a quadrant, None if it is empty (or no quadrant at all)."""
         return next((group for group in self.groups if group.quadrant == quadrant), None)
 
 

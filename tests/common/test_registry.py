@@ -28,7 +28,7 @@ def test_unknown_names_are_answered_with_the_nearest(kinds: Registry[type]) -> N
 
 
 def test_a_name_is_taken_once(kinds: Registry[type]) -> None:
-    with pytest.raises(UserError, match="connector 'linear' is already builtins.int, now builtins.str asks"):
+    with pytest.raises(UserError, match="connector 'linear' is already builtins.int; builtins.str asks"):
         kinds.add("linear", str)
     kinds.add("linear", int)  # the same thing again: a module imported twice
 

@@ -56,7 +56,7 @@ def fields_of(config_class: type) -> dict[str, FieldInfo]:
 
 
 def summary_of(config_class: type) -> str:
-    """The first paragraph of its docstring on one line; empty where it has none of its own."""
+    """The first paragraph of its docstring on one line; empty if it has none of its own."""
     text = config_class.__doc__ or ""
     if text.startswith(f"{config_class.__name__}("):  # written by the dataclass decorator
         return ""

@@ -96,7 +96,7 @@ def dotted(path: Sequence[str]) -> str:
 
 
 def read_yaml(path: Path) -> Layer:
-    """A YAML file as a layer. Raises `UserError` where it is absent, no YAML, or no mapping."""
+    """A YAML file as a layer. Raises `UserError` if it is absent, not YAML, or not a mapping."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -232,7 +232,7 @@ def _copy(value: Any) -> Any:
 
 
 def interpolated(layer: Layer) -> Layer:
-    """The layer with `${a.b}` replaced by what stands at a.b. Raises `UserError` where nothing stands there."""
+    """The layer with `${a.b}` replaced by what stands at a.b. Raises `UserError` if nothing stands there."""
     try:
         values = OmegaConf.to_container(OmegaConf.create(layer.values), resolve=True)
     except OmegaConfBaseException as error:

@@ -40,7 +40,7 @@ def is_remote(text: str) -> bool:
 
 
 def name_for_download(text: str) -> str:
-    """The name under which `minigpt4 weights download` knows a path's file or folder; '' where it knows none."""
+    """The name under which `minigpt4 weights download` knows a path's file or folder; '' if it knows none."""
     name = Path(text).name.removesuffix(".pth")
     return name if name and (KNOWN_WEIGHTS / f"{name}.yaml").is_file() else ""
 

@@ -46,7 +46,7 @@ class PackedRecords:
 def read_json_list(path: Path, key: str = "annotations") -> PackedRecords:
     """A JSON file that is a list, or an object with the list under `key`.
 
-    Raises `UserError` with file, line and column where it is not JSON, and where it has no list.
+    Raises `UserError` with file, line and column if it is not JSON, or if it has no list.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))

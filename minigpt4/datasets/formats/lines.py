@@ -25,7 +25,7 @@ class TextLines:
 
     @classmethod
     def open(cls, path: Path) -> TextLines:
-        """Find the lines. Raises `UserError` where the file cannot be read."""
+        """Find the lines. Raises `UserError` if the file cannot be read."""
         offsets, numbers, offset = [], [], 0
         try:
             with open(path, "rb") as file:

@@ -53,7 +53,7 @@ class ShardStream:
     def endless(self, *, seed: int, rank: int = 0, world_size: int = 1, skip: int = 0) -> Iterator[Sample | Unreadable]:
         """Samples of this rank's shards, reshuffled in every pass; the first `skip` are read and discarded.
 
-        Raises `UserError` where there are fewer shards than ranks, or nothing in any of them.
+        Raises `UserError` if there are fewer shards than ranks, or nothing in any of them.
         """
         if len(self.urls) < world_size:
             what = f"has {len(self.urls)} shards for {world_size} ranks"

@@ -67,7 +67,7 @@ class ShardIndex:
         return key.decode("utf-8", "surrogateescape")
 
     def range_of(self, number: int, part: str) -> Range | None:
-        """Offset and length of 'image', 'json' or 'txt' in the shard; None where the sample has none."""
+        """Offset and length of 'image', 'json' or 'txt' in the shard; None if the sample has none."""
         offset, length = self.rows[number][part]
         return None if offset < 0 else (int(offset), int(length))
 

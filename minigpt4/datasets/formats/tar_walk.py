@@ -87,7 +87,7 @@ def _header(file: BinaryIO, offset: int) -> tarfile.TarInfo | None:
 
 
 def _long_name(data: bytes, kind: bytes) -> str:
-    """Name of the next member from a GNU long name or a pax header; empty where the header says nothing of it."""
+    """Name of the next member from a GNU long name or a pax header; empty if the header says nothing of it."""
     if kind == tarfile.GNUTYPE_LONGNAME:
         return data.rstrip(b"\0").decode("utf-8", "surrogateescape")
     for line in data.split(b"\n"):

@@ -118,7 +118,7 @@ def majority_share(questions: Sequence[tuple[str, str]], type: str, reader: Read
 
 
 def form_fault(answer: str, *, ended: bool) -> str:
-    """What is wrong with the form of an answer to an instruction; empty where nothing is.
+    """What is wrong with the form of an answer to an instruction; empty if nothing is.
 
     Args:
         answer: what was said.

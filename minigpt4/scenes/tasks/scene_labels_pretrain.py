@@ -53,7 +53,7 @@ DIRECTIONS_SEED = 1
 class SceneLabelsPretrain:
     """Labels, and words where there is a language model to learn them through.
 
-    Args: as `ImageTextPretrain`, which brings the data. Raises `UserError` where data or sizes do not fit the task.
+    Args: as `ImageTextPretrain`, which brings the data. Raises `UserError` if data or sizes do not fit the task.
     """
 
     measures = ("loss", *(f"{part}_{name}" for part in ("vision", "query") for name in (*MEASURED, "all")))

@@ -56,7 +56,7 @@ MAX_WORDS = 16
 class SceneWordsPretrain:
     """Next-token training on scenes in words.
 
-    Args: as `ImageTextPretrain`. Raises `UserError` where a data set is not `scene_words`, or the number of image
+    Args: as `ImageTextPretrain`. Raises `UserError` if a data set is not `scene_words`, or the number of image
     tokens is not that of the slots.
     """
 
@@ -162,7 +162,7 @@ def word_sums(model: VisionLanguageModel, words: Tensor) -> Tensor:
 
 
 class WordImages:
-    """A scene in words in the place of an image -> [S, W, 2] token ids and weights, 0 where there is no word."""
+    """A scene in words in the place of an image -> [S, W, 2] token ids and weights, 0 if there is no word."""
 
     spec = ImageSpec(size=SLOTS)
 

@@ -57,7 +57,7 @@ class MiniGPT4Config(SystemConfig):
         if self.prompt_template and "{}" not in self.prompt_template:
             raise UserError(
                 "config.value", where="model.prompt_template", what=f"'{self.prompt_template}' has no {{}}",
-                fix="put {} where the prompt belongs",
+                fix="put {} if the prompt belongs",
             )
 
 

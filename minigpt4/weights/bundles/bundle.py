@@ -96,7 +96,7 @@ class Bundle:
                 )
 
     def check_parts(self, names: Sequence[str]) -> None:
-        """Raise `UserError` where the bundle stores a part that a model of these parts does not have."""
+        """Raise `UserError` if the bundle stores a part that a model of these parts does not have."""
         absent = sorted(set(self.stored_parts) - set(names))
         if absent:
             raise UserError(

@@ -35,7 +35,7 @@ LANGUAGE_MODEL_PREFIX = "llm.model."
 
 
 def own_plan(part: str, file: TensorFile) -> ConversionPlan | None:
-    """How a part takes its tensors from a file in our names; None where the file is of another form.
+    """How a part takes its tensors from a file in our names; None if the file is of another form.
 
     Raises:
         UserError: the file has adapters on it, which would be left behind.

@@ -53,11 +53,11 @@ class Downloaded:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A file or folder to be brought by hand.
+    """A file or folder to be fetched by hand.
 
     Args:
         place: its target path.
-        urls: where it can be had, in their order.
+        urls: where it is available, in order of preference.
         size: in bytes, where it is known.
         is_here: it is there, with its size if that is known.
     """

@@ -31,7 +31,7 @@ class Listing:
     Args:
         page: a page for people, of exactly this commit.
         licence: as the source states it; empty = it states none.
-        files: what is to be brought.
+        files: what has to be fetched.
     """
 
     page: str

@@ -32,7 +32,7 @@ class Vocabulary:
 
 
 def read_vocabulary(folder: Path, read: ReadBytes = Path.read_bytes) -> Vocabulary | None:
-    """The vocabulary of a folder with tokenizer.model or tokenizer.json; None where it has neither.
+    """The vocabulary of a folder with tokenizer.model or tokenizer.json; None if it has neither.
 
     Raises:
         UserError: a file that is not a tokenizer.

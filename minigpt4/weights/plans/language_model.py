@@ -85,7 +85,7 @@ def empty_model(values: Mapping[str, Any], file: TensorFile, *, where: str, pref
 
 
 def embedding_rows(model: PreTrainedModel, file: TensorFile, prefix: str = "") -> int | None:
-    """Rows that the file has of the model's input embedding; None where it has none."""
+    """Rows that the file has of the model's input embedding; None if it has none."""
     table = model.get_input_embeddings().weight
     target = next(name for name, value in model.named_parameters() if value is table)
     pieces = _named(model, file.names, prefix).pieces.get(target, [])

@@ -94,7 +94,7 @@ class Assignment:
 
 @dataclass
 class Match:
-    """A plan held against a file: what is made, and what is left out for which reason."""
+    """A plan matched with a file: what is made, and what is left out for which reason."""
 
     assignments: list[Assignment]
     ignored: dict[str, list[str]] = field(default_factory=dict)

@@ -19,7 +19,7 @@ PREFIXES = ("module.", "_orig_mod.", "model.")
 
 @dataclass(frozen=True)
 class Reading:
-    """A file held against its plan.
+    """A file matched with its plan.
 
     Args:
         file: the tensors, under names without `prefix`.
