@@ -120,6 +120,23 @@ def test_an_import_of_a_system_is_seen(tmp_path: Path, monkeypatch: pytest.Monke
     assert _imports_of_systems(file) == ["systems/first/nosy.py:1: imports minigpt4.systems.second.config"]
 
 
+def _arguments_of_type_any(file: Path) -> list[str]:
+    """Arguments whose annotation says nothing."""
+    functions = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    every = [(each, argument) for each in functions for argument in (
+        *each.args.posonlyargs, *each.args.args, *each.args.kwonlyargs, each.args.vararg, each.args.kwarg)]
+    return [f"{_name(file)}:{argument.lineno}: {each.name}({argument.arg})" for each, argument in every
+            if argument and argument.annotation and ast.unparse(argument.annotation) in ("Any", "Any | None")]
+
+
+def test_arguments_of_type_any_are_few() -> None:
+    """Most of those that are left are passed on to transformers."""
+    found = [line for file in FILES for line in _arguments_of_type_any(file)]
+    assert len(found) < 40, found
+    assert [line for line in found if line.startswith(("assembly/", "systems/"))] == []
+
+
 def test_the_page_has_a_row_and_a_place_in_the_drawing_for_every_package(project: Path) -> None:
     page = (project / "docs" / "architecture.md").read_text(encoding="utf-8")
     drawing = page.partition("```mermaid")[2].partition("```")[0]

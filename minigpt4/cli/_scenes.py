@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 
-def add_scenes_verb(verbs: Any) -> None:
+def add_scenes_verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `scenes` to the verbs of `minigpt4 data`."""
     scenes = verbs.add_parser("scenes", help="draw the embedded data set: captions, descriptions, dialogues, questions")
     scenes.add_argument("--output", type=Path, required=True, metavar="DIR", help="new folder for everything")

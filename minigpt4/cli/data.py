@@ -13,6 +13,8 @@ from minigpt4.common.config import load_config
 from minigpt4.common.errors import UserError
 
 if TYPE_CHECKING:
+    from minigpt4.common.config import Config
+    from minigpt4.datasets.inspection import Findings
     from minigpt4.datasets.mixture import Mixture
 
 HELP = "Show samples as the model sees them, validate data, train a tokenizer, or draw the embedded data set."
@@ -65,7 +67,7 @@ def _show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _print_samples(config: Any, number: int) -> list[tuple[Any, str]]:
+def _print_samples(config: Config, number: int) -> list[tuple[Any, str]]:
     """Print the first samples of a run; returns images and texts for the sheet."""
     from minigpt4.assembly.build import build_renderer, system_of
     from minigpt4.datasets.assembly import build_image_processors
@@ -95,7 +97,7 @@ def _print_samples(config: Any, number: int) -> list[tuple[Any, str]]:
     return tiles
 
 
-def _mixture(config: Any) -> Mixture:
+def _mixture(config: Config) -> Mixture:
     from minigpt4.datasets.assembly import build_source
     from minigpt4.datasets.mixture import Mixture
 
@@ -121,7 +123,7 @@ def _validate(arguments: argparse.Namespace) -> int:
     return 0 if clean else 1
 
 
-def _print_findings(name: str, findings: Any) -> None:
+def _print_findings(name: str, findings: Findings) -> None:
     bad = len(findings.unreadable)
     print(f"{name}: {findings.num_samples} samples, {findings.num_images} images, {bad} unreadable")
     for reason, count in findings.causes():

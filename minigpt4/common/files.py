@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from minigpt4.common.errors import UserError
 
@@ -77,7 +76,7 @@ ReadBytes = Callable[[Path], bytes]
 """gives the content of a file: `Path.read_bytes`, or a reader that caches it"""
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write readable JSON atomically."""
     with atomic_file(path) as part:
         part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -96,7 +96,7 @@ class ProcessGroup:
             dist.all_reduce(total, group=self._control)
         return [float(value) for value in total]
 
-    def gather(self, value: Any) -> list[Any]:
+    def gather(self, value: object) -> list[Any]:
         """The small value of every rank, in their order."""
         if self._control is None:
             return [value]

@@ -83,7 +83,7 @@ class FirstSamples:
         return self.dataset.sample(number, draw)
 
 
-def record_id(record: Any) -> str:
+def record_id(record: object) -> str:
     """The id that a record brings itself; empty if it has none."""
     if not isinstance(record, Mapping):
         return ""

@@ -29,7 +29,7 @@ class ImageRecords:
     folder: Path
     text_processor: TextProcessor
 
-    def __call__(self, record: Any) -> Conversation:
+    def __call__(self, record: object) -> Conversation:
         """The conversation of a record. Raises `UserError` if a field is missing or wrong."""
         if not isinstance(record, Mapping):
             raise UserError("data.record", what=f"is not an object but {type(record).__name__}")
@@ -58,7 +58,7 @@ def _image_names(record: Mapping[str, Any]) -> Sequence[str]:
     return names
 
 
-def _conversation(written: Any, images: tuple[ImageRef, ...]) -> Conversation:
+def _conversation(written: object, images: tuple[ImageRef, ...]) -> Conversation:
     if not isinstance(written, list) or not written:
         raise UserError("data.record", what="'conversations' is not a list of turns")
     system = None
@@ -85,7 +85,7 @@ def _side(turn: Mapping[str, Any]) -> str:
     return str(turn.get("from", turn.get("role", "")))
 
 
-def _role(turn: Any) -> Role:
+def _role(turn: object) -> Role:
     if not isinstance(turn, Mapping):
         raise UserError("data.record", what=f"a turn is not an object but {type(turn).__name__}")
     side = _side(turn)

@@ -14,6 +14,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from minigpt4.common.config.load import section_from
 from minigpt4.common.config.write import plain
 from minigpt4.models.language_models.causal_lm import transformers_config
+from minigpt4.systems.config import SystemConfig
 
 PLACES = ("weights", "tokenizer", "ckpt", "prompt_path")
 """keys that name files of one machine"""
@@ -49,7 +50,7 @@ class MiniGPT4Config(PreTrainedConfig):
         return section_from(self.recipe)
 
 
-def portable_recipe(section: Any) -> dict[str, Any]:
+def portable_recipe(section: SystemConfig) -> dict[str, Any]:
     """A `model:` section as plain values, without places; of the language model `text_config` says everything."""
     values = _without_places(plain(section))
     values["llm"] = {"name": section.llm.name, "freeze": section.llm.freeze}

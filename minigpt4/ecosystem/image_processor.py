@@ -59,7 +59,7 @@ class MiniGPT4ImageProcessor(BaseImageProcessor):
         return BatchFeature({"pixel_values": torch.stack([processor(_opened(image)) for image in _each(images)])})
 
 
-def _each(images: Any) -> Iterator[Any]:
+def _each(images: object) -> Iterator[Any]:
     if isinstance(images, list | tuple):
         for image in images:
             yield from _each(image)

@@ -42,7 +42,7 @@ def turns_of(messages: Sequence[Mapping[str, Any]], *, own_turn_per_image: bool 
     return system, tuple(turns), images
 
 
-def _words(content: Any, images: list[Any]) -> str:
+def _words(content: str | Sequence[Mapping[str, Any]], images: list[Any]) -> str:
     if isinstance(content, str):
         return _without_mark(content)
     words = []

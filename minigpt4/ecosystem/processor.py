@@ -30,7 +30,7 @@ from minigpt4.ecosystem.chat_template import as_jinja
 from minigpt4.ecosystem.messages import turns_of
 from minigpt4.ecosystem.prompt_rows import lengthened, render_text
 from minigpt4.records.batches import Rendered
-from minigpt4.records.conversations import IMAGE_MARK, Conversation
+from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 from minigpt4.records.images import ImageRef
 from minigpt4.weights.bundles.bundle import TOKENIZER_FILES
 
@@ -198,7 +198,7 @@ class MiniGPT4Processor(ProcessorMixin):
         return text_of(pieces, IMAGE_MARK)
 
 
-def _conversation(system: str | None, turns: Any) -> Conversation:
+def _conversation(system: str | None, turns: tuple[Turn, ...]) -> Conversation:
     """The record, with a stand-in for each image: the renderer counts them, the image processor opens them."""
     marks = sum(turn.text.count(IMAGE_MARK) for turn in turns)
     return Conversation(turns, (ImageRef(data=b""),) * marks, system)
@@ -208,13 +208,13 @@ def _without_stop(text: str, stops: Sequence[str]) -> str:
     return next((text.removesuffix(stop) for stop in stops if stop and text.endswith(stop)), text)
 
 
-def _flat(images: Any) -> list[Any]:
+def _flat(images: object) -> list[Any]:
     if images is None:
         return []
     return [each for image in images for each in _flat(image)] if isinstance(images, list | tuple) else [images]
 
 
-def _check_tensors(kind: Any) -> None:
+def _check_tensors(kind: object) -> None:
     if kind not in (None, "pt", "auto"):
         raise UserError("ecosystem.tensors", where="return_tensors", what=f"is '{kind}'", fix="use 'pt'")
 

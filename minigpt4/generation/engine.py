@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Event
+from types import TracebackType
 from typing import Any, Literal
 
 import torch
@@ -117,7 +118,7 @@ class Engine:
             return None
         return torch.full((rows, 1), self.tokenizer.bos_token_id, device=self.loaded.model.device)
 
-    def _generate(self, prompts: Sequence[Prompt], settings: DecodingSettings, start: Tensor | None, past: Any,
+    def _generate(self, prompts: Sequence[Prompt], settings: DecodingSettings, start: Tensor | None, past: object,
                   streamer: _EachToken | None, stop_ids: Sequence[Sequence[int]], cancelled: Event | None
                   ) -> list[list[int]]:
         """New ids of each row, cut after its end."""
@@ -192,8 +193,9 @@ class _seeded:
         if self.seed is not None:
             torch.manual_seed(self.seed)
 
-    def __exit__(self, *error: Any) -> None:
-        self.fork.__exit__(*error)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+                 ) -> None:
+        self.fork.__exit__(kind, error, trace)
 
 
 def _explained(error: RuntimeError) -> Exception:

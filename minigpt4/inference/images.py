@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +23,7 @@ REMEMBERED_IMAGES = 64
 """images whose tokens are kept; 32 tokens of width 4096 are 0.5 MB"""
 
 
-def as_image_ref(image: Any) -> ImageRef:
+def as_image_ref(image: object) -> ImageRef:
     """A path, bytes, a Pillow image or an `ImageRef` -> `ImageRef`."""
     if isinstance(image, ImageRef):
         return image

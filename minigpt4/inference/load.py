@@ -28,7 +28,7 @@ class Assistant:
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
 
-    def chat(self, image: Any, text: str = "", **settings: Any) -> str:
+    def chat(self, image: object, text: str = "", **settings: Any) -> str:
         """One question about one image (path, bytes or Pillow image; None for none) -> the answer.
 
         Keyword arguments are those of `DecodingSettings` (max_new_tokens, num_beams, do_sample, …).

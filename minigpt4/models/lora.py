@@ -102,7 +102,7 @@ def adapted_layers(part: nn.Module, config: LoraConfig, *, where: str) -> list[n
     return [layer for name, layer in layers.items() if any(_fits(name, target) for target in targets)]
 
 
-def merge_adapters(part: Any) -> None:
+def merge_adapters(part: nn.Module) -> None:
     """Add the adapters to the weights beside them and remove them. The weights are not quantised."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 

@@ -62,7 +62,7 @@ class Console:
             self._bar = self._stack.enter_context(tqdm(total=self._steps, initial=self._start, unit="step"))
         return self
 
-    def __exit__(self, *failure: Any) -> None:
+    def __exit__(self, *failure: object) -> None:
         self._stack.close()
 
     def say(self, text: str) -> None:

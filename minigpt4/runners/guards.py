@@ -86,7 +86,7 @@ def find_culprit(model: nn.Module, task: Task, batch: Batch, precision: Precisio
     found: list[str] = []
 
     def watch(name: str) -> Any:
-        def look(module: nn.Module, inputs: Any, result: Any) -> None:
+        def look(module: nn.Module, inputs: object, result: object) -> None:
             if not found and isinstance(result, Tensor) and not torch.isfinite(result).all():
                 found.append(f"first in {name}, {result.dtype}".replace("torch.", ""))
         return look

@@ -98,7 +98,7 @@ def _is_before(line: str, start: int) -> bool:
         return False
 
 
-def _in_json(value: Any) -> Any:
+def _in_json(value: object) -> Any:
     """JSON has no NaN: the word stands for it."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.common.extras import import_extra
 from minigpt4.serve.visitor import MAX_FILE_MB, Knobs, Visitor
 from minigpt4.serve.wording import ENGLISH, WORDINGS
+
+if TYPE_CHECKING:
+    from gradio import Blocks
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
@@ -107,7 +110,7 @@ def build_page(loaded: LoadedModel, *, examples: Sequence[Example] = (), knobs: 
     return page
 
 
-def launch(page: Any, *, host: str, port: int | None, share: bool, wait: bool = True) -> str:
+def launch(page: Blocks, *, host: str, port: int | None, share: bool, wait: bool = True) -> str:
     """Serve the page; returns its address (after Ctrl-C, unless `wait` is False).
 
     Args:

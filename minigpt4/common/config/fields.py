@@ -11,11 +11,21 @@ import dataclasses
 import inspect
 import textwrap
 import typing
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from minigpt4.common.registry import Registry
+
+
+class ConfigOwner(Protocol):
+    """A registered class with a section of its own in the YAML."""
+
+    Config: type
+    default_yaml: Mapping[str, str]
+    """type -> YAML of default values"""
+    __qualname__: str
 
 
 @dataclass(frozen=True)
@@ -104,7 +114,7 @@ def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def type_words(hint: Any) -> str:
+def type_words(hint: object) -> str:
     """A type as a person says it: 'whole number', 'list of text', "'fp32' or 'bf16'"."""
     simple = {int: "whole number", float: "number", str: "text", bool: "true or false", type(None): "null", Any: "any"}
     if hint in simple:

@@ -56,7 +56,7 @@ class Layer:
                 return self.origins[path[:end]]
         return DEFAULT
 
-    def get(self, path: KeyPath, default: Any = None) -> Any:
+    def get(self, path: KeyPath, default: object = None) -> Any:
         """The value at a path, or `default` where a step of it is absent."""
         value: Any = self.values
         for key in path:
@@ -125,12 +125,12 @@ def read_yaml(path: Path) -> Layer:
     return Layer(values, origins)
 
 
-def _plain(config: Any) -> dict[str, Any]:
+def _plain(config: object) -> dict[str, Any]:
     values = OmegaConf.to_container(config, resolve=False)
     return _text_keys(values) if isinstance(values, dict) else {}
 
 
-def _text_keys(value: Any) -> Any:
+def _text_keys(value: object) -> Any:
     """Keys are text all through: a data set may be called 2017."""
     if isinstance(value, dict):
         return {str(key): _text_keys(child) for key, child in value.items()}
@@ -225,7 +225,7 @@ def _starts_anew(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return "name" in old and "name" in new and old["name"] != new["name"]
 
 
-def _copy(value: Any) -> Any:
+def _copy(value: object) -> Any:
     if isinstance(value, Mapping):
         return {key: _copy(child) for key, child in value.items()}
     return [_copy(child) for child in value] if isinstance(value, list) else value

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt4.common import registry
-from minigpt4.common.config.fields import default_names
+from minigpt4.common.config.fields import ConfigOwner, default_names, fields_of
 from minigpt4.common.config.layers import KeyPath, Layer, Origin, dotted, interpolated, merge, read_options, read_yaml
 from minigpt4.common.config.original import translated, without, without_retired
 from minigpt4.common.config.report import FAILED, Report, Spot
@@ -175,7 +175,7 @@ def _run_layers(user: list[Layer], report: Report) -> list[Layer]:
     return [] if runner is None else _translated([layer.part("run") for layer in user], ("run",), runner, report)
 
 
-def _translated(layers: list[Layer], path: KeyPath, owner: Any, report: Report) -> list[Layer]:
+def _translated(layers: list[Layer], path: KeyPath, owner: ConfigOwner, report: Report) -> list[Layer]:
     """Each layer in today's keys; `owner` is the system, builder or runner that brings the tables.
 
     The names of the default parts come first: a layer that names another part resets it.
@@ -189,7 +189,7 @@ def _translated(layers: list[Layer], path: KeyPath, owner: Any, report: Report) 
     return [Layer(names), *today]
 
 
-def _registered(kinds: registry.Registry[Any], name: Any, given: Layer, at: KeyPath, report: Report) -> Any:
+def _registered(kinds: registry.Registry[Any], name: object, given: Layer, at: KeyPath, report: Report) -> Any:
     if isinstance(name, str) and name in kinds:
         return kinds.get(name)
     known = ", ".join(kinds.names())
@@ -199,20 +199,20 @@ def _registered(kinds: registry.Registry[Any], name: Any, given: Layer, at: KeyP
     return None
 
 
-def _default_of(owner: Any, key: str) -> Any:
+def _default_of(owner: ConfigOwner, key: str) -> Any:
     return getattr(owner.Config, key, None)
 
 
-def _packaged(owner: Any, kind: Any, given: Layer, at: KeyPath, report: Report) -> Layer:
+def _packaged(owner: ConfigOwner, kind: object, given: Layer, at: KeyPath, report: Report) -> Layer:
     """The packaged YAML that a system or builder names for a model_type or type."""
-    if kind in owner.default_yaml:
+    if isinstance(kind, str) and kind in owner.default_yaml:
         return read_yaml(beside(owner, owner.default_yaml[kind]))
     report.errors.append(UserError("config.value", where=str(given.origin(at)), what=f"{dotted(at)} is '{kind}'",
                                    fix=nearest(str(kind), list(owner.default_yaml))))
     return Layer()
 
 
-def beside(owner: Any, relative: str) -> Path:
+def beside(owner: ConfigOwner, relative: str) -> Path:
     """A default YAML: beside the file of the class that names it, else below `configs/` of its package."""
     module = importlib.import_module(owner.__module__)
     candidates = [Path(module.__file__ or "").parent / relative]
@@ -244,7 +244,7 @@ def _typed(report: Report, sections: Sequence[str], names: Sequence[str]) -> dic
     return config
 
 
-def _section(path: KeyPath, owner: Any, report: Report) -> Any:
+def _section(path: KeyPath, owner: ConfigOwner, report: Report) -> Any:
     values = report.layer.get(path)
     values = {} if values is None else values
     if isinstance(values, Mapping):
@@ -254,12 +254,13 @@ def _section(path: KeyPath, owner: Any, report: Report) -> Any:
     return None if made is FAILED else made
 
 
-def _completed(values: Mapping[str, Any], path: KeyPath, owner: Any) -> dict[str, Any]:
+def _completed(values: Mapping[str, Any], path: KeyPath, owner: ConfigOwner) -> dict[str, Any]:
     """What only chose a builder or YAML is taken out, the behaviour that an original YAML means is put in."""
-    known = owner.Config.__dataclass_fields__
+    known = fields_of(owner.Config)
     if path[0] == "datasets":
         return {key: value for key, value in values.items() if key in known or key not in ("builder", "type")}
     if path[0] == "model" and "behaviour" in known and values.get("behaviour") is None:
         model_type = values.get("model_type", _default_of(owner, "model_type"))
-        return {**values, "behaviour": owner.behaviour_of(values["arch"], model_type)}
+        system = registry.systems.get(values["arch"])
+        return {**values, "behaviour": system.behaviour_of(values["arch"], model_type)}
     return dict(values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from minigpt4.common.config.fields import FieldInfo
@@ -14,11 +15,12 @@ UNMISTAKABLE = ("/path/to/", "please set this value")
 """no text that is not a path begins like this"""
 
 
-def checked_path(value: Any, info: FieldInfo, spot: Spot) -> Any:
+def checked_path(value: object, info: FieldInfo, spot: Spot) -> Any:
     """A path as it can be opened (lists of paths item by item); a value that is not a path as it is. Or `FAILED`."""
     if info.path is None:
-        waits = isinstance(value, str) and value.strip().lower().startswith(UNMISTAKABLE)
-        return _placeholder(value, info, spot) if waits else value
+        if isinstance(value, str) and value.strip().lower().startswith(UNMISTAKABLE):
+            return _placeholder(value, info, spot)
+        return value
     if isinstance(value, list | tuple):
         found = [checked_path(item, info, spot.below(str(index))) for index, item in enumerate(value)]
         return FAILED if any_failed(found) else type(value)(found)
@@ -29,12 +31,12 @@ def checked_path(value: Any, info: FieldInfo, spot: Spot) -> Any:
     return _found(value, info, spot)
 
 
-def _found(value: Any, info: FieldInfo, spot: Spot) -> Any:
+def _found(value: object, info: FieldInfo, spot: Spot) -> Any:
     text = str(value)
     file = spot.report.layer.origin(spot.path).file
     place, complaint = find_path(text, info.path or "any", file.parent if file else None)
     if not complaint:
-        return type(value)(place)
+        return Path(place) if isinstance(value, Path) else str(place)
     if info.hub and "/" not in text and os.sep not in text:
         return value
     return spot.fail("config.path", f"is '{text}', which {complaint}", f"give its path{_meaning(info, text)}")

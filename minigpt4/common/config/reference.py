@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from minigpt4.common import registry
-from minigpt4.common.config.fields import FieldInfo, fields_of, summary_of, type_words
+from minigpt4.common.config.fields import ConfigOwner, FieldInfo, fields_of, summary_of, type_words
 from minigpt4.common.config.write import plain
 
 HEAD = """# Every key of a config
@@ -47,7 +47,7 @@ def _owners(kind: registry.Registry[Any]) -> list[tuple[Any, list[str]]]:
     return list(found.values())
 
 
-def _owner_tables(owner: Any, names: list[str], prefix: str, shown: set[type]) -> Iterator[str]:
+def _owner_tables(owner: ConfigOwner, names: list[str], prefix: str, shown: set[type]) -> Iterator[str]:
     yield from _class_tables(owner.Config, prefix, " and ".join(f"`{name}`" for name in names), shown)
     original = getattr(owner, "original_keys", {})
     if original:
@@ -82,7 +82,7 @@ def _below(info: FieldInfo) -> Iterator[tuple[type, str]]:
             yield hint, ""
 
 
-def _hints(hint: Any) -> Iterator[type]:
+def _hints(hint: object) -> Iterator[type]:
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         yield hint
     for inner in getattr(hint, "__args__", ()):

@@ -54,7 +54,7 @@ class Spot:
     """passed down into lists and mappings: what the field's metadata says applies to their items"""
     start: Any = None
 
-    def below(self, key: str, start: Any = None) -> Spot:
+    def below(self, key: str, start: object = None) -> Spot:
         """An item of this list or mapping."""
         return replace(self, path=(*self.path, key), start=start)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt4.common import registry
-from minigpt4.common.config.fields import FieldInfo, fields_of, summary_of
+from minigpt4.common.config.fields import ConfigOwner, FieldInfo, fields_of, summary_of
 from minigpt4.common.config.load import RETIRED_SECTIONS
 from minigpt4.common.config.write import plain
 
@@ -50,7 +50,7 @@ def config_schema() -> Schema:
     }
 
 
-def _owner(owner: Any, defs: dict[str, Schema]) -> Schema:
+def _owner(owner: ConfigOwner, defs: dict[str, Schema]) -> Schema:
     """What a system, builder or runner takes: fields, original keys, retired keys."""
     name = owner.Config.__name__
     if name not in defs:
@@ -63,7 +63,7 @@ def _owner(owner: Any, defs: dict[str, Schema]) -> Schema:
     return {"$ref": f"#/definitions/{name}"}
 
 
-def _dataset(builder: Any, defs: dict[str, Schema]) -> Schema:
+def _dataset(builder: ConfigOwner, defs: dict[str, Schema]) -> Schema:
     reference = _owner(builder, defs)
     properties = defs[builder.Config.__name__]["properties"]
     for key, meaning in CHOOSERS.items():
@@ -96,7 +96,7 @@ def _field(info: FieldInfo, defs: dict[str, Schema]) -> Schema:
     return schema
 
 
-def _hint(hint: Any, info: FieldInfo, defs: dict[str, Schema]) -> Schema:
+def _hint(hint: object, info: FieldInfo, defs: dict[str, Schema]) -> Schema:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint in SIMPLE:
         return {"type": SIMPLE[hint]}

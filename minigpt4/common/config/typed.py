@@ -19,7 +19,7 @@ from minigpt4.common.config.report import FAILED, Spot, any_failed
 from minigpt4.common.errors import UserError, nearest
 
 
-def make_dataclass(config_class: type, values: Any, spot: Spot, *, also_known: Sequence[str] = ()) -> Any:
+def make_dataclass(config_class: type, values: object, spot: Spot, *, also_known: Sequence[str] = ()) -> Any:
     """One config dataclass from a mapping.
 
     Args:
@@ -51,9 +51,11 @@ def _missing(info: FieldInfo, spot: Spot) -> object:
     return spot.below(info.name).fail("config.missing", "is missing", fix)
 
 
-def _construct(config_class: type, base: Any, given: dict[str, Any], spot: Spot) -> Any:
+def _construct(config_class: type, base: object, given: dict[str, Any], spot: Spot) -> Any:
     try:
-        return config_class(**given) if base is None else dataclasses.replace(base, **given)
+        if dataclasses.is_dataclass(base) and not isinstance(base, type):
+            return dataclasses.replace(base, **given)
+        return config_class(**given)
     except UserError as error:
         spot.report.errors.append(_placed(error, config_class, spot))
         return FAILED
@@ -67,12 +69,12 @@ def _placed(error: UserError, config_class: type, spot: Spot) -> UserError:
     return UserError(error.code, where=place or key, what=f"{key} {error.what}" if place else error.what, fix=error.fix)
 
 
-def _make_field(info: FieldInfo, value: Any, spot: Spot) -> Any:
+def _make_field(info: FieldInfo, value: object, spot: Spot) -> Any:
     made = make_value(info.hint, value, spot)
     return checked_path(made, info, spot) if spot.report.check_paths and made is not FAILED else made
 
 
-def make_value(hint: Any, value: Any, spot: Spot) -> Any:
+def make_value(hint: object, value: object, spot: Spot) -> Any:
     """One value of a type, or `FAILED`."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
@@ -91,7 +93,7 @@ def make_value(hint: Any, value: Any, spot: Spot) -> Any:
     return _make_scalar(hint, value, spot)
 
 
-def _make_union(args: tuple[Any, ...], value: Any, spot: Spot) -> Any:
+def _make_union(args: tuple[Any, ...], value: object, spot: Spot) -> Any:
     if value is None and type(None) in args:
         return None
     arms = [arg for arg in args if arg is not type(None)]
@@ -104,13 +106,13 @@ def _make_union(args: tuple[Any, ...], value: Any, spot: Spot) -> Any:
     return spot.fail("config.type", f"should be {' or '.join(type_words(arm) for arm in arms)}, is {_shown(value)}")
 
 
-def _make_choice(choices: tuple[Any, ...], value: Any, spot: Spot) -> Any:
+def _make_choice(choices: tuple[Any, ...], value: object, spot: Spot) -> Any:
     if any(value == choice and type(value) is type(choice) for choice in choices):
         return value
     return spot.fail("config.value", f"is {_shown(value)}", nearest(str(value), [str(each) for each in choices]))
 
 
-def _make_sequence(kind: type, args: tuple[Any, ...], value: Any, spot: Spot) -> Any:
+def _make_sequence(kind: type, args: tuple[Any, ...], value: object, spot: Spot) -> Any:
     if not isinstance(value, list | tuple):
         return spot.fail("config.type", f"should be a list, is {_shown(value)}", "write it in [ ]")
     fixed = kind is tuple and args[-1] is not Ellipsis
@@ -121,7 +123,7 @@ def _make_sequence(kind: type, args: tuple[Any, ...], value: Any, spot: Spot) ->
     return FAILED if any_failed(made) else kind(made)
 
 
-def _make_mapping(hint: Any, value: Any, spot: Spot) -> Any:
+def _make_mapping(hint: object, value: object, spot: Spot) -> Any:
     if not isinstance(value, Mapping):
         return spot.fail("config.type", f"should be a mapping, is {_shown(value)}")
     starts = spot.start if isinstance(spot.start, Mapping) else {}
@@ -129,7 +131,7 @@ def _make_mapping(hint: Any, value: Any, spot: Spot) -> Any:
     return FAILED if any_failed(list(made.values())) else {**starts, **made}
 
 
-def _make_registered(info: FieldInfo, value: Any, spot: Spot) -> Any:
+def _make_registered(info: FieldInfo, value: object, spot: Spot) -> Any:
     """The config of the registered thing that `name` chooses; without a name the default's own."""
     assert info.registry is not None, "called for fields with a registry only"
     if not isinstance(value, Mapping):
@@ -149,7 +151,7 @@ def _make_registered(info: FieldInfo, value: Any, spot: Spot) -> Any:
     return make_dataclass(config_class, named, dataclasses.replace(spot, start=spot.start if same else None))
 
 
-def _make_scalar(hint: Any, value: Any, spot: Spot) -> Any:
+def _make_scalar(hint: object, value: object, spot: Spot) -> Any:
     if hint is Any:
         return value
     if hint is str:
@@ -166,7 +168,7 @@ def _make_scalar(hint: Any, value: Any, spot: Spot) -> Any:
     return spot.fail("config.type", f"should be {type_words(hint)}, is {_shown(value)}", fix)
 
 
-def _as_typed(value: Any, spot: Spot) -> Any:
+def _as_typed(value: object, spot: Spot) -> Any:
     """On the command line there are no quotes: 2023 for a text is the text '2023', and nothing is the empty text."""
     option = spot.report.layer.origin(spot.path).option
     if option is None or isinstance(value, str | list | dict):
@@ -175,5 +177,5 @@ def _as_typed(value: Any, spot: Spot) -> Any:
     return text if value is not None or text == "" else None
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return "empty" if value is None else repr(value)

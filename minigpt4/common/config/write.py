@@ -34,7 +34,7 @@ def _dataset(name: str, config: Config) -> Any:
     return values
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Dataclasses as mappings, tuples as lists, paths as text."""
     if dataclasses.is_dataclass(value):
         return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value) if each.init}

@@ -11,7 +11,6 @@ import glob
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import builders
@@ -42,7 +41,7 @@ class AlignRecords:
 
     folder: Path
 
-    def __call__(self, record: Any) -> Conversation:
+    def __call__(self, record: object) -> Conversation:
         if not isinstance(record, Mapping) or "image_id" not in record:
             raise UserError("data.record", what="has no 'image_id'", fix="see docs/data.md for the layout")
         caption = checked_caption(record.get("caption"))

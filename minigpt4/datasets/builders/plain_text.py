@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import builders
@@ -38,6 +37,6 @@ class TextRecords:
 
     text_processor: TextProcessor
 
-    def __call__(self, record: Any) -> Conversation:
+    def __call__(self, record: object) -> Conversation:
         text = record.get("text") if isinstance(record, Mapping) else record
         return Conversation((Turn("assistant", self.text_processor(checked_caption(text))),))

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from minigpt4.common.errors import UserError
 from minigpt4.models.language_models.quantized import Quantization, is_quantized
@@ -23,7 +24,7 @@ Places = Mapping[str, int | str]
 HOST = ("cpu", "disk")
 
 
-def plan_places(model: Any, how: DeviceMap, max_memory: Mapping[str, Any], dtype: torch.dtype, *,
+def plan_places(model: PreTrainedModel, how: DeviceMap, max_memory: Mapping[str, Any], dtype: torch.dtype, *,
                 quantize: Quantization | None, main_device: torch.device) -> Places:
     """Which module goes where, from sizes alone: the model may be empty.
 
@@ -88,7 +89,7 @@ def dispatch(model: Any, places: Places, main_device: torch.device, offload_fold
     model.hf_device_map = dict(places)
 
 
-def is_placed(model: Any) -> bool:
+def is_placed(model: nn.Module) -> bool:
     """True for a model whose layers were dispatched; it is not moved any more."""
     return hasattr(model, "hf_device_map")
 
@@ -124,7 +125,7 @@ def _memory(max_memory: Mapping[str, Any], main_device: torch.device) -> dict[in
     return allowed
 
 
-def _quantized_dtypes(model: Any, quantize: Quantization | None) -> dict[str, Any]:
+def _quantized_dtypes(model: nn.Module, quantize: Quantization | None) -> dict[str, Any]:
     from accelerate.utils import CustomDtype
 
     dtype = CustomDtype.INT4 if quantize == "nf4" else torch.int8

@@ -17,6 +17,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -152,7 +153,7 @@ def quantized_weight(layer: nn.Module, value: Tensor, device: torch.device) -> n
     return parameter
 
 
-def _empty_layer(library: Any, layer: nn.Linear, kind: Quantization, compute_dtype: torch.dtype) -> Any:
+def _empty_layer(library: ModuleType, layer: nn.Linear, kind: Quantization, compute_dtype: torch.dtype) -> Any:
     common = {"bias": layer.bias is not None, "device": "meta"}
     if kind == "int8":
         return library.nn.Linear8bitLt(layer.in_features, layer.out_features, has_fp16_weights=False,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from minigpt4.common.config import Config
 from minigpt4.common.devices import choose_device
 from minigpt4.common.errors import UserError
 from minigpt4.datasets.assembly import build_source
@@ -34,7 +34,7 @@ USED_RATE = 0.6
 embedded default reach 0.8 and 0.5 of it; on GPUs it is not measured"""
 
 
-def plan_lines(config: Any, *, llm: str | None = None, folder: Path | None = None) -> list[str]:
+def plan_lines(config: Config, *, llm: str | None = None, folder: Path | None = None) -> list[str]:
     """What a config needs.
 
     Args:
@@ -64,7 +64,7 @@ def plan_lines(config: Any, *, llm: str | None = None, folder: Path | None = Non
     return [*lines, "", *_cards(sizes, load)]
 
 
-def load_of(config: Any, size: ModelSize, *, half: bool) -> Load:
+def load_of(config: Config, size: ModelSize, *, half: bool) -> Load:
     """What a training step of a config works on, at its longest."""
     model = config.model
     prompt = 0 if model.template == "plain" else PROMPT_POSITIONS
@@ -100,7 +100,7 @@ def _memory(title: str, memory: Memory) -> str:
     return f"{title}: {memory.total / GIB:.2f} GiB ({named or 'next to nothing'})"
 
 
-def _time(config: Any, size: ModelSize, load: Load, device: torch.device) -> str:
+def _time(config: Config, size: ModelSize, load: Load, device: torch.device) -> str:
     samples = _samples_per_epoch(config, load)
     if samples is None:
         return "time: the data are not here, so an epoch has no length; set run.iters_per_epoch"
@@ -110,7 +110,7 @@ def _time(config: Any, size: ModelSize, load: Load, device: torch.device) -> str
             f"{_duration(seconds * epochs)} for {epochs}; less where rows are shorter")
 
 
-def _samples_per_epoch(config: Any, load: Load) -> int | None:
+def _samples_per_epoch(config: Config, load: Load) -> int | None:
     if config.run.iters_per_epoch:
         return int(config.run.iters_per_epoch) * load.rows
     try:

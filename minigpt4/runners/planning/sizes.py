@@ -18,6 +18,8 @@ from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.models.language_models.causal_lm import CausalLM, transformers_config
 from minigpt4.models.language_models.quantized import Quantization, fits
 from minigpt4.models.lora import adapted_layers
+from minigpt4.models.part import PartConfig
+from minigpt4.systems.config import SystemConfig
 from minigpt4.weights.files.readers import read_json
 
 _LLAMA = {"model_type": "llama", "max_position_embeddings": 2048, "vocab_size": 32000}
@@ -75,7 +77,7 @@ class ModelSize:
         return sum(part.parameters * part.trains + part.adapters for part in self.parts)
 
 
-def size_of(config: Any, *, half: bool, llm: str | None = None, quantize: Quantization | None = None,
+def size_of(config: SystemConfig, *, half: bool, llm: str | None = None, quantize: Quantization | None = None,
             folder: Path | None = None) -> ModelSize:
     """The sizes of a `model:` section.
 
@@ -103,14 +105,14 @@ def size_of(config: Any, *, half: bool, llm: str | None = None, quantize: Quanti
     return ModelSize(tuple(parts), language_model.model.config, path.tokens_per_image)
 
 
-def bytes_each(config: Any, *, half: bool) -> int:
+def bytes_each(config: PartConfig, *, half: bool) -> int:
     """Bytes of a parameter of a part: what trains stays in fp32, and fp16 is not used on CPUs."""
     if not config.freeze or config.dtype == "fp32" or (config.dtype in ("auto", "fp16") and not half):
         return 4
     return 2
 
 
-def _llm_values(config: Any, llm: str | None, folder: Path | None) -> Mapping[str, Any]:
+def _llm_values(config: SystemConfig, llm: str | None, folder: Path | None) -> Mapping[str, Any]:
     if llm is not None:
         if llm not in KNOWN_LLMS:
             raise UserError("plan.llm", where="--llm", what=f"is '{llm}'", fix=nearest(llm, KNOWN_LLMS))
@@ -125,7 +127,7 @@ def _llm_values(config: Any, llm: str | None, folder: Path | None) -> Mapping[st
                     fix=f"name it: --llm {' | '.join(KNOWN_LLMS)}")
 
 
-def _vocabulary(config: Any, folder: Path | None) -> int:
+def _vocabulary(config: SystemConfig, folder: Path | None) -> int:
     """Number of pieces of the tokenizer, if its files are here."""
     place, fault = find_path(config.llm.tokenizer or "", "folder", folder)
     if fault or not config.llm.tokenizer:
@@ -133,7 +135,7 @@ def _vocabulary(config: Any, folder: Path | None) -> int:
     return open_tokenizer(Path(place)).vocab_size
 
 
-def _visual_part(name: str, stage: Any, config: Any, tokens: int, half: bool) -> PartSize:
+def _visual_part(name: str, stage: Any, config: PartConfig, tokens: int, half: bool) -> PartSize:
     number = sum(parameter.numel() for parameter in stage.parameters())
     return PartSize(
         name, number, not config.freeze, number * bytes_each(config, half=half),
@@ -143,7 +145,7 @@ def _visual_part(name: str, stage: Any, config: Any, tokens: int, half: bool) ->
     )
 
 
-def _llm_part(model: CausalLM, config: Any, half: bool, quantize: Quantization | None) -> PartSize:
+def _llm_part(model: CausalLM, config: PartConfig, half: bool, quantize: Quantization | None) -> PartSize:
     number = sum(parameter.numel() for parameter in model.parameters())
     output = model.model.get_output_embeddings()
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear) and layer is not output]
@@ -163,7 +165,7 @@ def _inner_width(values: PreTrainedConfig) -> int:
     return next((int(number) for number in said if number), 4 * values.hidden_size)
 
 
-def _adapters(name: str, part: nn.Module, config: Any) -> dict[str, int]:
+def _adapters(name: str, part: nn.Module, config: PartConfig) -> dict[str, int]:
     """Rows and columns of A [r, in] and B [out, r]; each layer keeps its input and what A makes of it."""
     if not config.lora.r:
         return {}

@@ -171,7 +171,7 @@ def as_json(figures: Figures) -> dict[str, Any]:
     return rounded
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value: object) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _rounded(each) for key, each in value.items()}
     return round(value, 4) if isinstance(value, float) else value

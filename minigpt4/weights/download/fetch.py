@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from email.message import Message
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -182,7 +183,7 @@ class _TokenStaysAtHome(urllib.request.HTTPRedirectHandler):
         return new
 
 
-def _edition(remote: RemoteFile, response: Any, have: int) -> Edition:
+def _edition(remote: RemoteFile, response: HTTPResponse, have: int) -> Edition:
     headers: Message = response.headers
     size: int | None = None
     if response.status == http.client.PARTIAL_CONTENT:
@@ -202,7 +203,7 @@ def _refuse_other_file(remote: RemoteFile, edition: Edition, headers: Message) -
         raise unavailable(remote.url, f"has {edition.size} bytes, {remote.name} should have {remote.size}")
 
 
-def _append(response: Any, partial: Path, on_bytes: Progress) -> None:
+def _append(response: HTTPResponse, partial: Path, on_bytes: Progress) -> None:
     with _write_to(partial) as file:
         while block := response.read(BLOCK):
             try:
