@@ -74,6 +74,7 @@ def _print_samples(config: Config, number: int) -> list[tuple[Any, str]]:
     from minigpt4.datasets.batches import BatchMaker, Drawn
     from minigpt4.datasets.config import TRAIN_SPLIT
     from minigpt4.datasets.inspection import answers_of, marked_text, stretches, visible
+    from minigpt4.records.batches import PIXELS
     from minigpt4.records.conversations import Sample, Unreadable
 
     mixture = _mixture(config)
@@ -93,7 +94,7 @@ def _print_samples(config: Config, number: int) -> list[tuple[Any, str]]:
               f"{row.rendered.num_supervised} learned")
         print(marked_text(stretches(row.rendered, renderer.tokenizer), colored=sys.stdout.isatty()) + "\n")
         spec, text = processors[drawn.dataset].spec, answers_of(drawn.sample.conversation)
-        tiles += [(visible(image, spec), text) for image in row.images]
+        tiles += [(visible(image[PIXELS], spec), text) for image in row.images]
     return tiles
 
 

@@ -6,32 +6,36 @@ image tokens, all images end to end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from minigpt4.records.batches import IGNORED_LABEL, PIXELS, Batch, Rendered
+from minigpt4.records.batches import IGNORED_LABEL, Batch, Rendered
 from minigpt4.records.conversations import Unreadable
 
 
 @dataclass(frozen=True)
 class Row:
-    """One sample that is ready: its numbers and the pixels of its images, each [3, S, S]."""
+    """One sample that is ready: its numbers, the named tensors of each of its images, and its targets."""
 
     sample_id: str
     rendered: Rendered
-    images: tuple[Tensor, ...] = ()
+    images: tuple[Mapping[str, Tensor], ...] = ()
+    targets: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def collate(rows: Sequence[Row], *, pad_token_id: int, unreadable: Sequence[Unreadable] = (),
             unsupervised: Sequence[str] = ()) -> Batch:
-    """The training batch of these rows; without rows all tensors are [0, 0] and there are no images."""
+    """The training batch of these rows; without rows all tensors are [0, 0] and there are no images.
+
+    Images are of one kind and have the same names; a target belongs to the batch if every row brings it.
+    """
     batch = pad([row.rendered for row in rows], pad_token_id=pad_token_id)
-    images = [image for row in rows for image in row.images]
-    batch.images = {PIXELS: torch.stack(images)} if images else {}
+    batch.images = _stack_named([image for row in rows for image in row.images])
+    batch.targets = _stack_named([row.targets for row in rows])
     batch.sample_ids = [row.sample_id for row in rows]
     batch.unreadable, batch.unsupervised = list(unreadable), list(unsupervised)
     return batch
@@ -50,6 +54,12 @@ def pad(rows: Sequence[Rendered], *, pad_token_id: int, side: Literal["left", "r
         _stack([row[number] for row in padded], length, filler, side) for number, filler in enumerate(fillers)
     )
     return Batch(ids, mask, labels, slots)
+
+
+def _stack_named(named: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors of the names that all have, one below the other: [number, …] each."""
+    names = [name for name in named[0] if all(name in each for each in named)] if named else []
+    return {name: torch.stack([each[name] for each in named]) for name in names}
 
 
 def _stack(rows: Sequence[list[int]], length: int, filler: int, side: Literal["left", "right"]) -> Tensor:

@@ -13,9 +13,9 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.seeds import seed_for
 from minigpt4.conversation.batching import Row, collate
 from minigpt4.processors.decoding import ImageError
-from minigpt4.processors.images import ImageProcessor
-from minigpt4.records.batches import Batch, Rendered
+from minigpt4.records.batches import PIXELS, Batch, Rendered
 from minigpt4.records.conversations import Conversation, Sample, Unreadable
+from minigpt4.records.images import ImageRef
 
 
 class SampleRenderer(Protocol):
@@ -28,6 +28,13 @@ class SampleRenderer(Protocol):
     def prompt_per(self) -> Literal["sample", "batch"]: ...
 
     def render(self, conversation: Conversation, draw: int) -> Rendered: ...
+
+
+class ImageReader(Protocol):
+    """What the loader asks of an image processor, or of whatever else stands in the place of images."""
+
+    def __call__(self, ref: ImageRef, generator: torch.Generator | None = None) -> Tensor | Mapping[str, Tensor]:
+        """One image -> its pixels [3, S, S], or several tensors by name. Raises `ImageError` if it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class BatchMaker:
     """
 
     renderer: SampleRenderer
-    image_processors: Mapping[str, ImageProcessor]
+    image_processors: Mapping[str, ImageReader]
     seed: int
 
     def make(self, step: int, drawn: Iterable[Drawn]) -> Batch:
@@ -75,17 +82,18 @@ class BatchMaker:
             return sample
         rendered = self.renderer.render(sample.conversation, self._prompt_draw(step, drawn.position))
         try:
-            return Row(sample.id, rendered, self._images(drawn, sample, rendered.num_images))
+            images = self._images(drawn, sample, rendered.num_images)
         except ImageError as error:
             return Unreadable(sample.id, sample.source, error.what, error.code)
+        return Row(sample.id, rendered, images, sample.targets)
 
     def _prompt_draw(self, step: int, position: int) -> int:
         """The originals draw one prompt for a whole batch (docs/originals/minigpt4.md#stage2-prompt)."""
         number = step if self.renderer.prompt_per == "batch" else position
         return seed_for(self.seed, "prompt", number)
 
-    def _images(self, drawn: Drawn, sample: Sample, number: int) -> tuple[Tensor, ...]:
-        """The pixels of the sample's first images: of those that have their place in the row."""
+    def _images(self, drawn: Drawn, sample: Sample, number: int) -> tuple[Mapping[str, Tensor], ...]:
+        """The tensors of the sample's first images: of those that have their place in the row."""
         process = self.image_processors.get(drawn.dataset)
         if process is None and sample.conversation.images:
             raise UserError("data.images", where=sample.source, what="has an image, and the model is text-only",
@@ -93,4 +101,8 @@ class BatchMaker:
         if process is None or not number:
             return ()
         generator = torch.Generator().manual_seed(seed_for(self.seed, "image", drawn.position))
-        return tuple(process(ref, generator) for ref in sample.conversation.images[:number])
+        return tuple(_named(process(ref, generator)) for ref in sample.conversation.images[:number])
+
+
+def _named(image: Tensor | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    return {PIXELS: image} if isinstance(image, Tensor) else image

@@ -14,12 +14,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from minigpt4.common.errors import UserError
-from minigpt4.datasets.batches import BatchMaker, Drawn, SampleRenderer
+from minigpt4.datasets.batches import BatchMaker, Drawn, ImageReader, SampleRenderer
 from minigpt4.datasets.dataset import IndexedDataset
 from minigpt4.datasets.formats.stream import ShardStream
 from minigpt4.datasets.ledger import Ledger
 from minigpt4.datasets.mixture import Mixture
-from minigpt4.processors.images import ImageProcessor
 from minigpt4.records.batches import Batch
 from minigpt4.records.conversations import Unreadable
 
@@ -103,7 +102,7 @@ class TrainingLoader:
     """
 
     def __init__(
-        self, source: Mixture | ShardStream, renderer: SampleRenderer, image_processors: Mapping[str, ImageProcessor],
+        self, source: Mixture | ShardStream, renderer: SampleRenderer, image_processors: Mapping[str, ImageReader],
         *, batch_size: int, rank: int = 0, world_size: int = 1, seed: int = 42, num_workers: int = 0, position: int = 0,
         ledger: Ledger | None = None,
     ) -> None:
@@ -171,7 +170,7 @@ class EvaluationLoader:
     """
 
     def __init__(
-        self, dataset: IndexedDataset, renderer: SampleRenderer, image_processor: ImageProcessor | None, *,
+        self, dataset: IndexedDataset, renderer: SampleRenderer, image_processor: ImageReader | None, *,
         batch_size: int, rank: int = 0, world_size: int = 1, seed: int = 42, num_workers: int = 0,
         limit: int | None = None,
     ) -> None:

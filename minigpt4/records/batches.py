@@ -58,6 +58,8 @@ class Batch:
     images: Mapping[str, Tensor] = field(default_factory=dict)
     """what the visual path starts from, each [N, …], images of all rows in order: `pixel_values` [N, 3, S, S] float32,
     or values of frozen stages that were stored; empty for text only"""
+    targets: Mapping[str, Tensor] = field(default_factory=dict)
+    """[B, …] by name: what every row brings to be learned or measured beside its words"""
     sample_ids: list[str] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     """holes of this batch"""
@@ -77,6 +79,7 @@ class Batch:
         return Batch(
             self.input_ids.to(device), self.attention_mask.to(device), self.labels.to(device), self.slots.to(device),
             {name: value.to(device) for name, value in self.images.items()},
+            {name: value.to(device) for name, value in self.targets.items()},
             self.sample_ids, self.unreadable, self.unsupervised,
         )
 

@@ -5,10 +5,14 @@ Text holds `IMAGE_MARK` once for every image of its turn, in order; `Conversatio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 from minigpt4.records.images import ImageRef
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IMAGE_MARK = "<ImageHere>"
 
@@ -48,6 +52,8 @@ class Sample:
     id: str
     source: str
     conversation: Conversation
+    targets: Mapping[str, Tensor] = field(default_factory=dict, compare=False)
+    """what a task learns or measures of the sample beside its words, by name, each in a shape of its own"""
 
 
 @dataclass(frozen=True)

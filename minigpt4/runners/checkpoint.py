@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder
+from minigpt4.datasets.ledger import LedgerState
 from minigpt4.runners.run_folder import STATE_FILE, RunFolder
 
 
@@ -39,7 +40,7 @@ class RunState:
     """micro-batches done: the state of the data"""
     optimizer: dict[str, Any]
     scaler: dict[str, Any]
-    ledgers: list[dict[str, Any]]
+    ledgers: list[LedgerState]
     """counts of samples read and lost, one of each rank"""
     counts: dict[str, int]
     """what the log counts since the beginning: unreadable, unsupervised, nonfinite"""

@@ -129,7 +129,7 @@ class RunnerBase:
     def _restore(self, state: RunState) -> None:
         self.step = state.step
         self._update.restore(state.optimizer, state.scaler)
-        self.job.task.restore_ledger(state.ledgers[self.job.group.rank])
+        self.job.task.ledger.load_state(state.ledgers[self.job.group.rank])
         self._guard.count = state.counts["nonfinite"]
         self.counts = {name: state.counts[name] for name in self.counts}
 
@@ -244,7 +244,7 @@ class RunnerBase:
 
     def _save(self) -> None:
         """One checkpoint by the first rank; if it cannot be written, all ranks stop."""
-        ledgers = self.job.group.gather(self.job.task.ledger_state())
+        ledgers = self.job.group.gather(self.job.task.ledger.state())
         failure: UserError | None = None
         if self.job.group.is_first:
             state = RunState(

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -58,7 +57,7 @@ class ImageTextPretrain:
         self._place = place
         self._describe = describe
         limits = UnreadableLimits(share=self._run.max_unreadable)
-        self._ledger = Ledger(ledger_path(Path(self._run.output_dir), place.rank), limits)
+        self.ledger = Ledger(ledger_path(Path(self._run.output_dir), place.rank), limits)
 
     def report(self) -> list[str]:
         return describe_source(self._training.source)
@@ -78,12 +77,6 @@ class ImageTextPretrain:
     def output(self, model: nn.Module, batch: Batch) -> Output:
         output: Output = model(batch)
         return output
-
-    def ledger_state(self) -> dict[str, Any]:
-        return dict(self._ledger.state())
-
-    def restore_ledger(self, state: dict[str, Any]) -> None:
-        self._ledger.load_state(state)  # type: ignore[arg-type]
 
     def evaluation_batches(self, split: str, limit: int | None) -> Iterable[Batch]:
         configs = self._configs_of(split)
@@ -127,7 +120,7 @@ class ImageTextPretrain:
             build_source(configs, seed=run.seed, splits=run.train_splits), self._loaded.renderer,
             self._processors(configs, run.train_splits[0]), batch_size=batch_size(self._config),
             rank=self._place.rank, world_size=self._place.world_size, seed=run.seed, num_workers=run.num_workers,
-            ledger=self._ledger,
+            ledger=self.ledger,
         )
 
     def _processors(self, configs: dict[str, DatasetConfig], split: str) -> dict[str, ImageProcessor]:

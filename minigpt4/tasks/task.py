@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from torch import nn
 
+from minigpt4.datasets.ledger import Ledger
 from minigpt4.metrics.tally import Tally
 from minigpt4.records.batches import Batch, Output
 
@@ -26,6 +27,8 @@ class Task(Protocol):
 
     measures: tuple[str, ...]
     """names of what `measure` counts, the same on every rank"""
+    ledger: Ledger
+    """counts this rank's samples read and lost; its state is kept in checkpoints"""
 
     def report(self) -> list[str]:
         """Lines for the start of a run: which data, how many, in which shares."""
@@ -41,12 +44,6 @@ class Task(Protocol):
 
     def output(self, model: nn.Module, batch: Batch) -> Output:
         """The loss of one micro-batch with at least one row."""
-
-    def ledger_state(self) -> dict[str, Any]:
-        """Counts of samples read and lost, for a checkpoint."""
-
-    def restore_ledger(self, state: dict[str, Any]) -> None:
-        """Go on counting from a checkpoint."""
 
     def evaluation_batches(self, split: str, limit: int | None) -> Iterable[Batch]:
         """This rank's share of a split, each sample once over all ranks; `limit` = only the first so many."""

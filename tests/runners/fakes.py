@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from minigpt4.common.process_group import ProcessGroup
+from minigpt4.datasets.ledger import Ledger
 from minigpt4.metrics.tally import Tally
 from minigpt4.records.batches import IGNORED_LABEL, Batch, Output
 from minigpt4.records.conversations import Unreadable
@@ -79,7 +80,7 @@ class FakeTask:
     rows: int = 4
     epoch: int = 6
     measures: tuple[str, ...] = ("loss",)
-    seen: int = 0
+    ledger: Ledger = field(default_factory=Ledger)
     holes: dict[int, int] = field(default_factory=dict)
     """position -> rank whose batch has no row there"""
     poisoned: frozenset[int] = frozenset()
@@ -96,7 +97,7 @@ class FakeTask:
     def training_batches(self, position: int) -> Iterator[Batch]:
         while True:
             batch = self._batch(position)
-            self.seen += batch.input_ids.shape[0]
+            self.ledger.note(batch.input_ids.shape[0], [])
             yield batch
             position += 1
 
@@ -116,12 +117,6 @@ class FakeTask:
 
     def output(self, model: nn.Module, batch: Batch) -> Output:
         return model(batch)
-
-    def ledger_state(self) -> dict[str, Any]:
-        return {"seen": self.seen}
-
-    def restore_ledger(self, state: dict[str, Any]) -> None:
-        self.seen = state["seen"]
 
     def evaluation_batches(self, split: str, limit: int | None) -> Iterable[Batch]:
         torch.rand(3)  # a measurement may draw what it likes

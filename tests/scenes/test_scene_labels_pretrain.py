@@ -15,15 +15,9 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import Place
 from minigpt4.models.vision.eva_vit import EvaVitConfig
 from minigpt4.records.batches import IGNORED_LABEL
-from minigpt4.scenes.builders.drawn_scenes import DrawnScene
+from minigpt4.scenes.labels import ATTRIBUTES, QUARTERS, labels_of
 from minigpt4.scenes.scene import Group, Scene
-from minigpt4.scenes.tasks.scene_labels_pretrain import (
-    ATTRIBUTES,
-    SceneLabelsPretrain,
-    directions,
-    labels_of,
-    quarter_means,
-)
+from minigpt4.scenes.tasks.scene_labels_pretrain import SceneLabelsPretrain, directions, quarter_means
 from minigpt4.weights.bundles.bundle import open_bundle
 from minigpt4.weights.bundles.parts import write_parts
 from tests import tiny
@@ -53,7 +47,7 @@ def task(config: Config, loaded: LoadedModel) -> SceneLabelsPretrain:
 
 def test_labels_tell_each_quarter_and_leave_out_colours_without_a_name() -> None:
     scene = Scene((Group("star", "blue", 1, "big", 0), Group("fish", "red", 3, "small", 3)), "meadow", 0)
-    labels = labels_of(DrawnScene(scene, (None, (120, 120, 120))))
+    labels = labels_of(scene, (None, (120, 120, 120))).tolist()
     words = [[values[label] if label != IGNORED_LABEL else "?"
               for values, label in zip(ATTRIBUTES.values(), row, strict=True)] for row in labels]
     assert words == [
@@ -79,7 +73,7 @@ def test_quarters_are_means_of_their_patches() -> None:
 
 def test_tokens_made_of_the_right_directions_are_read_without_fault(task: SceneLabelsPretrain) -> None:
     batch = next(iter(task.evaluation_batches("held_out", 4)))
-    labels, starts = task._labels(batch), [0]
+    labels, starts = batch.targets[QUARTERS], [0]
     for values in ATTRIBUTES.values():
         starts.append(starts[-1] + len(values))
     columns = directions(128).T[labels + torch.tensor(starts[:-1])]  # [N, 4, A, W]
@@ -110,7 +104,7 @@ def test_measures_count_groups_and_tokens(task: SceneLabelsPretrain, loaded: Loa
     with torch.no_grad():
         counted = task.measure(loaded.model, batch)
     assert set(counted) == set(task.measures)
-    groups = int((task._labels(batch)[:, :, 0] < len(ATTRIBUTES["kind"]) - 1).sum())
+    groups = int((batch.targets[QUARTERS][:, :, 0] < len(ATTRIBUTES["kind"]) - 1).sum())
     assert {tally.count for name, tally in counted.items() if name != "loss"} == {groups}
     assert counted["loss"].count == batch.num_supervised
 
@@ -138,7 +132,7 @@ def test_with_a_language_model_from_files_words_and_labels_are_learned(
     with torch.no_grad():
         words = loaded.model(batch)
         read = task._tokens(loaded.model, batch).values()
-        labels = sum(task._label_loss(tokens, task._labels(batch)) for tokens in read)
+        labels = sum(task._label_loss(tokens, batch.targets[QUARTERS]) for tokens in read)
         output = task.output(loaded.model, batch)
     torch.testing.assert_close(output.loss_sum, words.loss_sum + labels * batch.num_supervised)
     task.output(loaded.model, batch).loss_sum.backward()

@@ -14,7 +14,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import Place
 from minigpt4.scenes.builders.scene_words import EXAM_TYPES
 from minigpt4.scenes.scene import Group, Scene
-from minigpt4.scenes.tasks.scene_words_pretrain import SceneWordsPretrain, WordImages, word_sums, word_tokens
+from minigpt4.scenes.tasks.scene_words_pretrain import SceneWordsPretrain, WordImages, Words, word_sums, word_tokens
 
 SMALL = ("model.llm.random.num_hidden_layers=1", "model.llm.random.hidden_size=32", "run.batch_size_train=8",
          "model.llm.random.intermediate_size=32", "datasets.scene_words.exam_samples=1")
@@ -40,7 +40,7 @@ def test_an_image_is_the_weighted_sum_of_its_words(loaded: LoadedModel) -> None:
     words = WordImages(loaded.tokenizer).of([((" red", 0.5), (" star", 2.0)), ()])
     red, star = (loaded.tokenizer.encode(word, specials=False)[0] for word in (" red", " star"))
     table = loaded.model.llm.model.get_input_embeddings().weight
-    sums = word_sums(loaded.model, words[None])
+    sums = word_sums(loaded.model, Words(words.ids[None], words.weights[None]))
     torch.testing.assert_close(sums[0], torch.stack([0.5 * table[red] + 2.0 * table[star], torch.zeros(32)]))
 
 

@@ -19,6 +19,7 @@ from minigpt4.datasets.config import BuildInfo, DatasetConfig, SplitInfo
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Sample, Turn, Unreadable
 from minigpt4.records.images import ImageRef
 from minigpt4.scenes.drawing import Colour, draw, unnamed_colour
+from minigpt4.scenes.labels import QUARTERS, labels_of
 from minigpt4.scenes.sampling import GROUP_WEIGHTS, SPLITS, allowed_pairs, random_for, sample_scene
 from minigpt4.scenes.scene import Scene
 from minigpt4.scenes.words.questions import QUESTION_TYPES, ask
@@ -70,7 +71,7 @@ class DrawnScene:
 
 @dataclass(frozen=True)
 class DrawnScenes:
-    """Scenes of a split by number; each sample is the image with one English question."""
+    """Scenes of a split by number; each sample is the image with one English question and its labels."""
 
     config: DrawnScenesConfig
     split: str
@@ -84,7 +85,8 @@ class DrawnScenes:
         sample_id = f"{self.name}/{self.split}/{number}"
         drawn = self.drawn(number)
         image = ImageRef(data=_encoded(drawn.image()), name=sample_id)
-        return Sample(sample_id, sample_id, self._conversation(drawn, image, self._random("question", number)))
+        conversation = self._conversation(drawn, image, self._random("question", number))
+        return Sample(sample_id, sample_id, conversation, {QUARTERS: labels_of(drawn.scene, drawn.fills)})
 
     def drawn(self, number: int) -> DrawnScene:
         """The scene behind a sample."""

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+import torch
+
 from minigpt4.common.registry import builders
 from minigpt4.datasets.config import TRAIN_SPLIT
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Sample, Turn, Unreadable
@@ -19,6 +21,8 @@ from minigpt4.scenes.words.word_vectors import IDEAL, as_image, scene_slots
 from minigpt4.scenes.words.wording import QuestionType
 
 EXAM_TYPES = (*QUESTION_TYPES, QuestionType.DESCRIPTION)
+ASKED = "asked"
+"""name of what an exam's sample asks among its targets: [2] which of `EXAM_TYPES`, which of `LANGUAGES`"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +80,7 @@ class Lessons:
 
 @dataclass(frozen=True)
 class Exam:
-    """Questions of every type and language, by turns; the id of a sample ends in its type and language."""
+    """Questions of every type and language, by turns; a sample says which among its targets (`ASKED`)."""
 
     name: str
     config: SceneWordsConfig
@@ -91,7 +95,8 @@ class Exam:
         language = self.config.languages[number // len(EXAM_TYPES) % len(self.config.languages)]
         random = random_for(self.config.seed, self.split, number)
         sample_id = f"{self.split}/{number}/{type}/{language}"
-        return Sample(sample_id, sample_id, self._asked(type, language, random))
+        asked = torch.tensor([EXAM_TYPES.index(type), LANGUAGES.index(language)])
+        return Sample(sample_id, sample_id, self._asked(type, language, random), {ASKED: asked})
 
     def _asked(self, type: QuestionType, language: Language, random: Random) -> Conversation:
         allowed = allowed_pairs(self.split, self.config.held_out_variant)

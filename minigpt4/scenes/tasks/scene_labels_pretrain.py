@@ -26,17 +26,12 @@ from minigpt4.common.process_group import Place
 from minigpt4.common.registry import tasks
 from minigpt4.metrics.tally import Tally
 from minigpt4.records.batches import IGNORED_LABEL, Batch, Output
-from minigpt4.scenes.builders.drawn_scenes import DrawnScene, DrawnScenes, DrawnScenesConfig
-from minigpt4.scenes.scene import BACKGROUNDS, COLOURS, KINDS, MAX_COUNT, QUADRANTS, SIZES
+from minigpt4.scenes.builders.drawn_scenes import DrawnScenesConfig
+from minigpt4.scenes.labels import ATTRIBUTES, NOTHING, QUARTERS
+from minigpt4.scenes.scene import QUADRANTS
 from minigpt4.tasks.image_text_pretrain import Describe, ImageTextPretrain
 from minigpt4.tasks.task import Caption
 
-NOTHING = "nothing"
-ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
-    "kind": (*KINDS, NOTHING), "colour": (*COLOURS, NOTHING), "size": (*SIZES, NOTHING),
-    "count": (*map(str, range(1, MAX_COUNT + 1)), NOTHING), "place": QUADRANTS, "background": BACKGROUNDS,
-}
-"""what is read of every quarter of an image, and its values"""
 MEASURED = ("kind", "colour", "size", "count")
 
 LEARNERS = ("vision", "resampler")
@@ -60,8 +55,8 @@ class SceneLabelsPretrain:
 
     def __init__(self, config: Config, loaded: LoadedModel, place: Place, describe: Describe | None = None) -> None:
         _check(config, loaded)
-        self._config = config
         self._data = ImageTextPretrain(config, loaded, place)
+        self.ledger = self._data.ledger
         self._learns_words = loaded.llm_loaded_and_frozen
         parts: Mapping[str, Any] = loaded.model.parts()
         self._directions = {width: directions(width) for width in {parts[name].out_width for name in LEARNERS}}
@@ -79,7 +74,7 @@ class SceneLabelsPretrain:
     def output(self, model: nn.Module, batch: Batch) -> Output:
         """Loss of the answers per token, plus the labels' loss once for every token, so that the mean is their sum."""
         tokens = self._tokens(model, batch)
-        labels = self._labels(batch)
+        labels = batch.targets[QUARTERS]
         losses = [self._label_loss(each, labels) for each in tokens.values()]
         total = torch.stack(losses).sum() * batch.num_supervised
         if self._learns_words:
@@ -87,18 +82,12 @@ class SceneLabelsPretrain:
             total = total + model(batch, path({"resampler": tokens["query"]})).loss_sum
         return Output(total, batch.num_supervised)
 
-    def ledger_state(self) -> dict[str, Any]:
-        return self._data.ledger_state()
-
-    def restore_ledger(self, state: dict[str, Any]) -> None:
-        self._data.restore_ledger(state)
-
     def evaluation_batches(self, split: str, limit: int | None) -> Iterable[Batch]:
         return self._data.evaluation_batches(split, limit)
 
     def measure(self, model: nn.Module, batch: Batch) -> dict[str, Tally]:
         """The loss, and how many groups are read rightly: by each attribute, and by all of them at once."""
-        labels = self._labels(batch)
+        labels = batch.targets[QUARTERS]
         output = self.output(model, batch)
         tallies = {"loss": Tally(float(output.loss_sum), output.num_tokens)}
         for part, tokens in self._tokens(model, batch).items():
@@ -114,14 +103,6 @@ class SceneLabelsPretrain:
         path: Any = model.visual_path
         found = path.values(batch.images, LEARNERS)
         return {"vision": quarter_means(found["vision"]), "query": found["resampler"]}
-
-    def _labels(self, batch: Batch) -> Tensor:
-        """[N, 4, A] the batch's labels, found again by the samples' names."""
-        rows = []
-        for sample_id in batch.sample_ids:
-            name, split, number = sample_id.rsplit("/", 2)
-            rows.append(labels_of(DrawnScenes(self._config.datasets[name], split, name).drawn(int(number))))
-        return torch.tensor(rows, device=batch.labels.device)
 
     def _label_loss(self, tokens: Tensor, labels: Tensor) -> Tensor:
         if torch.is_grad_enabled():
@@ -152,28 +133,11 @@ def directions(width: int) -> Tensor:
     return orthogonal[:, : _num_values()]
 
 
-def labels_of(drawn: DrawnScene) -> list[list[int]]:
-    """[4, A] the attributes of each quarter; a colour without a name is `IGNORED_LABEL`."""
-    return [_labels_at(drawn, quadrant) for quadrant in range(NUM_PLACES)]
-
-
 def quarter_means(tokens: Tensor) -> Tensor:
     """[N, 1 + G*G, W] (or without class token) -> [N, 4, W] means of the patches of each quarter, in reading order."""
     side = isqrt(tokens.shape[1])
     grid = tokens[:, -side * side :].unflatten(1, (2, side // 2, 2, side // 2))
     return grid.mean(dim=(2, 4)).flatten(1, 2)
-
-
-def _labels_at(drawn: DrawnScene, quadrant: int) -> list[int]:
-    scene, group = drawn.scene, drawn.scene.at(quadrant)
-    values = {"kind": NOTHING, "colour": NOTHING, "size": NOTHING, "count": NOTHING}
-    if group is not None:
-        values = {"kind": group.kind, "colour": group.colour, "size": group.size, "count": str(group.count)}
-    values |= {"place": QUADRANTS[quadrant], "background": scene.background}
-    labels = [ATTRIBUTES[name].index(value) for name, value in values.items()]
-    if group is not None and drawn.fills[scene.groups.index(group)] is not None:
-        labels[list(ATTRIBUTES).index("colour")] = IGNORED_LABEL
-    return labels
 
 
 def _num_values() -> int:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,14 +31,14 @@ from minigpt4.datasets.ledger import Ledger, UnreadableLimits, ledger_path
 from minigpt4.datasets.loader import EvaluationLoader, TrainingLoader
 from minigpt4.metrics.tally import Tally
 from minigpt4.models.vision_language_model import VisionLanguageModel
-from minigpt4.records.batches import IGNORED_LABEL, PIXELS, Batch, Output, Rendered
+from minigpt4.records.batches import IGNORED_LABEL, Batch, Output, Rendered
 from minigpt4.records.conversations import IMAGE_MARK, Conversation
-from minigpt4.records.images import ImageRef, ImageSpec
-from minigpt4.scenes.builders.scene_words import EXAM_TYPES, SceneWordsConfig
+from minigpt4.records.images import ImageRef
+from minigpt4.scenes.builders.scene_words import ASKED, EXAM_TYPES, SceneWordsConfig
 from minigpt4.scenes.data.files import CAPTION_TEMPLATE, QUESTION_TEMPLATE
 from minigpt4.scenes.sampling import random_for
 from minigpt4.scenes.scene import Scene
-from minigpt4.scenes.words.languages import Language
+from minigpt4.scenes.words.languages import LANGUAGES, Language
 from minigpt4.scenes.words.vocabulary import ALBUM
 from minigpt4.scenes.words.word_vectors import IDEAL, SLOTS, WeightedWords, scene_slots, slots_of
 from minigpt4.tasks.image_text_pretrain import Describe, batch_size, describe_source
@@ -50,6 +50,8 @@ NOISE = 0.6
 """largest deviation of what is added to a sum, in units of the embeddings' own"""
 MAX_WORDS = 16
 """words of a slot in all languages together"""
+WORD_IDS, WEIGHTS = "word_ids", "word_weights"
+"""names of the tensors that stand for an image"""
 
 
 @tasks.register("scene_words_pretrain")
@@ -67,7 +69,7 @@ class SceneWordsPretrain:
         self._renderer = _ByQuestion(loaded.renderer)
         self._words = {name: WordImages(loaded.tokenizer) for name in config.datasets}
         limits = UnreadableLimits(share=self._run.max_unreadable)
-        self._ledger = Ledger(ledger_path(Path(self._run.output_dir), place.rank), limits)
+        self.ledger = Ledger(ledger_path(Path(self._run.output_dir), place.rank), limits)
         languages = sorted({language for dataset in config.datasets.values() for language in dataset.languages})
         self.measures = ("loss", *(f"{type}/{language}" for language in languages for type in EXAM_TYPES))
 
@@ -87,12 +89,6 @@ class SceneWordsPretrain:
         output: Output = model(batch, self._image_tokens(model, batch, varied=model.training))
         return output
 
-    def ledger_state(self) -> dict[str, Any]:
-        return dict(self._ledger.state())
-
-    def restore_ledger(self, state: dict[str, Any]) -> None:
-        self._ledger.load_state(state)  # type: ignore[arg-type]
-
     def evaluation_batches(self, split: str, limit: int | None) -> Iterable[Batch]:
         size = self._run.batch_size_eval or batch_size(self._config)
         return chain.from_iterable(
@@ -106,9 +102,10 @@ class SceneWordsPretrain:
         """The loss, and how many answers would be given word for word: each of their tokens is the likeliest."""
         loss = self.output(model, batch)
         tallies = {"loss": Tally(float(loss.loss_sum), loss.num_tokens)}
-        for sample_id, right in zip(batch.sample_ids, self._said_rightly(model, batch).tolist(), strict=True):
-            name = "/".join(sample_id.split("/")[-2:])
-            tallies[name] = tallies.get(name, Tally()) + Tally(float(right), 1)
+        if ASKED in batch.targets:  # lessons ask nothing of one type
+            for asked, right in zip(batch.targets[ASKED], self._said_rightly(model, batch), strict=True):
+                name = _name_of(asked)
+                tallies[name] = tallies.get(name, Tally()) + Tally(float(right), 1)
         return {name: tallies.get(name, Tally()) for name in self.measures}
 
     def captions(self, split: str) -> list[Caption]:
@@ -116,9 +113,9 @@ class SceneWordsPretrain:
 
     def _said_rightly(self, model: nn.Module, batch: Batch) -> Tensor:
         """[B] whether all learned tokens of a row are the likeliest ones."""
-        whole: Any = model
-        embeddings = whole.embed(batch.input_ids, batch.slots, self._image_tokens(model, batch, varied=False))
-        logits = whole.llm.model(inputs_embeds=embeddings, attention_mask=batch.attention_mask, use_cache=False).logits
+        assert isinstance(model, VisionLanguageModel), "the runner measures the loaded model itself"
+        embeddings = model.embed(batch.input_ids, batch.slots, self._image_tokens(model, batch, varied=False))
+        logits = model.llm.model(inputs_embeds=embeddings, attention_mask=batch.attention_mask, use_cache=False).logits
         targets = batch.labels[:, 1:]
         return ((logits[:, :-1].argmax(dim=-1) == targets) | (targets == IGNORED_LABEL)).all(dim=1)
 
@@ -127,7 +124,7 @@ class SceneWordsPretrain:
         if not batch.num_images:
             return None
         assert isinstance(model, VisionLanguageModel), "the runner trains the loaded model itself"
-        sums = word_sums(model, batch.images[PIXELS])
+        sums = word_sums(model, Words(batch.images[WORD_IDS], batch.images[WEIGHTS]))
         if not varied:
             return sums
         number = sums.shape[0]
@@ -143,7 +140,7 @@ class SceneWordsPretrain:
         return TrainingLoader(
             build_source(self._config.datasets, seed=run.seed), self._renderer, self._words,
             batch_size=batch_size(self._config), rank=self._place.rank, world_size=self._place.world_size,
-            seed=run.seed, num_workers=run.num_workers, ledger=self._ledger,
+            seed=run.seed, num_workers=run.num_workers, ledger=self.ledger,
         )
 
 
@@ -152,32 +149,42 @@ def word_tokens(loaded: LoadedModel, scenes: Sequence[Scene], language: Language
     images = WordImages(loaded.tokenizer)
     slots = [scene_slots(scene, random_for("ideal", number), tongues={language: 1.0}, mark=ALBUM, style=IDEAL)
              for number, scene in enumerate(scenes)]
-    return word_sums(loaded.model, torch.stack([images.of(each) for each in slots]).to(loaded.model.device))
+    ids, weights = zip(*(images.of(each) for each in slots), strict=True)
+    device = loaded.model.device
+    return word_sums(loaded.model, Words(torch.stack(ids).to(device), torch.stack(weights).to(device)))
 
 
-def word_sums(model: VisionLanguageModel, words: Tensor) -> Tensor:
-    """words [N, S, W, 2] (token id, weight) -> weighted sums of their embeddings [N, S, D]."""
-    ids, weights = words[..., 0].long(), words[..., 1:]
-    return (model.llm.embed(ids) * weights).sum(dim=-2)
+class Words(NamedTuple):
+    """Words of the slots of one image [S, W] or of several [N, S, W]; weight 0 if there is no word."""
+
+    ids: Tensor
+    """int64, tokens"""
+    weights: Tensor
+    """float32"""
+
+
+def word_sums(model: VisionLanguageModel, words: Words) -> Tensor:
+    """words [N, S, W] -> weighted sums of their embeddings [N, S, D]."""
+    return (model.llm.embed(words.ids) * words.weights.unsqueeze(-1)).sum(dim=-2)
 
 
 class WordImages:
-    """A scene in words in the place of an image -> [S, W, 2] token ids and weights, 0 if there is no word."""
-
-    spec = ImageSpec(size=SLOTS)
+    """A scene in words in the place of an image -> the tokens of its words and their weights, [S, W] each."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._known: dict[str, int] = {}
 
-    def __call__(self, ref: ImageRef, generator: torch.Generator | None = None) -> Tensor:
-        return self.of(slots_of(ref))
+    def __call__(self, ref: ImageRef, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        words = self.of(slots_of(ref))
+        return {WORD_IDS: words.ids, WEIGHTS: words.weights}
 
-    def of(self, slots: Sequence[WeightedWords]) -> Tensor:
+    def of(self, slots: Sequence[WeightedWords]) -> Words:
         """The same for slots that are at hand."""
-        empty = (0.0, 0.0)
-        rows = [[(float(self._id(word)), weight) for word, weight in words] for words in slots]
-        return torch.tensor([row + [empty] * (MAX_WORDS - len(row)) for row in rows])
+        ids = [[self._id(word) for word, _ in words] for words in slots]
+        weights = [[weight for _, weight in words] for words in slots]
+        return Words(torch.tensor([row + [0] * (MAX_WORDS - len(row)) for row in ids]),
+                     torch.tensor([row + [0.0] * (MAX_WORDS - len(row)) for row in weights]))
 
     def _id(self, word: str) -> int:
         if word not in self._known:
@@ -188,6 +195,12 @@ class WordImages:
                                 fix="make it with minigpt4 data tokenizer --scene-words")
             self._known[word] = ids[0]
         return self._known[word]
+
+
+def _name_of(asked: Tensor) -> str:
+    """[2] -> type and language of a question"""
+    type, language = asked.tolist()
+    return f"{EXAM_TYPES[type]}/{LANGUAGES[language]}"
 
 
 class _ByQuestion:
