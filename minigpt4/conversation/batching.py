@@ -34,7 +34,9 @@ def collate(rows: Sequence[Row], *, pad_token_id: int, unreadable: Sequence[Unre
     Images are of one kind and have the same names; a target belongs to the batch if every row brings it.
     """
     batch = pad([row.rendered for row in rows], pad_token_id=pad_token_id)
-    batch.images = _stack_named([image for row in rows for image in row.images])
+    images = [image for row in rows for image in row.images]
+    assert all(image.keys() == images[0].keys() for image in images), "images of one batch have the same names"
+    batch.images = _stack_named(images)
     batch.targets = _stack_named([row.targets for row in rows])
     batch.sample_ids = [row.sample_id for row in rows]
     batch.unreadable, batch.unsupervised = list(unreadable), list(unsupervised)

@@ -15,6 +15,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import Place
 from minigpt4.models.vision.eva_vit import EvaVitConfig
 from minigpt4.records.batches import IGNORED_LABEL
+from minigpt4.scenes.builders.drawn_scenes import DrawnScenes
 from minigpt4.scenes.labels import ATTRIBUTES, QUARTERS, labels_of
 from minigpt4.scenes.scene import Group, Scene
 from minigpt4.scenes.tasks.scene_labels_pretrain import SceneLabelsPretrain, directions, quarter_means
@@ -56,6 +57,13 @@ def test_labels_tell_each_quarter_and_leave_out_colours_without_a_name() -> None
         ["nothing", "nothing", "nothing", "nothing", "bottom left", "meadow"],
         ["fish", "?", "small", "3", "bottom right", "meadow"],
     ]
+
+
+def test_labels_of_a_batch_are_those_of_its_scenes(task: SceneLabelsPretrain, config: Config) -> None:
+    batch = next(task.training_batches(0))
+    data = DrawnScenes(config.datasets["drawn_scenes"], "train", "drawn_scenes")
+    drawn = [data.drawn(int(sample_id.rsplit("/", 1)[1])) for sample_id in batch.sample_ids]
+    assert batch.targets[QUARTERS].equal(torch.stack([labels_of(each.scene, each.fills) for each in drawn]))
 
 
 def test_directions_stand_at_right_angles() -> None:

@@ -81,6 +81,19 @@ def test_an_exam_counts_every_type_and_language(task: SceneWordsPretrain, loaded
     assert counted == {f"{type}/{language}": 1 for type in EXAM_TYPES for language in ("en", "zh")}
 
 
+def test_lessons_are_measured_by_their_loss_alone(task: SceneWordsPretrain, loaded: LoadedModel) -> None:
+    loaded.model.eval()
+    measured = task.measure(loaded.model, next(task.training_batches(0)))
+    assert set(measured) == set(task.measures)
+    assert {name for name, tally in measured.items() if tally.count} == {"loss"}
+
+
+def test_a_scene_in_words_is_named_tensors(task: SceneWordsPretrain) -> None:
+    images = next(task.training_batches(0)).images
+    assert {name: (value.dtype, value.shape[1:]) for name, value in images.items()} == {
+        "word_ids": (torch.int64, (16, 16)), "word_weights": (torch.float32, (16, 16))}
+
+
 def test_a_few_steps_help(task: SceneWordsPretrain, loaded: LoadedModel) -> None:
     model = loaded.model.train()
     optimizer = torch.optim.AdamW(model.llm.parameters(), lr=3e-3)
