@@ -10,7 +10,7 @@ import tokenizers
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import ReadBytes
 from minigpt4.conversation.pieces import Span
-from minigpt4.conversation.special_tokens import AddedToken, cut_inside_names, read_tokenizer_config, split_at_tokens
+from minigpt4.conversation.special_tokens import AddedToken, encode_atoms, read_tokenizer_config, split_at_tokens
 from minigpt4.conversation.tokenizer import Encoded
 
 AFTER_TOKEN = "\ufdd0"
@@ -48,7 +48,7 @@ class FastTokenizer:
         self.eos_token_id = self._role(config.roles.get("eos_token"))
         self.adds_bos = self.bos_token_id is not None and self.model.encode("").ids[:1] == [self.bos_token_id]
         self.chat_template = config.chat_template
-        self._forbidden = set(self.special_tokens.values()) - {self._role(config.roles.get("unk_token"))}
+        self._forbidden = frozenset(self.special_tokens.values()) - {self._role(config.roles.get("unk_token"))}
         self._plain = tokenizers.Tokenizer.from_str(self.model.to_str())
         self._plain.no_truncation()
         self._plain.no_padding()
@@ -56,19 +56,9 @@ class FastTokenizer:
         self._plain.add_tokens([tokenizers.AddedToken(AFTER_TOKEN, normalized=False)])
 
     def encode_spans(self, spans: Sequence[Span], *, specials_in_text: bool = False) -> Encoded:
-        ids: list[int] = []
-        owners: list[int] = []
-        for number, atom in enumerate(split_at_tokens(spans, self.tokens, specials_in_text=specials_in_text)):
-            if atom.token is not None:
-                ids.append(atom.token.number)
-                owners.append(atom.owners[0])
-                continue
-            encoded = self._encode_stretch(atom.text, follows_token=number > 0)
-            if not specials_in_text and self._forbidden.intersection(each for each, _ in encoded):
-                encoded = self._encode_in_parts(atom.text, follows_token=number > 0)
-            ids += [each for each, _ in encoded]
-            owners += [atom.owners[min(place, len(atom.owners) - 1)] for _, place in encoded]
-        return Encoded(ids, owners)
+        atoms = split_at_tokens(spans, self.tokens, specials_in_text=specials_in_text)
+        forbidden = frozenset() if specials_in_text else self._forbidden
+        return encode_atoms(atoms, self._encode_stretch, tuple(self.special_tokens), forbidden)
 
     def encode(self, text: str, *, specials: bool) -> list[int]:
         return self.encode_spans([Span(text, own=specials)]).ids if text else []
@@ -84,20 +74,10 @@ class FastTokenizer:
     def _role(self, name: str | None) -> int | None:
         return None if name is None else self.piece_id(name)
 
-    def _encode_stretch(self, text: str, *, follows_token: bool) -> list[tuple[int, int]]:
+    def _encode_stretch(self, text: str, after_token: bool, inside: bool) -> list[tuple[int, int]]:
         """(id, place of its last character) of each token of plain text."""
-        before = AFTER_TOKEN if follows_token else ""
+        before = AFTER_TOKEN if after_token or inside else ""
         encoding = self._plain.encode(before + text.replace(AFTER_TOKEN, "\ufffd"), add_special_tokens=False)
         pairs = zip(encoding.ids, encoding.offsets, strict=True)
         found = [(number, max(start, end - 1) - len(before)) for number, (start, end) in pairs]
         return found[len(before) :]
-
-    def _encode_in_parts(self, text: str, *, follows_token: bool) -> list[tuple[int, int]]:
-        """Text that spells special tokens of the model itself, in parts that cannot become one."""
-        encoded: list[tuple[int, int]] = []
-        start = 0
-        for part in cut_inside_names(text, tuple(self.special_tokens)):
-            found = self._encode_stretch(part, follows_token=follows_token or start > 0)
-            encoded += [(number, start + place) for number, place in found]
-            start += len(part)
-        return encoded

@@ -20,7 +20,7 @@ from minigpt4.conversation.pieces import Span
 from minigpt4.conversation.special_tokens import (
     AddedToken,
     Atom,
-    cut_inside_names,
+    encode_atoms,
     read_tokenizer_config,
     split_at_tokens,
 )
@@ -60,23 +60,12 @@ class SentencePieceTokenizer:
         self.special_tokens = {name: token.number for name, token in self.tokens.items() if token.special}
         self.vocab_size = max(self.model.GetPieceSize(), *(token.number + 1 for token in self.tokens.values()))
         self._names = {token.number: token for token in self.tokens.values()}
-        self._forbidden = set(self.special_tokens.values()) - {self.model.unk_id()}
+        self._forbidden = frozenset(self.special_tokens.values()) - {self.model.unk_id()}
 
     def encode_spans(self, spans: Sequence[Span], *, specials_in_text: bool = False) -> Encoded:
         atoms = split_at_tokens(spans, self.tokens, specials_in_text=specials_in_text)
-        ids: list[int] = []
-        owners: list[int] = []
-        for atom in self._with_first_blank(atoms):
-            if atom.token is not None:
-                ids.append(atom.token.number)
-                owners.append(atom.owners[0])
-                continue
-            encoded = self._encode_stretch(atom.text)
-            if not specials_in_text and self._forbidden.intersection(each for each, _ in encoded):
-                encoded = self._encode_in_parts(atom.text)
-            ids += [each for each, _ in encoded]
-            owners += [atom.owners[min(place, len(atom.owners) - 1)] for _, place in encoded]
-        return Encoded(ids, owners)
+        forbidden = frozenset() if specials_in_text else self._forbidden
+        return encode_atoms(self._with_first_blank(atoms), self._encode_stretch, tuple(self.special_tokens), forbidden)
 
     def encode(self, text: str, *, specials: bool) -> list[int]:
         return self.encode_spans([Span(text, own=specials)]).ids if text else []
@@ -122,21 +111,12 @@ class SentencePieceTokenizer:
             return [Atom(BLANK + first.text, [first.owners[0], *first.owners]), *atoms[1:]]
         return atoms if first.token.has_role else [Atom(BLANK, [first.owners[0]]), *atoms]
 
-    def _encode_stretch(self, text: str, *, prefix: bool = True) -> list[tuple[int, int]]:
-        """(id, place of its last character) of each piece of plain text."""
-        model = self.model if self.legacy and prefix else self._without_prefix
+    def _encode_stretch(self, text: str, after_token: bool, inside: bool) -> list[tuple[int, int]]:
+        """(id, place of its last character) of each piece; with `legacy` one behind a token has a blank, too."""
+        model = self.model if self.legacy and not inside else self._without_prefix
         places = [place for place, character in enumerate(text) for _ in character.encode("utf-8", "surrogatepass")]
         found = model.Encode(text, return_type="proto").pieces  # whose offsets count bytes
         return [(piece.id, places[min(max(piece.begin, piece.end - 1), len(places) - 1)]) for piece in found]
-
-    def _encode_in_parts(self, text: str) -> list[tuple[int, int]]:
-        """Text that spells special tokens of the model itself, in parts that cannot become one."""
-        encoded: list[tuple[int, int]] = []
-        start = 0
-        for part in cut_inside_names(text, tuple(self.special_tokens)):
-            encoded += [(number, start + place) for number, place in self._encode_stretch(part, prefix=start == 0)]
-            start += len(part)
-        return encoded
 
 
 def _read_model(path: Path, read: ReadBytes) -> ModelProto:

@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import ReadBytes
 from minigpt4.conversation.pieces import Span
+from minigpt4.conversation.tokenizer import Encoded
 
 ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 
@@ -113,6 +114,54 @@ def split_at_tokens(spans: Sequence[Span], tokens: Mapping[str, AddedToken], *, 
             before.text = before.text.rstrip()
             before.owners = before.owners[: len(before.text)]
     return [atom for atom in atoms if atom.text]
+
+
+class EncodesStretch(Protocol):
+    """Ids of a stretch of plain text."""
+
+    def __call__(self, text: str, after_token: bool, inside: bool) -> list[tuple[int, int]]:
+        """(id, place of its last character) of each token.
+
+        Args:
+            text: without a token by name.
+            after_token: a token stands before it.
+            inside: it continues a stretch that was cut only so that it does not become a token.
+        """
+
+
+def encode_atoms(atoms: Sequence[Atom], encode: EncodesStretch, names: Sequence[str], forbidden: frozenset[int]
+                 ) -> Encoded:
+    """Ids of a piece and their owners.
+
+    Args:
+        atoms: what `split_at_tokens` made of it.
+        encode: the tokenizer's own.
+        names: of the special tokens.
+        forbidden: ids that plain text must not become; text that would is cut inside the names that it spells.
+    """
+    ids: list[int] = []
+    owners: list[int] = []
+    for number, atom in enumerate(atoms):
+        if atom.token is not None:
+            ids.append(atom.token.number)
+            owners.append(atom.owners[0])
+            continue
+        encoded = encode(atom.text, number > 0, False)
+        if forbidden.intersection(each for each, _ in encoded):
+            encoded = _encode_in_parts(atom.text, encode, names, after_token=number > 0)
+        ids += [each for each, _ in encoded]
+        owners += [atom.owners[min(place, len(atom.owners) - 1)] for _, place in encoded]
+    return Encoded(ids, owners)
+
+
+def _encode_in_parts(text: str, encode: EncodesStretch, names: Sequence[str], *, after_token: bool
+                     ) -> list[tuple[int, int]]:
+    encoded: list[tuple[int, int]] = []
+    start = 0
+    for part in cut_inside_names(text, names):
+        encoded += [(number, start + place) for number, place in encode(part, after_token, start > 0)]
+        start += len(part)
+    return encoded
 
 
 def cut_inside_names(text: str, names: Sequence[str]) -> list[str]:

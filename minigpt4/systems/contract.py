@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 
 from transformers import PretrainedConfig
 
+from minigpt4.common.errors import UserError
 from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.conversation.wording import Wording
 from minigpt4.models.visual_path import VisualPath
@@ -48,28 +49,31 @@ ConfigT = TypeVar("ConfigT", bound=SystemConfig, contravariant=True)
 class System(Protocol[ConfigT]):
     """One system. `config` is an instance of its `Config`, the `model:` section.
 
-    `Config` has a part (`PartConfig`) under the name of each stage of the visual path, and one called `llm`.
+    `Config` has a part (`PartConfig`) under the name of each stage of the visual path, and one called `llm`. What has a
+    value here suits a system without an original.
     """
 
     Config: type[SystemConfig]
     default_yaml: Mapping[str, str]
     """model_type -> default YAML, beside the system's file or below `configs/` of its package"""
-    original_keys: Mapping[str, tuple[str, Mapping[object, object] | None]]
+    original_keys: Mapping[str, tuple[str, Mapping[object, object] | None]] = {}
     """flat key of an original -> (dotted key today, translation of its values)"""
-    retired_keys: Mapping[str, str]
+    retired_keys: Mapping[str, str] = {}
     """key that has no effect any more -> why"""
-    checkpoint_plan: ConversionPlan
+    checkpoint_plan: ConversionPlan = ConversionPlan("checkpoint", ())
     """the form of the original's checkpoints, which `weights export` writes"""
-    forms: Mapping[str, ForeignForm]
+    forms: Mapping[str, ForeignForm] = {}
     """whole models in other projects' folders, by name ('blip2')"""
 
     @staticmethod
     def behaviour_of(arch: str, model_type: str) -> str:
         """`model.behaviour` of a YAML that does not say one."""
+        return "standard"
 
     @staticmethod
     def behaviour(config: ConfigT) -> Behaviour:
         """What `model.behaviour` means, as data."""
+        return Behaviour()
 
     @staticmethod
     def pixels(config: ConfigT) -> ImageSpec | None:
@@ -85,6 +89,8 @@ class System(Protocol[ConfigT]):
 
         Chosen by the file's keys and shapes, never by its name. Raises `UserError` for a layout that it does not know.
         """
+        raise UserError("config.value", where=f"model.{part}", what=f"is {file.path}, and {config.arch} knows no such "
+                        "file", fix="leave it null, or give a bundle")
 
     @staticmethod
     def wording(config: ConfigT, tokenizer: Tokenizer) -> Wording:

@@ -56,7 +56,7 @@ def a_yaml(place: Path, **values: Any) -> Path:
     return place / "model.yaml"
 
 
-def each_once(counts: Counter[str], *expected: str) -> None:
+def assert_each_opened_once(counts: Counter[str], *expected: str) -> None:
     assert {name: number for name, number in counts.items() if number > 1} == {}
     assert all(name in counts for name in expected), counts
 
@@ -67,8 +67,8 @@ def test_of_a_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         load_model(source)
     shards = [f"llm/{path.name}" for path in (tmp_path / "llm").glob("*.safetensors")]
     assert len(shards) > 3
-    each_once(counts, "model.yaml", "llm/config.json", "llm/model.safetensors.index.json", "llm/tokenizer.json",
-              "llm/tokenizer_config.json", *shards)
+    assert_each_opened_once(counts, "model.yaml", "llm/config.json", "llm/model.safetensors.index.json",
+                            "llm/tokenizer.json", "llm/tokenizer_config.json", *shards)
 
 
 def test_of_a_pickle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_of_a_pickle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = a_yaml(tmp_path, llm=CausalLMConfig(weights=str(folder)))
     with counted_opens(tmp_path, monkeypatch) as counts:
         load_model(source)
-    each_once(counts, "llm/pytorch_model.bin", "llm/config.json")
+    assert_each_opened_once(counts, "llm/pytorch_model.bin", "llm/config.json")
 
 
 @pytest.mark.parametrize("shard_bytes", [10 ** 9, 20_000])
@@ -95,7 +95,7 @@ def test_of_a_bundle_with_adapters(stored: bool, shard_bytes: int, tmp_path: Pat
         load_model(tmp_path / "run")
     tensors = [str(path.relative_to(tmp_path)) for path in bundle.glob("*.safetensors")]
     small = ("manifest.json", "config.yaml", "tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json")
-    each_once(counts, *tensors, *(f"run/checkpoint_00000007/{name}" for name in small))
+    assert_each_opened_once(counts, *tensors, *(f"run/checkpoint_00000007/{name}" for name in small))
 
 
 def test_of_a_sentencepiece_tokenizer(oracles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +110,7 @@ def test_of_a_sentencepiece_tokenizer(oracles: Path, tmp_path: Path, monkeypatch
     loaded.save_bundle(bundle, resolved_config=tiny.as_yaml(loaded.config), stage="", step=7)
     with counted_opens(tmp_path, monkeypatch) as counts:
         load_model(bundle)
-    each_once(counts, "bundle/tokenizer/tokenizer.model")
+    assert_each_opened_once(counts, "bundle/tokenizer/tokenizer.model")
 
 
 def test_of_a_file_that_two_parts_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,5 +121,5 @@ def test_of_a_file_that_two_parts_share(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "model.yaml").write_text("model: {arch: minigpt4, model_type: scenes}\n")
     with counted_opens(parts, monkeypatch) as counts:
         load_model(tmp_path / "model.yaml")
-    each_once(counts, "vision_q_former/model.safetensors", "language_model/model.safetensors",
-              "language_model/config.json")
+    assert_each_opened_once(counts, "vision_q_former/model.safetensors", "language_model/model.safetensors",
+                            "language_model/config.json")

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from minigpt4.common.errors import UserError
 from minigpt4.common.registry import systems
 from minigpt4.conversation.chat_template import named_template
 from minigpt4.conversation.labels import LabelRule
 from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.conversation.wording import Wording
-from minigpt4.systems.behaviour import Behaviour
 from minigpt4.systems.config import SystemConfig
-from minigpt4.systems.contract import ForeignForm
-from minigpt4.weights.files.tensor_file import TensorFile
-from minigpt4.weights.plans.plan import ConversionPlan
+from minigpt4.systems.contract import System
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,23 +25,11 @@ class TextOnlyConfig(SystemConfig):
 
 
 @systems.register("text_only")
-class TextOnly:
+class TextOnly(System[TextOnlyConfig]):
     """What a student trains first."""
 
     Config = TextOnlyConfig
     default_yaml: Mapping[str, str] = {"small": "text_only.yaml"}
-    original_keys: Mapping[str, tuple[str, None]] = {}
-    retired_keys: Mapping[str, str] = {}
-    checkpoint_plan = ConversionPlan("nothing", ())
-    forms: Mapping[str, ForeignForm] = {}
-
-    @staticmethod
-    def behaviour_of(arch: str, model_type: str) -> str:
-        return "standard"
-
-    @staticmethod
-    def behaviour(config: TextOnlyConfig) -> Behaviour:
-        return Behaviour()
 
     @staticmethod
     def pixels(config: TextOnlyConfig) -> None:
@@ -54,11 +38,6 @@ class TextOnly:
     @staticmethod
     def visual_path(config: TextOnlyConfig, llm_width: int) -> None:
         return None
-
-    @staticmethod
-    def plan(part: str, config: TextOnlyConfig, file: TensorFile) -> ConversionPlan:
-        raise UserError("config.value", where=f"model.{part}", what=f"is {file.path}, and no such file exists",
-                        fix="leave it null, or give a bundle")
 
     @staticmethod
     def wording(config: TextOnlyConfig, tokenizer: Tokenizer) -> Wording:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from minigpt4.common.errors import UserError
 from minigpt4.common.registry import systems
 from minigpt4.conversation.chat_template import named_template
 from minigpt4.conversation.labels import LabelRule
@@ -15,11 +14,8 @@ from minigpt4.models.vision.conv_net import ConvNet, ConvNetConfig
 from minigpt4.models.visual_path import Stage, VisualPath
 from minigpt4.records.batches import PIXELS
 from minigpt4.records.images import Fit, ImageSpec
-from minigpt4.systems.behaviour import Behaviour
 from minigpt4.systems.config import SystemConfig
-from minigpt4.systems.contract import ForeignForm
-from minigpt4.weights.files.tensor_file import TensorFile
-from minigpt4.weights.plans.plan import ConversionPlan
+from minigpt4.systems.contract import System
 from tests.systems.two_encoders.parts import NUM_STATES, Fusion, FusionConfig, States, StatesConfig
 
 
@@ -42,23 +38,11 @@ class TwoEncodersConfig(SystemConfig):
 
 
 @systems.register("two_encoders")
-class TwoEncoders:
+class TwoEncoders(System[TwoEncodersConfig]):
     """A visual path that forks and merges."""
 
     Config = TwoEncodersConfig
     default_yaml: Mapping[str, str] = {"small": "two_encoders.yaml"}
-    original_keys: Mapping[str, tuple[str, None]] = {}
-    retired_keys: Mapping[str, str] = {}
-    checkpoint_plan = ConversionPlan("nothing", ())
-    forms: Mapping[str, ForeignForm] = {}
-
-    @staticmethod
-    def behaviour_of(arch: str, model_type: str) -> str:
-        return "standard"
-
-    @staticmethod
-    def behaviour(config: TwoEncodersConfig) -> Behaviour:
-        return Behaviour()
 
     @staticmethod
     def pixels(config: TwoEncodersConfig) -> ImageSpec:
@@ -74,11 +58,6 @@ class TwoEncoders:
             "second": Stage(second, (PIXELS,)),
             "fusion": Stage(fusion, (*states, "second") if config.fusion.reads_second else states),
         })
-
-    @staticmethod
-    def plan(part: str, config: TwoEncodersConfig, file: TensorFile) -> ConversionPlan:
-        raise UserError("config.value", where=f"model.{part}.weights", what=f"is {file.path}, and no such file exists",
-                        fix="leave it null, or give a bundle")
 
     @staticmethod
     def wording(config: TwoEncodersConfig, tokenizer: Tokenizer) -> Wording:
