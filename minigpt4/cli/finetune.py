@@ -34,8 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if not arguments.resume:
-        _check_given(arguments)
+    _check_given(arguments)
     from minigpt4.runners.finetuning.finetune import continue_finetuning, write_run
     from minigpt4.runners.finetuning.own_run import Wishes
 
@@ -43,14 +42,19 @@ def run(arguments: argparse.Namespace) -> int:
         file = write_run(images=arguments.images, texts=arguments.texts, source=arguments.bundle,
                          output_dir=arguments.output_dir,
                          wishes=Wishes(arguments.epochs, arguments.batch_size, arguments.options))
-    if arguments.write_only:
-        print(f"wrote {file}; train it: minigpt4 finetune --output-dir {arguments.output_dir} --resume")
-        return 0
+        if arguments.write_only:
+            print(f"wrote {file}; train it: minigpt4 finetune --output-dir {arguments.output_dir} --resume")
+            return 0
     continue_finetuning(arguments.output_dir)
     return 0
 
 
 def _check_given(arguments: argparse.Namespace) -> None:
+    if arguments.resume and arguments.write_only:
+        raise UserError("finetune.flags", where="minigpt4 finetune", what="got --write-only and --resume",
+                        fix="--write-only writes a new run, --resume trains it: use one of them")
+    if arguments.resume:
+        return
     given = {"images": arguments.images, "texts": arguments.texts, "from": arguments.bundle}
     missing = [f"--{flag}" for flag, value in given.items() if value is None]
     if missing:

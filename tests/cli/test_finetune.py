@@ -75,6 +75,17 @@ def test_from_python(tmp_path: Path, bundle: Path) -> None:
     assert minigpt4.load(newest).chat(images / "0.png", "what is this", max_new_tokens=5)
     with pytest.raises(UserError, match="not empty"):
         minigpt4.finetune(images=images, texts=texts, source=bundle, output_dir=tmp_path / "out")
+    (tmp_path / "out" / "last").resolve().rename(tmp_path / "lost")
+    assert minigpt4.finetune(output_dir=tmp_path / "out", resume=True) == newest, "made anew from the one before"
+
+
+def test_what_is_missing_or_contradicts_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match="resume=True continues"):
+        minigpt4.finetune(images=tmp_path, output_dir=tmp_path / "out")
+    with pytest.raises(UserError, match="nothing to continue"):
+        minigpt4.finetune(output_dir=tmp_path / "out", resume=True)
+    assert main(["finetune", "--output-dir", str(tmp_path / "out"), "--write-only", "--resume"]) == 2
+    assert "use one of them" in capsys.readouterr().err
 
 
 def test_the_run_is_a_readable_yaml_made_from_the_bundle(tmp_path: Path, bundle: Path,

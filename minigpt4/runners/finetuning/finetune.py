@@ -20,8 +20,9 @@ from minigpt4.weights.bundles.bundle import PROMPTS, TOKENIZER, newest_bundle, o
 RUN_YAML = "run.yaml"
 
 
-def finetune(*, images: str | Path, texts: str | Path, source: str | Path, output_dir: str | Path,
-             epochs: int | None = None, batch_size: int | None = None, options: Sequence[str] = ()) -> Path:
+def finetune(*, images: str | Path | None = None, texts: str | Path | None = None, source: str | Path | None = None,
+             output_dir: str | Path, epochs: int | None = None, batch_size: int | None = None,
+             options: Sequence[str] = (), resume: bool = False) -> Path:
     """Train a model (stage 2) on your own images and texts; the same as `minigpt4 finetune`.
 
     Args:
@@ -31,6 +32,7 @@ def finetune(*, images: str | Path, texts: str | Path, source: str | Path, outpu
         output_dir: new folder for run.yaml, logs and checkpoints.
         epochs, batch_size: None = from the number of samples.
         options: `a.b=c` changes of the run, as on the command line.
+        resume: continue the run in `output_dir` from its newest checkpoint; nothing else is read then.
 
     Returns:
         the last checkpoint, a bundle that `minigpt4.load` reads.
@@ -38,6 +40,11 @@ def finetune(*, images: str | Path, texts: str | Path, source: str | Path, outpu
     Raises:
         UserError: data, source or an option is wrong; nothing is written then.
     """
+    if resume:
+        return continue_finetuning(output_dir)
+    if images is None or texts is None or source is None:
+        raise UserError("finetune.missing", where="minigpt4.finetune", what="images, texts or source is not given",
+                        fix="a new run needs all three; resume=True continues the run in output_dir")
     write_run(images=Path(images), texts=Path(texts), source=Path(source), output_dir=Path(output_dir),
               wishes=Wishes(epochs, batch_size, options))
     return continue_finetuning(output_dir)
