@@ -10,7 +10,7 @@ import tokenizers
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import ReadBytes
 from minigpt4.conversation.pieces import Span
-from minigpt4.conversation.special_tokens import AddedToken, encode_atoms, read_tokenizer_config, split_at_tokens
+from minigpt4.conversation.special_tokens import AddedToken, TokenFinder, encode_atoms, read_tokenizer_config
 from minigpt4.conversation.tokenizer import Encoded
 
 AFTER_TOKEN = "\ufdd0"
@@ -42,6 +42,10 @@ class FastTokenizer:
                                       token.rstrip, token.content in with_role)
             for number, token in self.model.get_added_tokens_decoder().items()
         }
+        for name in with_role - self.tokens.keys():  # a word of the vocabulary that only the config calls special
+            if (number := self.piece_id(name)) is not None:
+                self.tokens[name] = AddedToken(name, number, has_role=True)
+        self._finder = TokenFinder(self.tokens)
         self.special_tokens = {name: token.number for name, token in self.tokens.items() if token.special}
         self.vocab_size = self.model.get_vocab_size(with_added_tokens=True)
         self.bos_token_id = self._role(config.roles.get("bos_token"))
@@ -56,7 +60,7 @@ class FastTokenizer:
         self._plain.add_tokens([tokenizers.AddedToken(AFTER_TOKEN, normalized=False)])
 
     def encode_spans(self, spans: Sequence[Span], *, specials_in_text: bool = False) -> Encoded:
-        atoms = split_at_tokens(spans, self.tokens, specials_in_text=specials_in_text)
+        atoms = self._finder.split(spans, specials_in_text=specials_in_text)
         forbidden = frozenset() if specials_in_text else self._forbidden
         return encode_atoms(atoms, self._encode_stretch, tuple(self.special_tokens), forbidden)
 

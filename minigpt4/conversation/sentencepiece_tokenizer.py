@@ -20,9 +20,9 @@ from minigpt4.conversation.pieces import Span
 from minigpt4.conversation.special_tokens import (
     AddedToken,
     Atom,
+    TokenFinder,
     encode_atoms,
     read_tokenizer_config,
-    split_at_tokens,
 )
 from minigpt4.conversation.tokenizer import Encoded
 
@@ -57,13 +57,14 @@ class SentencePieceTokenizer:
                 self.tokens[name] = AddedToken(name, number, has_role=True)
         self.bos_token_id = self._role(config.roles.get("bos_token"), self.model.bos_id())
         self.eos_token_id = self._role(config.roles.get("eos_token"), self.model.eos_id())
+        self._finder = TokenFinder(self.tokens)
         self.special_tokens = {name: token.number for name, token in self.tokens.items() if token.special}
         self.vocab_size = max(self.model.GetPieceSize(), *(token.number + 1 for token in self.tokens.values()))
         self._names = {token.number: token for token in self.tokens.values()}
         self._forbidden = frozenset(self.special_tokens.values()) - {self.model.unk_id()}
 
     def encode_spans(self, spans: Sequence[Span], *, specials_in_text: bool = False) -> Encoded:
-        atoms = split_at_tokens(spans, self.tokens, specials_in_text=specials_in_text)
+        atoms = self._finder.split(spans, specials_in_text=specials_in_text)
         forbidden = frozenset() if specials_in_text else self._forbidden
         return encode_atoms(self._with_first_blank(atoms), self._encode_stretch, tuple(self.special_tokens), forbidden)
 

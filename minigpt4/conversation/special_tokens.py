@@ -87,25 +87,41 @@ class Atom:
     token: AddedToken | None = None
 
 
-def split_at_tokens(spans: Sequence[Span], tokens: Mapping[str, AddedToken], *, specials_in_text: bool) -> list[Atom]:
-    """Spans -> tokens by name and the plain stretches between them, which may run over several spans.
+class TokenFinder:
+    """Finds the tokens of a tokenizer by name.
 
-    Special tokens are found in the template's own spans, and in people's too where `specials_in_text`; added tokens
-    that are not special are found everywhere. Blanks that a token swallows are taken out of its neighbours.
+    Args:
+        tokens: by name.
     """
-    everywhere = _pattern(name for name, token in tokens.items() if specials_in_text or not token.special)
-    in_own = _pattern(tokens)
-    atoms: list[Atom] = []
-    for owner, span in enumerate(spans):
-        pattern = in_own if span.own else everywhere
-        for stretch in pattern.split(span.text) if pattern else [span.text]:
-            if stretch in tokens and pattern and pattern.fullmatch(stretch):
-                atoms.append(Atom(stretch, [owner], tokens[stretch]))
-            elif stretch and atoms and atoms[-1].token is None:
-                atoms[-1].text += stretch
-                atoms[-1].owners += [owner] * len(stretch)
-            elif stretch:
-                atoms.append(Atom(stretch, [owner] * len(stretch)))
+
+    def __init__(self, tokens: Mapping[str, AddedToken]) -> None:
+        self.tokens = tokens
+        self._all = _pattern(tokens)
+        self._ordinary = _pattern(name for name, token in tokens.items() if not token.special)
+
+    def split(self, spans: Sequence[Span], *, specials_in_text: bool) -> list[Atom]:
+        """Spans -> tokens by name and the plain stretches between them, which may run over several spans.
+
+        Special tokens are found in the template's own spans, and in people's too where `specials_in_text`; added tokens
+        that are not special are found everywhere. Blanks that a token swallows are taken out of its neighbours.
+        """
+        atoms: list[Atom] = []
+        for owner, span in enumerate(spans):
+            pattern = self._all if span.own or specials_in_text else self._ordinary
+            stretches = pattern.split(span.text) if pattern else [span.text]
+            for number, stretch in enumerate(stretches):
+                if number % 2:  # what the pattern found
+                    atoms.append(Atom(stretch, [owner], self.tokens[stretch]))
+                elif stretch and atoms and atoms[-1].token is None:
+                    atoms[-1].text += stretch
+                    atoms[-1].owners += [owner] * len(stretch)
+                elif stretch:
+                    atoms.append(Atom(stretch, [owner] * len(stretch)))
+        _swallow_blanks(atoms)
+        return [atom for atom in atoms if atom.text]
+
+
+def _swallow_blanks(atoms: Sequence[Atom]) -> None:
     for before, after in zip(atoms, atoms[1:], strict=False):
         if before.token is not None and before.token.strips_after and after.token is None:
             kept = after.text.lstrip()
@@ -113,7 +129,6 @@ def split_at_tokens(spans: Sequence[Span], tokens: Mapping[str, AddedToken], *, 
         if after.token is not None and after.token.strips_before and before.token is None:
             before.text = before.text.rstrip()
             before.owners = before.owners[: len(before.text)]
-    return [atom for atom in atoms if atom.text]
 
 
 class EncodesStretch(Protocol):
@@ -134,7 +149,7 @@ def encode_atoms(atoms: Sequence[Atom], encode: EncodesStretch, names: Sequence[
     """Ids of a piece and their owners.
 
     Args:
-        atoms: what `split_at_tokens` made of it.
+        atoms: what `TokenFinder.split` made of it.
         encode: the tokenizer's own.
         names: of the special tokens.
         forbidden: ids that plain text must not become; text that would is cut inside the names that it spells.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,6 +43,20 @@ def test_specials_count_only_where_they_are_asked_for() -> None:
 def test_a_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="neither tokenizer.model nor tokenizer.json"):
         open_tokenizer(tmp_path)
+
+
+def test_a_word_that_only_the_config_calls_special_is_a_token(tmp_path: Path) -> None:
+    """As transformers reads it: tokenizer.json may hold no added tokens at all."""
+    vocabulary = {"<unk>": 0, "<s>": 1, "</s>": 2, "a": 3}
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="<unk>"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    words.save(str(tmp_path / "tokenizer.json"))
+    roles = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(roles))
+    tokenizer = open_tokenizer(tmp_path)
+    assert tokenizer.special_tokens == {"<unk>": 0, "<s>": 1, "</s>": 2}
+    assert tokenizer.encode("a</s>a", specials=True) == [3, 2, 3]
+    assert not {1, 2} & set(tokenizer.encode("a </s> a", specials=False))
 
 
 @pytest.mark.parametrize(("name", "content", "sentence"), [
