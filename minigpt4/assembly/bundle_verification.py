@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -39,7 +38,7 @@ def verify_surroundings(bundle: Bundle) -> list[str]:
     parts, files = _parts_and_files(system, config)
     for opened in files:
         lines += _compare(bundle, opened, parts)
-    return lines + [f"{name}: {place} is not there, not checked" for name, place in _gone(bundle.manifest)]
+    return lines + [f"{name}: {place} is not there, not checked" for name, place in _gone(bundle)]
 
 
 def _parts_and_files(system: System[SystemConfig], config: SystemConfig) -> tuple[dict[str, nn.Module], list[PartFile]]:
@@ -70,7 +69,7 @@ def _compare(bundle: Bundle, opened: PartFile, parts: Mapping[str, nn.Module]) -
     return lines
 
 
-def _gone(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    origins = [(name, origin) for name, part in manifest["parts"].items() for origin in part["origins"]]
+def _gone(bundle: Bundle) -> list[tuple[str, str]]:
+    origins = [(name, origin) for name, part in bundle.manifest["parts"].items() for origin in part["origins"]]
     return [(name, origin["place"]) for name, origin in origins
             if origin["place"] and not Path(origin["place"]).exists()]
