@@ -134,11 +134,15 @@ def template_of_tokenizer(tokenizer: Tokenizer) -> ChatTemplate:
     later_user_prefix = middle.removeprefix(end)
     around = _around_system(before, later_user_prefix, _with_system(jinja, names))
     opened = written(asked, opens_answer=True).partition(QUESTION)[2].removeprefix(user_suffix)
+    assistant_prefix = between.removeprefix(user_suffix)
+    if opened not in ("", assistant_prefix):
+        _refuse("opens an answer otherwise than it writes one, so training and chat would differ")
     return ChatTemplate(
         name=NAME, begins_with_bos="spelled", head=around.head, system_prefix=around.system_prefix,
-        system=around.system, system_suffix=around.system_suffix, user_prefix=around.user_prefix,
+        system=around.system, system_suffix=around.system_suffix, system_always=around.system_always,
+        user_prefix=around.user_prefix,
         later_user_prefix=later_user_prefix, user_suffix=user_suffix,
-        assistant_prefix=between.removeprefix(user_suffix), assistant_open=opened, answer_end=end, image_joint="\n",
+        assistant_prefix=assistant_prefix, answer_end=end, image_joint="\n",
         stops=_stops(end, names), source=source, names=names,
         trims=f" {QUESTION}" not in written(("user", f" {QUESTION} "), ("assistant", ANSWER)),
     )
@@ -150,7 +154,7 @@ def compiled(source: str) -> JinjaText:
     environment.globals["raise_exception"] = _raise
     try:
         return environment.from_string(source)
-    except TemplateError as error:
+    except (TemplateError, SyntaxError, RecursionError) as error:
         _refuse(f"is not jinja ({error})")
 
 
@@ -163,7 +167,8 @@ def render(jinja: JinjaText, messages: list[Message], names: Mapping[str, str], 
             length += len(part)
             if length > MAX_CHARACTERS:
                 _refuse(f"writes more than {MAX_CHARACTERS:,} characters")
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RuntimeError) as error:
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RuntimeError,
+            MemoryError) as error:
         _refuse(f"refuses a conversation ({error})")
     return "".join(parts)
 
@@ -183,7 +188,8 @@ def _around_system(before: str, user_prefix: str, with_system: str | None) -> Te
     suffix = suffix.removesuffix(user_prefix)
     if head and head.startswith(prefix) and head.endswith(suffix) and len(head) >= len(prefix) + len(suffix) > 0:
         system = head[len(prefix) : len(head) - len(suffix)]
-        return Template(name=NAME, system_prefix=prefix, system=system, system_suffix=suffix, user_prefix=user_prefix)
+        return Template(name=NAME, system_prefix=prefix, system=system, system_suffix=suffix, system_always=True,
+                        user_prefix=user_prefix)
     if not prefix.startswith(head):
         _refuse("begins otherwise with a system text than without one")
     return Template(name=NAME, head=head, system_prefix=prefix.removeprefix(head), system_suffix=suffix,

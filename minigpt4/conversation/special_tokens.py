@@ -20,6 +20,10 @@ from minigpt4.conversation.tokenizer import Encoded
 ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 
 
+HALF_PAIR = re.compile("[\ud800-\udfff]")
+"""half of a surrogate pair, which JSON may hold and no tokenizer takes"""
+
+
 @dataclass(frozen=True)
 class AddedToken:
     """A token by name.
@@ -73,9 +77,9 @@ def read_tokenizer_config(folder: Path, read: ReadBytes = Path.read_bytes) -> To
                             fix="download or copy the file again")
         added[name] = AddedToken(name, int(number), bool(entry.get("special")) or name in with_role,
                                  bool(entry.get("lstrip")), bool(entry.get("rstrip")), name in with_role)
-    template = folder / "chat_template.jinja"
+    file = folder / "chat_template.jinja"
     return TokenizerConfig(roles, additional, added, config.get("legacy"), config.get("add_bos_token"),
-                           read(template).decode() if template.exists() else config.get("chat_template"))
+                           _text(file, read) if file.exists() else _default_template(config.get("chat_template")))
 
 
 @dataclass
@@ -108,7 +112,8 @@ class TokenFinder:
         atoms: list[Atom] = []
         for owner, span in enumerate(spans):
             pattern = self._all if span.own or specials_in_text else self._ordinary
-            stretches = pattern.split(span.text) if pattern else [span.text]
+            text = HALF_PAIR.sub("\ufffd", span.text)
+            stretches = pattern.split(text) if pattern else [text]
             for number, stretch in enumerate(stretches):
                 if number % 2:  # what the pattern found
                     atoms.append(Atom(stretch, [owner], self.tokens[stretch]))
@@ -194,6 +199,22 @@ def cut_inside_names(text: str, names: Sequence[str]) -> list[str]:
 def _pattern(names: Iterable[str]) -> re.Pattern[str] | None:
     ordered = sorted(names, key=len, reverse=True)
     return re.compile("(" + "|".join(map(re.escape, ordered)) + ")") if ordered else None
+
+
+def _default_template(value: object) -> str | None:
+    """A template, or the one called default in a list of named ones."""
+    if isinstance(value, list):
+        named = {each.get("name"): each.get("template") for each in value if isinstance(each, Mapping)}
+        value = named.get("default")
+    return value if isinstance(value, str) else None
+
+
+def _text(path: Path, read: ReadBytes) -> str:
+    try:
+        return read(path).decode()
+    except UnicodeDecodeError as error:
+        raise UserError("tokenizer.damaged", where=str(path), what="is not UTF-8 text",
+                        fix="download or copy it again") from error
 
 
 def _name(entry: object) -> str:

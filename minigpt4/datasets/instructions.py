@@ -14,7 +14,7 @@ from typing import Any
 from minigpt4.common.errors import UserError, nearest
 from minigpt4.datasets.dataset import checked_caption
 from minigpt4.processors.captions import TextProcessor
-from minigpt4.records.conversations import IMAGE_MARK, Conversation, Role, Turn, caption_conversation
+from minigpt4.records.conversations import IMAGE_MARK, Conversation, Role, Turn, caption_conversation, number_of_marks
 from minigpt4.records.images import ImageRef
 
 LLAVA_MARK = "<image>"
@@ -72,7 +72,7 @@ def _conversation(written: object, images: tuple[ImageRef, ...]) -> Conversation
 
 def _with_marks(turns: tuple[Turn, ...], num_images: int) -> tuple[Turn, ...]:
     """As many marks as images: none at all means that the images stand before the first question."""
-    marks = sum(turn.text.count(IMAGE_MARK) for turn in turns)
+    marks = number_of_marks(turns)
     if marks == 0 and num_images and turns[0].role == "user":
         return (Turn("user", IMAGE_MARK * num_images + "\n" + turns[0].text), *turns[1:])
     if marks != num_images:

@@ -30,7 +30,7 @@ from minigpt4.ecosystem.chat_template import as_jinja
 from minigpt4.ecosystem.messages import turns_of
 from minigpt4.ecosystem.prompt_rows import lengthened, render_text
 from minigpt4.records.batches import Rendered
-from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
+from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn, number_of_marks
 from minigpt4.records.images import ImageRef
 from minigpt4.weights.bundles.bundle import TOKENIZER_FILES
 
@@ -200,7 +200,7 @@ class MiniGPT4Processor(ProcessorMixin):
 
 def _conversation(system: str | None, turns: tuple[Turn, ...]) -> Conversation:
     """The record, with a stand-in for each image: the renderer counts them, the image processor opens them."""
-    marks = sum(turn.text.count(IMAGE_MARK) for turn in turns)
+    marks = number_of_marks(turns)
     return Conversation(turns, (ImageRef(data=b""),) * marks, system)
 
 

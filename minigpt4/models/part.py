@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -34,9 +35,9 @@ class PartConfig:
         if self.train_only and self.freeze:
             raise UserError("config.value", where="train_only", what="is given, but the part is frozen",
                             fix="set freeze=False, or leave train_only out")
-        if self.lr_factor <= 0:
+        if not 0 < self.lr_factor < math.inf:
             raise UserError("config.value", where="lr_factor", what=f"is {self.lr_factor}",
-                            fix="use more than 0, or freeze=True")
+                            fix="use a number above 0, or freeze=True")
 
 
 @dataclass(frozen=True, kw_only=True)

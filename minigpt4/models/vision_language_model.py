@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minigpt4.common.errors import UserError
 from minigpt4.models.freezing import is_frozen
 from minigpt4.models.language_models.causal_lm import CausalLM
 from minigpt4.models.visual_path import VisualPath
@@ -55,6 +56,12 @@ class VisionLanguageModel(nn.Module):
         """`pixel_values` [N, 3, S, S], or stored values of frozen stages -> image tokens [N, tokens, D]."""
         assert self.visual_path is not None, "a text-only model has no images"
         tokens: Tensor = self.visual_path(images)
+        wanted = (self.visual_path.tokens_per_image, self.llm.width)
+        if tokens.dim() != 3 or tuple(tokens.shape[1:]) != wanted:
+            raise UserError("model.image_tokens", where=f"visual path, '{self.visual_path.last}'",
+                            what=f"makes image tokens {list(tokens.shape)}, the language model takes "
+                            f"[images, {wanted[0]}, {wanted[1]}]",
+                            fix="let the last stage give out_tokens tokens of the language model's width")
         return tokens
 
     def embed(self, input_ids: Tensor, slots: Tensor, image_tokens: Tensor | None) -> Tensor:

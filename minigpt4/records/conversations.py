@@ -5,7 +5,7 @@ Text holds `IMAGE_MARK` once for every image of its turn, in order; `Conversatio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -27,6 +27,11 @@ class Turn:
     text: str
 
 
+def number_of_marks(turns: Iterable[Turn]) -> int:
+    """Image marks of user turns; in an answer a mark is a word."""
+    return sum(turn.text.count(IMAGE_MARK) for turn in turns if turn.role == "user")
+
+
 @dataclass(frozen=True)
 class Conversation:
     """Turns and their images; `system` replaces the template's own system text where it is not None."""
@@ -37,11 +42,11 @@ class Conversation:
 
     def with_turns(self, turns: tuple[Turn, ...]) -> Conversation:
         """Only these turns (a beginning of them), with the images that they show."""
-        marks = sum(turn.text.count(IMAGE_MARK) for turn in turns)
+        marks = number_of_marks(turns)
         return Conversation(turns, self.images[:marks], self.system)
 
     def __post_init__(self) -> None:
-        marks = sum(turn.text.count(IMAGE_MARK) for turn in self.turns)
+        marks = number_of_marks(self.turns)
         assert marks == len(self.images), f"{marks} image marks in the text, {len(self.images)} images"
 
 

@@ -62,6 +62,9 @@ class RunFolder:
 
     def check(self, *, resume: bool) -> None:
         """Raises `UserError` if the folder is not empty and resuming was not requested."""
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError("train.output_dir", where=str(self.path), what="is a file, not a folder",
+                            fix="choose another run.output_dir")
         if not resume and self.path.exists() and any(self.path.iterdir()):
             raise UserError("train.output_dir", where=str(self.path), what="the output folder is not empty",
                             fix="continue with --resume, or choose another run.output_dir")

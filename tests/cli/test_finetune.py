@@ -88,6 +88,17 @@ def test_what_is_missing_or_contradicts_is_told(tmp_path: Path, capsys: pytest.C
     assert "use one of them" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("change", "sentence"), [
+    ({"epochs": "3"}, "epochs: is '3'; use a whole number"),
+    ({"options": "run.device=cpu"}, "options: is 'run.device=cpu'; use a list of texts"),
+    ({"options": [5]}, r"options: is \[5\]"),
+])
+def test_what_python_hands_over_is_checked(tmp_path: Path, bundle: Path, change: dict[str, Any], sentence: str) -> None:
+    images, texts = write_data(tmp_path)
+    with pytest.raises(UserError, match=sentence):
+        minigpt4.finetune(images=images, texts=texts, source=bundle, output_dir=tmp_path / "out", **change)
+
+
 def test_the_run_is_a_readable_yaml_made_from_the_bundle(tmp_path: Path, bundle: Path,
                                                          capsys: pytest.CaptureFixture[str]) -> None:
     images, texts = write_data(tmp_path)
@@ -143,7 +154,7 @@ def test_images_that_are_not_there_are_counted_and_the_first_are_named(tmp_path:
     ({"images": "nowhere"}, "is not a folder"),
     ({"texts": "nowhere.jsonl"}, "is not a file"),
     ({"from": "images"}, "is neither a bundle nor a run folder"),
-    ({"epochs": "0"}, "epochs: is 0; use 1 or more"),
+    ({"epochs": "0"}, "epochs: is 0; use a whole number, 1 or more"),
     ({"batch-size": "-1"}, "batch_size: is -1"),
     ({"options": "run.init_lrr=1"}, "did you mean 'init_lr'"),
 ])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from minigpt4.conversation.labels import LabelRule
 from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import Tokenizer, open_tokenizer
 from minigpt4.conversation.wording import Wording
+from minigpt4.inference.load import load_model
 from minigpt4.records.batches import IGNORED_LABEL
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 from minigpt4.records.images import ImageRef
@@ -39,16 +41,30 @@ GEMMA = (
     "{{ '<start_of_turn>' + role + '\n' + message['content'] | trim + '<end_of_turn>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{'<start_of_turn>model\n'}}{% endif %}"
 )
+LLAMA_3_1 = (
+    "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{% set said = messages[0]['content'] %}"
+    "{% set messages = messages[1:] %}{% else %}{% set said = '' %}{% endif %}"
+    "{{ '<|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\n\n' + said }}"
+    "{{ '<|eot_id|>' }}"
+    "{% for message in messages %}{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' }}"
+    "{{ message['content'] | trim + '<|eot_id|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
+)
+"""a header stands there without a system text, too"""
+THINKING = (
+    "{% for m in messages %}{{ '<' + m['role'] + '>' + m['content'] + '</s>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<assistant><think>\n' }}{% endif %}"
+)
 MISTRAL = (
     "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}"
     "{{ '[INST] ' + message['content'] + ' [/INST]' }}{% elif message['role'] == 'assistant' %}"
     "{{ message['content'] + eos_token}}{% else %}{{ raise_exception('Only user and assistant roles') }}{% endif %}"
     "{% endfor %}"
 )
-KNOWN = {"chatml": CHATML, "llama_3": LLAMA_3, "gemma": GEMMA, "mistral": MISTRAL}
+KNOWN = {"chatml": CHATML, "llama_3": LLAMA_3, "llama_3_1": LLAMA_3_1, "gemma": GEMMA, "mistral": MISTRAL}
 
 
-def tokenizer_with(folder: Path, source: str) -> Tokenizer:
+def tokenizer_with(folder: Path, source: str | list[dict[str, str]]) -> Tokenizer:
     shutil.copytree(tiny.tokenizer_folder(), folder, dirs_exist_ok=True)
     config = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": source}))
@@ -77,7 +93,7 @@ def test_answers_and_their_ends_are_found(tmp_path: Path, name: str) -> None:
     assert row.ids[: len(asked.ids)] == asked.ids
 
 
-@pytest.mark.parametrize("name", ["chatml", "llama_3"])
+@pytest.mark.parametrize("name", ["chatml", "llama_3", "llama_3_1"])
 def test_a_system_text_stands_where_the_template_puts_it(tmp_path: Path, name: str) -> None:
     render = renderer_with(tmp_path, KNOWN[name])
     row = render.render(said("what?", "a rose", system="Be brief."))
@@ -103,6 +119,9 @@ def test_blanks_are_trimmed_where_the_template_trims(tmp_path: Path) -> None:
     ("{{ 'a' * 9999999999 }}", "refuses a conversation"),
     ("{{ messages.__class__.__mro__ }}", "refuses a conversation"),
     ("{% include 'a' %}", "refuses a conversation"),
+    (THINKING, "opens an answer otherwise than it writes one"),
+    ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "is not jinja"),
+    ("{% break %}", "is not jinja"),
 ])
 def test_what_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path, source: str, reason: str) -> None:
     with pytest.raises(UserError, match=reason):
@@ -135,3 +154,21 @@ def test_minimind_brings_its_own(oracles: Path) -> None:
         assert text == case["text"]
         checked += 1
     assert checked >= 3
+
+
+def test_of_named_templates_the_default_is_taken(tmp_path: Path) -> None:
+    named = [{"name": "tool_use", "template": "{{ tools }}"}, {"name": "default", "template": CHATML}]
+    assert tokenizer_with(tmp_path, named).chat_template == CHATML
+
+
+def test_a_bundle_brings_the_template_along(tmp_path: Path) -> None:
+    """From chat_template.jinja beside the tokenizer."""
+    shutil.copytree(tiny.tokenizer_folder(), tmp_path / "tokenizer")
+    (tmp_path / "tokenizer" / "chat_template.jinja").write_text(CHATML, encoding="utf-8")
+    llm = replace(tiny.config().llm, tokenizer=str(tmp_path / "tokenizer"))
+    loaded = tiny.model(llm=llm, template="chat_template")
+    (tmp_path / "bundle").mkdir()
+    loaded.save_bundle(tmp_path / "bundle", resolved_config=tiny.as_yaml(loaded.config), stage="", step=1)
+    shutil.rmtree(tmp_path / "tokenizer")
+    again = load_model(tmp_path / "bundle", device="cpu")
+    assert again.renderer.chat == loaded.renderer.chat

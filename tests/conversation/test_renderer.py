@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +15,8 @@ from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.templates.standard import STANDARD_TEMPLATES
 from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.conversation.wording import Wording
+from minigpt4.datasets.instructions import ImageRecords
+from minigpt4.processors.captions import TextProcessorConfig, build_text_processor
 from minigpt4.records.batches import IGNORED_LABEL
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 from minigpt4.records.images import ImageRef
@@ -119,3 +123,14 @@ def test_padding_keeps_rows_and_shifts_slots(lengths: list[int], side: str) -> N
         assert batch.slots[number][real].tolist() == expected
         assert set(batch.labels[number][~real].tolist()) <= {IGNORED_LABEL}
         images += row.num_images
+
+
+def test_an_image_mark_in_an_answer_is_a_word() -> None:
+    """A model may say one, and data may hold one."""
+    said = Conversation((Turn("user", "what?"), Turn("assistant", f"{IMAGE_MARK} here"), Turn("user", "and?")))
+    loaded = tiny.model()
+    assert loaded.renderer.render_prompt(said).image_lengths == ()
+    record = {"image": "rose.png", "conversations": [{"from": "human", "value": "what?"},
+                                                     {"from": "gpt", "value": "<image> here"}]}
+    read = ImageRecords(Path(), build_text_processor(TextProcessorConfig()))(record)
+    assert read.turns[0].text == f"{IMAGE_MARK}\nwhat?" and len(read.images) == 1

@@ -45,6 +45,12 @@ def test_a_folder_without_tokenizer_is_refused(tmp_path: Path) -> None:
         open_tokenizer(tmp_path)
 
 
+def test_half_a_surrogate_pair_is_a_replacement_character() -> None:
+    """JSON may hold one; no tokenizer takes it."""
+    tokenizer = open_tokenizer(tiny.tokenizer_folder())
+    assert tokenizer.encode("a\ud83d", specials=False) == tokenizer.encode("a\ufffd", specials=False)
+
+
 def test_a_word_that_only_the_config_calls_special_is_a_token(tmp_path: Path) -> None:
     """As transformers reads it: tokenizer.json may hold no added tokens at all."""
     vocabulary = {"<unk>": 0, "<s>": 1, "</s>": 2, "a": 3}

@@ -35,5 +35,9 @@ def test_a_pattern_that_fits_nothing_is_answered_with_the_nearest_name() -> None
 def test_a_frozen_part_trains_nothing() -> None:
     with pytest.raises(UserError, match="train_only: is given, but the part is frozen"):
         PartConfig(name="any", train_only=["0.*"])
-    with pytest.raises(UserError, match="lr_factor: is 0"):
-        PartConfig(name="any", lr_factor=0)
+
+
+@pytest.mark.parametrize("factor", [0, -1, float("inf"), float("nan")])
+def test_a_factor_is_a_number_above_zero(factor: float) -> None:
+    with pytest.raises(UserError, match=f"lr_factor: is {factor}"):
+        PartConfig(name="any", lr_factor=factor)

@@ -49,6 +49,12 @@ def test_a_language_model_without_experts_is_told() -> None:
         language_model(model_type="llama").balance_experts(0.1)
 
 
+@pytest.mark.parametrize("weight", [-1, float("inf"), float("nan")])
+def test_a_weight_that_is_none_is_told(weight: float) -> None:
+    with pytest.raises(UserError, match=f"model.llm.router_loss: is {weight}; use 0"):
+        language_model(**EXPERTS).balance_experts(weight)
+
+
 def test_only_the_wanted_columns_have_logits() -> None:
     llm = language_model(model_type="llama")
     embeddings, mask = inputs(llm)

@@ -4,6 +4,7 @@ learning-rate factor, a router loss. It trains, resumes and chats, and each of i
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -97,3 +98,20 @@ def test_each_property_acts(folder: Path, option: str, same_first_loss: bool) ->
     (first, second), (other_first, other_second) = losses("with"), losses("without")
     assert (first == other_first) == same_first_loss
     assert second != other_second
+
+
+@pytest.mark.parametrize(("field", "sentence"), [("out_tokens", r"takes \[images, 15, 32\]"),
+                                                 ("out_width", r"makes image tokens \[2, 16, 33\]")])
+def test_tokens_of_another_shape_are_refused(folder: Path, field: str, sentence: str, monkeypatch: pytest.MonkeyPatch,
+                                             capsys: pytest.CaptureFixture[str]) -> None:
+    """Silently scattered they would be another image's."""
+    from tests.systems.two_encoders import parts
+
+    class Wrong(parts.Fusion):
+        def __init__(self, config: parts.FusionConfig, width: int, second: int, tokens: int, llm_width: int) -> None:
+            super().__init__(config, width, second, tokens, llm_width + (field == "out_width"))
+            self.out_tokens = tokens - (field == "out_tokens")
+
+    monkeypatch.setattr("tests.systems.two_encoders.system.Fusion", Wrong)
+    assert main(["train", "--cfg-path", "run.yaml"]) == 2
+    assert re.search(sentence, capsys.readouterr().err)

@@ -178,3 +178,16 @@ def test_a_file_is_mapped_one_tensor_at_a_time(tmp_path: Path) -> None:
         most = max(most, mapped_bytes())
         del tensor
     assert MEGABYTE <= most < 2 * MEGABYTE + 8192 and mapped_bytes() == 0
+
+
+def test_a_shard_of_another_bundle_is_refused(tmp_path: Path) -> None:
+    """Same names, same shapes, other weights."""
+    for seed in (0, 1):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        loaded = tiny.model(seed=seed)
+        loaded.save_bundle(folder, resolved_config=tiny.as_yaml(loaded.config), stage="", step=1, shard_bytes=20_000)
+    strange = sorted((tmp_path / "1").glob("model-*.safetensors"))[1]
+    (tmp_path / "0" / strange.name).write_bytes(strange.read_bytes())
+    with pytest.raises(UserError, match="the manifest names .*: files of different bundles stand together"):
+        load_model(tmp_path / "0", device="cpu")

@@ -6,6 +6,7 @@ its config are transformers'.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,7 +155,13 @@ class CausalLM(nn.Module):
         if balanced:
             wanted["output_router_logits"] = True
         out = self.model(inputs_embeds=embeddings, attention_mask=attention_mask, use_cache=False, **wanted)
-        return LanguageOutput(out.logits, {"router": self.router_loss * out.aux_loss} if balanced else {})
+        if not balanced:
+            return LanguageOutput(out.logits, {})
+        if getattr(out, "aux_loss", None) is None:
+            raise UserError("config.value", where="model.llm.router_loss", fix="set it to 0",
+                            what=f"is {self.router_loss}, but transformers' {self.model.config.model_type} gives no "
+                            "load-balancing loss")
+        return LanguageOutput(out.logits, {"router": self.router_loss * out.aux_loss})
 
     def balance_experts(self, weight: float) -> None:
         """Add the load-balancing loss of a mixture of experts (arXiv 2101.03961, section 2.2) to what is trained.
@@ -162,6 +169,9 @@ class CausalLM(nn.Module):
         Raises:
             UserError: the language model has no routers.
         """
+        if not 0 <= weight < math.inf:
+            raise UserError("config.value", where="model.llm.router_loss", what=f"is {weight}",
+                            fix="use 0 (none) or a number above it, such as 0.01")
         if weight and not hasattr(self.model.config, "router_aux_loss_coef"):
             raise UserError("config.value", where="model.llm.router_loss", what=f"is {weight}, but a "
                             f"{self.model.config.model_type} has no experts to balance", fix="set it to 0")

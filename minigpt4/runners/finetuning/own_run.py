@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from minigpt4.common.config import Config, load_fragment
+from minigpt4.common.config.fields import fields_of
 from minigpt4.common.config.layers import Layer, merge, read_options
 from minigpt4.common.config.write import plain
 from minigpt4.common.errors import UserError
@@ -55,8 +56,11 @@ class Wishes:
     def check(self) -> None:
         """Raise `UserError` for a number below 1."""
         for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
-            if value is not None and value < 1:
-                raise UserError("finetune.flags", where=name, what=f"is {value}", fix="use 1 or more")
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise UserError("finetune.flags", where=name, what=f"is {value!r}", fix="use a whole number, 1 or more")
+        if not isinstance(self.options, list | tuple) or not all(isinstance(option, str) for option in self.options):
+            raise UserError("finetune.flags", where="options", what=f"is {self.options!r}",
+                            fix='use a list of texts: ["run.init_lr=3e-5"]')
 
 
 def run_yaml(bundle: Bundle, data: OwnData, prompts: Path, folder: Path, wishes: Wishes) -> str:
@@ -109,11 +113,15 @@ def _is_stage_1(bundle: Bundle) -> bool:
 
 def _model(bundle: Bundle, before: Config, data: OwnData, prompts: Path) -> dict[str, Any]:
     values = _beyond_packaged(before)
+    section: type = type(before.model)
+    known = fields_of(section)
     needed = min(-(-(data.longest_answer + 4) // 32) * 32, LONGEST_ANSWER)  # 4: the end symbol in any tokenizer
-    values["max_txt_len"] = max(needed, ORIGINAL_ANSWER, before.model.max_txt_len)
+    if "max_txt_len" in known:
+        values["max_txt_len"] = max(needed, ORIGINAL_ANSWER, before.model.max_txt_len)
     if _is_stage_1(bundle):
         values["template"] = "llama2" if "llama2" in before.model.model_type else "vicuna_v0"
-    values["prompt_path"] = str(prompts)
+    if "prompt_path" in known:
+        values["prompt_path"] = str(prompts)
     values["ckpt"] = str(bundle.folder.resolve())
     for part in list(before.model.parts())[:-2]:  # all but connector and language model
         values[part]["freeze"] = True  # own data are too few to learn seeing from

@@ -31,7 +31,7 @@ FORMAT = 1
 MANIFEST, TENSORS, CONFIG = "manifest.json", "model.safetensors", "config.yaml"
 TOKENIZER, PROMPTS, LLM_CONFIG = "tokenizer", "prompts.txt", "llm_config.json"
 TOKENIZER_FILES = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-                   "added_tokens.json")
+                   "added_tokens.json", "chat_template.jinja")
 
 
 @dataclass(frozen=True)
@@ -195,6 +195,8 @@ def load_bundle(bundle: Bundle, parts: Mapping[str, nn.Module], destinations: Ma
               for name in bundle.stored_parts if name not in parts]
     plan = ConversionPlan("bundle", tuple(Rule(f"{part}.*", (f"{part}.*",)) for part in wanted), (NOT_WHOLE, *others))
     origins, lines = load_file(plan, bundle.file, {name: parts[name] for name in wanted}, destinations)
+    for part, origin in origins.items():
+        _refuse_other_weights(bundle, part, origin.fingerprint)
     return {part: PartOrigin("bundle", str(bundle.folder), origin.fingerprint, origin.num_tensors)
             for part, origin in origins.items()}, lines
 
@@ -202,3 +204,11 @@ def load_bundle(bundle: Bundle, parts: Mapping[str, nn.Module], destinations: Ma
 def _short(fingerprints: list[str]) -> str:
     return "+".join(fingerprint[:12] or "unknown" for fingerprint in fingerprints)
 
+
+def _refuse_other_weights(bundle: Bundle, part: str, fingerprint: str) -> None:
+    """Raise `UserError` if a stored part is not the one that the manifest names, as with a shard of another bundle."""
+    wanted = bundle.manifest["parts"][part].get("identity")
+    if wanted and wanted != fingerprint:
+        raise UserError("bundle.identity", where=str(bundle.folder), fix="copy the whole bundle again",
+                        what=f"its {part} is {fingerprint[:12]}, the manifest names {wanted[:12]}: files of different "
+                        "bundles stand together")
