@@ -90,6 +90,7 @@ def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42, s
         llm = make_language_model(config.llm, tokenizer, bundle, sources)
         path = system.visual_path(config, llm.width)
     model = VisionLanguageModel(path, llm)
+    _check_parts(model, config)
     for opened in visual_files(system, config, sources, leave_out=bundle.stored_parts if bundle else ()):
         ledger.add(opened.load(model.parts()))
     _load_checkpoint(system, config, model, bundle, ledger, sources)
@@ -115,6 +116,15 @@ def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42, s
     ledger.lines += changes_since(bundle, renderer, spec)
     stage = str(bundle.manifest.get("stage", "")) if bundle else ""
     return LoadedModel(model, renderer, spec, behaviour, config, origins, ledger.lines, stage, data_of(bundle))
+
+
+def _check_parts(model: VisionLanguageModel, config: SystemConfig) -> None:
+    """Raise `UserError` if a stage of the visual path has no part of its name in the `model:` section."""
+    for name in model.parts():
+        if name not in config.parts():
+            raise UserError("system.parts", where=type(config).__name__,
+                            what=f"has no part '{name}', the name of a stage",
+                            fix=f"name stage and field alike; its parts: {', '.join(config.parts())}")
 
 
 def system_of(config: SystemConfig) -> System[SystemConfig]:

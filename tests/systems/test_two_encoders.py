@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from minigpt4 import load
 from minigpt4.cli.main import main
+from minigpt4.models.visual_path import Stage, VisualPath
 from tests import tiny
 
 NAME = "two_encoders"
@@ -115,3 +116,20 @@ def test_tokens_of_another_shape_are_refused(folder: Path, field: str, sentence:
     monkeypatch.setattr("tests.systems.two_encoders.system.Fusion", Wrong)
     assert main(["train", "--cfg-path", "run.yaml"]) == 2
     assert re.search(sentence, capsys.readouterr().err)
+
+
+def test_a_stage_without_a_part_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch,
+                                        capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.systems.two_encoders.system import TwoEncoders, TwoEncodersConfig
+
+    def renamed(config: TwoEncodersConfig, llm_width: int) -> VisualPath:
+        path = make(config, llm_width)
+        names = {"fusion": "joined"}
+        stages = {names.get(name, name): Stage(module, path.reads[name], path.writes[name])
+                  for name, module in path.stages.items()}
+        return VisualPath(stages)
+
+    make = TwoEncoders.visual_path
+    monkeypatch.setattr(TwoEncoders, "visual_path", staticmethod(renamed))
+    assert main(["train", "--cfg-path", "run.yaml"]) == 2
+    assert "TwoEncodersConfig: has no part 'joined', the name of a stage" in capsys.readouterr().err

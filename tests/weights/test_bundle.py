@@ -118,3 +118,11 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
     with pytest.raises(UserError, match="format 99"):
         load_model(folder)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"format": 2, "parts": null}'])
+def test_a_manifest_that_names_no_parts_is_refused(tmp_path: Path, content: str) -> None:
+    folder = save(tiny.model(), tmp_path / "bundle")
+    (folder / "manifest.json").write_text(content)
+    with pytest.raises(UserError, match="manifest.json: is not the manifest of a bundle"):
+        load_model(folder)

@@ -170,6 +170,9 @@ def open_bundle(folder: str | Path, sources: Sources | None = None) -> Bundle:
             fix="give the folder that training wrote (it contains manifest.json)",
         )
     manifest = sources.json(folder / MANIFEST)
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("parts"), dict):
+        raise UserError("bundle.manifest", where=str(folder / MANIFEST), fix="take another copy of the bundle",
+                        what="is not the manifest of a bundle: it names no parts")
     if manifest.get("format", 0) > FORMAT:
         raise UserError("bundle.format", where=str(folder / MANIFEST), fix="update minigpt4",
                         what=f"has format {manifest['format']}; this version reads up to {FORMAT}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from minigpt4.common.errors import UserError
 from minigpt4.weights.files.kinds import refuse_folder
 from minigpt4.weights.files.readers import open_weights, read_json
 from minigpt4.weights.files.tensor_file import TensorFile
@@ -45,4 +46,8 @@ class Sources:
         folder = Path(folder)
         if folder.is_dir() and not (folder / CONFIG).exists():
             refuse_folder(folder)
-        return self.json(folder / CONFIG)
+        values = self.json(folder / CONFIG)
+        if not isinstance(values, dict):
+            raise UserError("file.json", where=str(folder / CONFIG), fix="download or copy it again",
+                            what=f"is a {type(values).__name__}, not the values of a model")
+        return values
