@@ -79,7 +79,8 @@ class Renderer:
     def _as_encoded(self, template: Template) -> Template:
         joint = None if self.original.joint_as_written else template.image_joint
         is_open = template.empty_answer_is_open and self.original.empty_answers_are_open
-        return replace(template, image_joint=joint, empty_answer_is_open=is_open)
+        ended_by = template.ended_by if self.original.specials_in_text else ()  # else what people say would be a token
+        return replace(template, image_joint=joint, empty_answer_is_open=is_open, ended_by=ended_by)
 
     def _number(self, pieces: list[Piece], template: Template, limit: int | None) -> Rendered:
         ids = self._first_ids(template)

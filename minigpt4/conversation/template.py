@@ -30,7 +30,7 @@ class Template:
         assistant_prefix: before an answer, never learned. answer_prefix: own text that is learned with each answer.
             assistant_open: both, for an answer that is still to come, where that is written in another way.
         answer_end: closes an answer, learned; it may be several tokens. ended_by: an answer that ends with one of these
-            texts is closed by it instead.
+            texts is closed by it instead, in an original's encoding that reads tokens in text.
         image_prefix, image_suffix: around each image. image_joint: what stands between an image and the words or images
             beside it, whatever blank or newline they came with; None = as they came.
         image_run: text whose ids stand at the slots of an image (an original's placeholders); '' = id 0.
