@@ -48,13 +48,15 @@ class Chat:
         self.conversation = Conversation((), (), system)
         self.cancelled = threading.Event()
 
-    def ask(self, text: str, images: Sequence[Any] = (), settings: DecodingSettings | None = None) -> Iterator[Event]:
+    def ask(self, text: str, images: Sequence[Any] = (), settings: DecodingSettings | None = None, *,
+            cancelled: threading.Event | None = None) -> Iterator[Event]:
         """Say something, show images before it, and get the answer as it comes.
 
         Args:
             text: the question; may be empty if an image is shown.
             images: paths, bytes or Pillow images, shown before the text.
             settings: how this answer is chosen.
+            cancelled: ends this answer once it is set, even before the answer has begun; None = `cancel` alone does.
 
         Yields:
             `Notice` where the weights cannot answer, `TextDelta` as text becomes certain (never a stop text), at last
@@ -68,18 +70,19 @@ class Chat:
             yield Notice(
                 "these weights were trained on bare captions (stage 1): they caption images but do not answer questions"
             )
-        yield from self._answer(asked, settings or self.settings)
+        yield from self._answer(asked, settings or self.settings, cancelled)
 
     def answer(self, text: str, images: Sequence[Any] = (), settings: DecodingSettings | None = None) -> str:
         """Like `ask`, the whole answer at once."""
         return [event for event in self.ask(text, images, settings) if isinstance(event, Done)][-1].text
 
-    def retry(self, settings: DecodingSettings | None = None) -> Iterator[Event]:
-        """Answer the last question again."""
+    def retry(self, settings: DecodingSettings | None = None, *, cancelled: threading.Event | None = None
+              ) -> Iterator[Event]:
+        """Answer the last question again; arguments as for `ask`."""
         turns = self.conversation.turns
         if not turns or turns[-1].role != "assistant":
             raise UserError("chat.nothing_to_retry", what="there is no answer yet", fix="ask something first")
-        yield from self._answer(replace(self.conversation, turns=turns[:-1]), settings or self.settings)
+        yield from self._answer(replace(self.conversation, turns=turns[:-1]), settings or self.settings, cancelled)
 
     def cancel(self) -> None:
         """End the answer that is being given (from another thread)."""
@@ -102,8 +105,13 @@ class Chat:
         turns = self.loaded.renderer.chat.question(text, len(new))
         return replace(old, turns=(*old.turns, *turns), images=(*old.images, *new))
 
-    def _answer(self, asked: Conversation, settings: DecodingSettings) -> Iterator[Event]:
-        self.cancelled.clear()
+    def _answer(self, asked: Conversation, settings: DecodingSettings, cancelled: threading.Event | None
+                ) -> Iterator[Event]:
+        self.cancelled = cancelled or threading.Event()
+        if self.cancelled.is_set():
+            self.conversation = replace(asked, turns=(*asked.turns, Turn("assistant", "")))
+            yield Done("cancelled", "", Usage(0, 0, 0))
+            return
         tokens, digests = self.images.of(asked.images)
         rendered = self.loaded.renderer.render_prompt(asked)
         prompt = embed_prompt(self.loaded.model, rendered, tokens, digests)

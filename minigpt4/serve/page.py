@@ -97,9 +97,11 @@ def build_page(loaded: LoadedModel, *, examples: Sequence[Example] = (), knobs: 
 
         asked = [visitor, question, temperature, beams, length, language]
         answered = [visitor, chatbot, notice, question]
+        at_once = {"queue": False, "show_progress": "hidden"}
         model = {"concurrency_id": ONE_AT_A_TIME, "concurrency_limit": 1, "show_progress": "hidden"}
-        question.submit(_ask(loaded), asked, answered, **model)
-        retry.click(_retry(loaded), [visitor, temperature, beams, length, language], answered[:3], **model)
+        question.submit(_begin(loaded), [visitor], [visitor], **at_once).then(_ask(loaded), asked, answered, **model)
+        retry.click(_begin(loaded), [visitor], [visitor], **at_once).then(
+            _retry(loaded), [visitor, temperature, beams, length, language], answered[:3], **model)
         stop.click(_stop, [visitor], None, queue=False)
         gradio.on([clear.click, chatbot.clear], _clear(loaded), [visitor], answered, queue=False)
         dark.click(None, js=SWITCH_DARK)
@@ -139,6 +141,15 @@ def launch(page: Blocks, *, host: str, port: int | None, share: bool, wait: bool
 def _heading(language: str, about: Mapping[str, str]) -> str:
     words = WORDINGS[language]
     return "\n\n".join([f"## MiniGPT-4 · {words.title}\n{words.how_to}", *filter(None, [about.get(language)])])
+
+
+def _begin(loaded: LoadedModel) -> Any:
+    def begin(visitor: Visitor | None) -> Visitor:
+        visitor = visitor or Visitor(loaded)
+        visitor.begin()
+        return visitor
+
+    return begin
 
 
 def _ask(loaded: LoadedModel) -> Any:

@@ -6,6 +6,7 @@ No gradio in here: messages are plain dictionaries in the form that chat compone
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,11 @@ class Visitor:
     def __init__(self, loaded: LoadedModel) -> None:
         self.chat = Chat(loaded)
         self.messages: list[Message] = []
+        self.stopped = threading.Event()
+
+    def begin(self) -> None:
+        """A question was sent; it may wait for those of others. From now on `stop` means its answer."""
+        self.stopped = threading.Event()
 
     def ask(self, text: str, files: Sequence[str], knobs: Knobs, words: Wording) -> Iterator[View]:
         """A question with images; the answer grows from view to view. A mistake becomes a sentence, nothing changes."""
@@ -71,7 +77,7 @@ class Visitor:
             shown: list[Message] = [{"role": "user", "content": {"path": file}} for file in files]
             shown += [{"role": "user", "content": text.strip()}] if text.strip() else []
             notice = " ".join(words.only_first_frame.format(name=Path(file).name) for file in files if _moves(file))
-            events = self.chat.ask(text.strip(), list(files), knobs.settings())
+            events = self.chat.ask(text.strip(), list(files), knobs.settings(), cancelled=self.stopped)
             yield from self._grow([*before, *shown], events, words, notice)
         except UserError as error:
             self.messages = before
@@ -81,19 +87,20 @@ class Visitor:
         """The last question once more."""
         before = list(self.messages)
         try:
-            events = self.chat.retry(knobs.settings())
+            events = self.chat.retry(knobs.settings(), cancelled=self.stopped)
             yield from self._grow(before[:-1], events, words, "")
         except UserError as error:
             self.messages = before
             yield View(tuple(before), words.sentence(error), refused=True)
 
     def stop(self) -> None:
-        """End the answer that is being given; what was said so far stays."""
-        self.chat.cancel()
+        """End the answer that is being given or waited for; what was said so far stays."""
+        self.stopped.set()
 
     def clear(self) -> View:
         """Start over."""
         self.stop()
+        self.begin()
         self.chat = Chat(self.chat.loaded)
         self.messages = []
         return View(())

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from minigpt4.assembly.loaded import LoadedModel
+from tests import tiny
 
 FLAGS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
@@ -38,14 +42,27 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The page of a tiny random model, served for the whole session."""
+def served() -> LoadedModel:
+    """The tiny random model behind the page."""
+    return tiny.model()
+
+
+@pytest.fixture
+def slow_answers(served: LoadedModel) -> Iterator[None]:
+    """A twentieth of a second a token, so that there is something to stop, however fast or slow the machine is."""
+    hook = served.model.llm.model.register_forward_pre_hook(lambda *_: time.sleep(0.05))
+    yield
+    hook.remove()
+
+
+@pytest.fixture(scope="session")
+def address(served: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The page of the tiny model, served for the whole session."""
     from minigpt4.scenes.examples import scene_examples
     from minigpt4.serve.page import build_page, launch
     from minigpt4.serve.visitor import Knobs
-    from tests import tiny
 
-    page = build_page(tiny.model(), examples=scene_examples(tmp_path_factory.mktemp("examples")),
+    page = build_page(served, examples=scene_examples(tmp_path_factory.mktemp("examples")),
                       knobs=Knobs(max_new_tokens=40))
     yield launch(page, host="127.0.0.1", port=None, share=False, wait=False)
     page.close()

@@ -58,7 +58,8 @@ def test_upload_streamed_answer_second_question_retry_and_clear(tab: Any, rose: 
     assert ENGLISH.empty in tab.inner_text("#conversation")
 
 
-def test_stop_ends_a_long_answer(tab: Any, rose: Path) -> None:
+@pytest.mark.usefixtures("slow_answers")
+def test_stop_ends_a_long_answer(tab: Any) -> None:
     tab.click("text=" + ENGLISH.settings)
     tab.fill("input[type=number] >> nth=2", "2000")
     tab.press("input[type=number] >> nth=2", "Tab")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.generation.stops import cut_at_stop, held_back
 from minigpt4.inference.chat import Chat
-from minigpt4.inference.events import Done, Notice, TextDelta
+from minigpt4.inference.events import Done, Notice, TextDelta, Usage
 from tests import tiny
 
 SETTINGS = DecodingSettings(max_new_tokens=10)
@@ -70,6 +71,13 @@ def test_cancel_ends_the_answer(loaded: LoadedModel) -> None:
     done = list(events)[-1]
     assert isinstance(done, Done)
     assert done.reason == "cancelled" and done.usage.new_tokens < 400
+
+
+def test_an_answer_that_is_stopped_before_it_began_is_not_computed(loaded: LoadedModel) -> None:
+    chat, stopped = Chat(loaded, DecodingSettings(max_new_tokens=400)), threading.Event()
+    stopped.set()
+    assert list(chat.ask("what is this", [tiny.image(1)], cancelled=stopped)) == [Done("cancelled", "", Usage(0, 0, 0))]
+    assert isinstance(next(chat.retry()), TextDelta)
 
 
 def test_beams_give_the_whole_answer_at_the_end(loaded: LoadedModel) -> None:

@@ -53,7 +53,16 @@ def test_stop_keeps_what_was_said_and_the_next_question_works(visitor: Visitor, 
         if len(views) == 3:
             visitor.stop()
     assert views[-1].notice == ENGLISH.stopped and views[-1].messages[-1]["content"]
-    assert not asked(visitor, "what is red")[-1].refused
+    visitor.begin()
+    assert asked(visitor, "what is red")[-1].notice == ENGLISH.cut_off
+
+
+def test_stop_while_the_question_waits_for_others_is_not_forgotten(visitor: Visitor, image: str) -> None:
+    visitor.begin()
+    visitor.stop()
+    assert asked(visitor, "what is this", image)[-1].notice == ENGLISH.stopped
+    visitor.begin()
+    assert list(visitor.retry(SHORT, ENGLISH))[-1].notice == ENGLISH.cut_off
 
 
 def test_clear_begins_anew(visitor: Visitor, image: str) -> None:
