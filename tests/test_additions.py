@@ -58,7 +58,7 @@ def test_a_part_a_system_a_data_set_and_a_template_from_outside(outside: Path, p
     assert weights["connector.gate"] != 0.5, "the new part has learned in its two steps"
     assert torch.count_nonzero(weights["mixer.mix.weight"]), "the new system's own stage is in the bundle"
 
-    shown = _minigpt4(outside, project, "show", "output/mixed")
+    shown = _minigpt4(outside, project, "show", "output/mixed", "--allow-imports")
     assert shown.returncode == 0, shown.stderr
     assert "MeanMixer" in shown.stdout and "Gated" in shown.stdout and "template letter" in shown.stdout
 

@@ -114,7 +114,7 @@ def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42, s
     behaviour = system.behaviour(config)
     spec = as_trained(system.pixels(config), bundle)
     ledger.lines += changes_since(bundle, renderer, spec)
-    stage = str(bundle.manifest.get("stage", "")) if bundle else ""
+    stage = bundle.manifest.stage if bundle else ""
     return LoadedModel(model, renderer, spec, behaviour, config, origins, ledger.lines, stage, data_of(bundle))
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from minigpt4.assembly.build import tokenizer_of
 from minigpt4.assembly.part_files import PartFile, empty_language_model, empty_visual_parts, visual_files
 from minigpt4.common.config import load_fragment
+from minigpt4.common.config.trust import downloaded
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import systems
 from minigpt4.systems.config import SystemConfig
@@ -20,16 +21,22 @@ from minigpt4.weights.files.sources import Sources
 CONNECTOR, LANGUAGE_MODEL = "connector", "llm"
 
 
-def verify_surroundings(bundle: Bundle) -> list[str]:
+def verify_surroundings(bundle: Bundle, *, allow_imports: bool = False) -> list[str]:
     """Read the bundle's config, and hold the files of its frozen parts against the fingerprints of the manifest.
+
+    Args:
+        bundle: an opened bundle.
+        allow_imports: run the modules that its config names.
 
     Returns:
         a line per check that was passed, and per place that is gone.
 
     Raises:
-        UserError: a config that cannot be read; a file that is not the one the bundle was trained with.
+        UserError: modules for which consent is missing; a config that cannot be read; a file that is not the one the
+            bundle was trained with.
     """
-    config = load_fragment(bundle.config_path, bundle.options()).model
+    config = load_fragment(bundle.config_path, bundle.options(),
+                           trust=downloaded(allow_imports=allow_imports)).model
     if config is None:
         raise UserError("config.missing", where=str(bundle.config_path), what="has no section 'model'",
                         fix="take another copy of the bundle")
@@ -57,7 +64,7 @@ def _compare(bundle: Bundle, opened: PartFile, parts: Mapping[str, nn.Module]) -
     """A part that the bundle stores, or that came without a file, has no fingerprint to compare with."""
     lines = []
     for name, origin in opened.fingerprints(parts).items():
-        wanted = [each["identity"] for each in bundle.manifest["parts"][name]["origins"] if each["identity"]]
+        wanted = [each.identity for each in bundle.manifest.parts[name].origins if each.identity]
         if wanted and origin.fingerprint not in wanted:
             raise UserError(
                 "bundle.identity", where=str(bundle.folder),
@@ -65,11 +72,11 @@ def _compare(bundle: Bundle, opened: PartFile, parts: Mapping[str, nn.Module]) -
                 f"{origin.fingerprint[:12]}", fix="put the right file back",
             )
         if wanted:
-            lines.append(f"{name}: {opened.file.path} is {origin.fingerprint[:12]}, as in training")
+            lines.append(f"{name}: {opened.file.path} is {origin.fingerprint[:12]}, the one of training by a sample of "
+                         "its values")
     return lines
 
 
 def _gone(bundle: Bundle) -> list[tuple[str, str]]:
-    origins = [(name, origin) for name, part in bundle.manifest["parts"].items() for origin in part["origins"]]
-    return [(name, origin["place"]) for name, origin in origins
-            if origin["place"] and not Path(origin["place"]).exists()]
+    origins = [(name, origin) for name, part in bundle.manifest.parts.items() for origin in part.origins]
+    return [(name, origin.place) for name, origin in origins if origin.place and not Path(origin.place).exists()]

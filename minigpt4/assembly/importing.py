@@ -17,11 +17,12 @@ from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.assembly.part_files import checkpoint_file, empty_language_model, visual_files
 from minigpt4.common.config import Config, resolved_yaml
 from minigpt4.common.errors import UserError
-from minigpt4.common.files import atomic_folder, refuse_taken
+from minigpt4.common.files import refuse_taken
 from minigpt4.common.registry import systems
 from minigpt4.conversation.renderer import Renderer
 from minigpt4.models.freezing import freeze
 from minigpt4.models.vision_language_model import VisionLanguageModel
+from minigpt4.weights.bundles.seal import atomic_bundle
 from minigpt4.weights.files.sources import Sources
 from minigpt4.weights.plans.loading import PartOrigin
 
@@ -43,7 +44,7 @@ def import_checkpoint(config: Config, target: Path) -> list[str]:
     place = Path(config.model.ckpt)
     loaded = _put_together(config, place)
     stored = [name for name, origins in loaded.origins.items() if any(one.source == "bundle" for one in origins)]
-    with atomic_folder(target) as folder:
+    with atomic_bundle(target) as folder:
         loaded.save_bundle(folder, resolved_config=resolved_yaml(config), stage=loaded.stage, step=0)
     return [*loaded.load_report, f"{target}: {', '.join(stored)} of {place.name}; the other parts are named by their "
             "fingerprints and stay where they are"]

@@ -51,5 +51,5 @@ def versions() -> dict[str, str]:
 
 def data_of(bundle: Bundle | None) -> tuple[DataLicence, ...]:
     """The data sets that a bundle names; older ones name none."""
-    entries = bundle.manifest.get("data", []) if bundle else []
-    return tuple(DataLicence(entry["name"], entry["licence"]) for entry in entries)
+    entries = bundle.manifest.data if bundle else []
+    return tuple(DataLicence(entry.name, entry.licence) for entry in entries)

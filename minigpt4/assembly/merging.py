@@ -19,10 +19,10 @@ from torch import Tensor
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.assembly.probe import probed_logits
 from minigpt4.common.errors import UserError
-from minigpt4.common.files import atomic_folder
 from minigpt4.models.language_models.quantized import holds_quantized
 from minigpt4.models.lora import base_state, merge_adapters
 from minigpt4.weights.bundles.bundle import Bundle, newest_bundle, open_bundle
+from minigpt4.weights.bundles.seal import atomic_bundle
 from minigpt4.weights.files.readers import open_weights
 from minigpt4.weights.plans.loading import PartOrigin
 
@@ -55,7 +55,7 @@ def merge_bundle(source: Path, target: Path, load: Load, options: Sequence[str] 
     if not bundle.adapted_parts:
         raise UserError("weights.no_adapters", where=str(bundle.folder), what="has no adapters",
                         fix="give a bundle that was trained with LoRA")
-    computed_in_fp32 = [*(f"model.{part}.dtype=fp32" for part in bundle.manifest["parts"]), *options]
+    computed_in_fp32 = [*(f"model.{part}.dtype=fp32" for part in bundle.manifest.parts), *options]
     loaded = load(bundle.folder, computed_in_fp32)
     dtypes = {name: torch.float32 if in_fp32 else _dtype_of_files(name, loaded.origins[name])
               for name in bundle.adapted_parts}
@@ -64,9 +64,9 @@ def merge_bundle(source: Path, target: Path, load: Load, options: Sequence[str] 
     exact = _compare(probed_logits(merged), expected, torch.float32, target)
     for name, dtype in dtypes.items():
         merged.model.parts()[name].to(dtype)
-    with atomic_folder(target) as folder:
+    with atomic_bundle(target) as folder:
         merged.save_bundle(folder, resolved_config=_config_without_adapters(bundle, loaded), stage=merged.stage,
-                           step=bundle.manifest["step"])
+                           step=bundle.manifest.step)
         del loaded, merged  # two models of 13B are too much
         coarsest = max(dtypes.values(), key=TOLERANCE.__getitem__)
         stored = _compare(probed_logits(load(folder, computed_in_fp32)), expected, coarsest, target)
@@ -113,7 +113,7 @@ def _merged(loaded: LoadedModel, bundle: Bundle) -> LoadedModel:
 def _config_without_adapters(bundle: Bundle, loaded: LoadedModel) -> str:
     """The bundle's own config, parts where they were found now."""
     config: dict[str, Any] = yaml.safe_load(bundle.config_path.read_text(encoding="utf-8"))
-    for name in bundle.manifest["parts"]:
+    for name in bundle.manifest.parts:
         part = config["model"][name]
         part["weights"] = getattr(loaded.config, name).weights
         if name in bundle.adapted_parts:

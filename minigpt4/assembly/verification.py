@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from minigpt4.common.errors import UserError
 from minigpt4.conversation.renderer import Renderer
@@ -34,10 +34,10 @@ def check_tokenizer(bundle: Bundle | None, config: SystemConfig) -> list[str]:
     Raises:
         UserError: it is another one, and no other language model was insisted on.
     """
-    wanted = bundle.manifest.get("tokenizer") if bundle else None
+    wanted = bundle.manifest.tokenizer if bundle else None
     if bundle is None or wanted is None:
         return []
-    then = TokenizerFingerprint.from_stored(wanted)
+    then = TokenizerFingerprint(wanted.identity, wanted.vocab_size, wanted.place)
     now = fingerprint_of_tokenizer(config.llm.tokenizer_folder(), bundle.sources.read)
     if then.fingerprint == now.fingerprint:
         return []
@@ -81,27 +81,30 @@ def check_fingerprints(bundle: Bundle, config: SystemConfig, origins: Mapping[st
 
 def as_trained(spec: ImageSpec | None, bundle: Bundle | None) -> ImageSpec | None:
     """The config's pixels in the colours that the bundle was trained with."""
-    recorded = bundle.manifest.get("image") if bundle else None
-    if spec is None or not recorded:
+    recorded = bundle.manifest.image if bundle else None
+    if spec is None or recorded is None:
         return spec
-    return replace(spec, mean=tuple(recorded["mean"]), std=tuple(recorded["std"]))
+    return replace(spec, mean=recorded.mean, std=recorded.std)
 
 
 def changes_since(bundle: Bundle | None, renderer: Renderer, spec: ImageSpec | None) -> list[str]:
     """A line for each setting of words and images in which the config differs from what the bundle was trained with."""
     if bundle is None:
         return []
-    manifest, then = bundle.manifest, bundle.manifest.get("image") or {}
-    now = {} if spec is None else asdict(spec)
-    then_and_now = {
-        "template": (manifest.get("template"), renderer.training.name),
-        "chat template": (manifest.get("chat_template"), renderer.chat.name),
-        "stops": (manifest.get("stops"), list(renderer.stops)),
-        "image size": (then.get("size"), now.get("size")),
-        "decoding of images": (then.get("opening"), now.get("opening")),
-        "fit of images": (then.get("fit"), now.get("fit")),
-        "tokens per image": (manifest.get("tokens_per_image", then.get("tokens_per_image")), renderer.tokens_per_image),
+    manifest, then = bundle.manifest, bundle.manifest.image
+    tokens_then = manifest.tokens_per_image if then is None else manifest.tokens_per_image or then.tokens_per_image
+    then_and_now: dict[str, tuple[object, object]] = {
+        "template": (manifest.template, renderer.training.name),
+        "chat template": (manifest.chat_template, renderer.chat.name),
+        "stops": (manifest.stops, list(renderer.stops)),
+        "tokens per image": (tokens_then, renderer.tokens_per_image),
     }
+    if then is not None:
+        then_and_now |= {
+            "image size": (then.size, spec and spec.size),
+            "decoding of images": (then.opening, spec and spec.opening),
+            "fit of images": (then.fit, spec and spec.fit),
+        }
     return [f"{bundle.folder}: its {name} was {before!r}, this config asks for {after!r}"
             for name, (before, after) in then_and_now.items() if before is not None and before != after]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from minigpt4.cli._source import add_source_arguments
+from minigpt4.cli._source import add_source_arguments, add_verify_argument
 
 if TYPE_CHECKING:
     from minigpt4.generation.settings import DecodingSettings
@@ -18,6 +18,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, positional: bool = T
                         help="overrides keys of the config, e.g. model.llm.dtype=fp32")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps (default: as the config says)")
     add_other_llm_argument(parser)
+    add_verify_argument(parser)
 
 
 def add_other_llm_argument(parser: argparse.ArgumentParser) -> None:

@@ -35,11 +35,25 @@ class Source:
     bundle: Path | None = None
 
     def load(self, arguments: argparse.Namespace) -> LoadedModel:
-        """The model, with `--options`, `--device` and `--allow-other-llm` if the command has them."""
+        """The model, with `--options`, `--device`, `--allow-imports` and what else of it the command has."""
         from minigpt4.inference.load import load_model
 
         return load_model(self.bundle or self.path, device=arguments.device, options=arguments.options,
-                          allow_other_llm=getattr(arguments, "allow_other_llm", False))
+                          allow_other_llm=getattr(arguments, "allow_other_llm", False),
+                          allow_imports=arguments.allow_imports, verify=getattr(arguments, "verify", False))
+
+    def load_or_describe(self, arguments: argparse.Namespace) -> LoadedModel:
+        """Like `load`; where consent to the bundle's modules is missing, what can be said without them is printed."""
+        from minigpt4.common.config.trust import NO_CONSENT
+
+        try:
+            return self.load(arguments)
+        except UserError as error:
+            if error.code == NO_CONSENT and self.bundle is not None:
+                from minigpt4.weights.inspection import describe_weights
+
+                print("\n".join(describe_weights(self.bundle)))
+            raise
 
     def weight_files(self) -> list[Path]:
         """The bundle, or the files and folders of weights that the YAML names, each once."""
@@ -65,6 +79,19 @@ def add_source_arguments(parser: argparse.ArgumentParser, *, positional: bool = 
         parser.add_argument("source", nargs="?", metavar="SOURCE", help=kinds)
     parser.add_argument("--model", metavar="SOURCE", help="the same as SOURCE" if positional else kinds)
     parser.add_argument("--cfg-path", metavar="YAML", help="the original's spelling of --model, for a YAML")
+    add_imports_argument(parser)
+
+
+def add_imports_argument(parser: argparse.ArgumentParser) -> None:
+    """`--allow-imports`, the consent to what a bundle's config names under `imports:`."""
+    parser.add_argument("--allow-imports", action="store_true",
+                        help="run the Python modules that the bundle's config names; refused without this flag")
+
+
+def add_verify_argument(parser: argparse.ArgumentParser) -> None:
+    """`--verify`, for commands that load a model."""
+    parser.add_argument("--verify", action="store_true",
+                        help="compare the checksums of all files of the bundle first, not only their sizes")
 
 
 def given_path(arguments: argparse.Namespace) -> Path:
@@ -91,7 +118,7 @@ def source_of(arguments: argparse.Namespace) -> Source:
     path = given_path(arguments)
     found = find_source(path)
     if found is None:
-        raise _not_a_source(path)
+        raise not_a_source(path)
     return found
 
 
@@ -105,7 +132,8 @@ def find_source(path: Path) -> Source | None:
     return Source(path) if path.is_file() and path.suffix.lower() in YAML_ENDINGS else None
 
 
-def _not_a_source(path: Path) -> UserError:
+def not_a_source(path: Path) -> UserError:
+    """The sentence for a path that is no model, naming the nearest one."""
     if not path.exists():
         what = "no such file or folder"
     elif path.is_dir():

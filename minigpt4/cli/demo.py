@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from minigpt4.cli._decoding_arguments import add_other_llm_argument
+from minigpt4.cli._source import add_imports_argument, add_verify_argument
 from minigpt4.common.errors import UserError
 
 HELP = "Chat about images in the browser; without a model it serves the embedded default."
@@ -25,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                         help="overrides keys of the config, e.g. model.llm.dtype=fp32")
     add_other_llm_argument(parser)
+    add_imports_argument(parser)
+    add_verify_argument(parser)
     parser.add_argument("--gpu-id", type=int, metavar="N", help="number of the CUDA device (as in the original)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps (default: as the config says)")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in (default: this one only)")
@@ -45,7 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     import_gradio()  # a missing extra is reported before gigabytes are loaded
     loaded = load_model(source, device=device, options=arguments.options,
-                        allow_other_llm=arguments.allow_other_llm)
+                        allow_other_llm=arguments.allow_other_llm, allow_imports=arguments.allow_imports,
+                        verify=arguments.verify)
     with tempfile.TemporaryDirectory(prefix="minigpt4_examples_") as folder:
         page = build_page(loaded, examples=scene_examples(Path(folder)), about=about(loaded.config),
                           knobs=Knobs(max_new_tokens=arguments.max_new_tokens))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from minigpt4.cli._source import add_imports_argument
 from minigpt4.common.errors import UserError
 
 HELP = "Fine-tune a trained model (stage 2) on your own images and texts: a folder and a JSONL file."
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="samples per batch; smaller needs less memory (default: 12)")
     parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                         help="overrides keys of the run, e.g. run.init_lr=3e-5")
+    add_imports_argument(parser)
     parser.add_argument("--write-only", action="store_true",
                         help="write OUT/run.yaml and stop, to read or change it; --resume then trains it")
     parser.add_argument("--resume", action="store_true",
@@ -41,7 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.resume:
         file = write_run(images=arguments.images, texts=arguments.texts, source=arguments.bundle,
                          output_dir=arguments.output_dir,
-                         wishes=Wishes(arguments.epochs, arguments.batch_size, arguments.options))
+                         wishes=Wishes(arguments.epochs, arguments.batch_size, arguments.options),
+                         allow_imports=arguments.allow_imports)
         if arguments.write_only:
             print(f"wrote {file}; train it: minigpt4 finetune --output-dir {arguments.output_dir} --resume")
             return 0

@@ -21,6 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    loaded = source_of(arguments).load(arguments)
+    loaded = source_of(arguments).load_or_describe(arguments)
     print("\n".join([loaded.describe(), "", *loaded.load_report]))
     return 0

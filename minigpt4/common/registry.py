@@ -8,10 +8,11 @@ error, an unknown name is answered with the nearest. This file is the only globa
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from minigpt4.common.errors import UserError, nearest
@@ -143,6 +144,9 @@ def load_outside_packages() -> None:
 def import_modules(names: list[str], *, where: str = "") -> None:
     """Import the modules of a YAML's `imports:` so that their registrations count."""
     for name in names:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise UserError("registry.import", where=where, what=f"'{name}' is not the name of a module",
+                            fix="write it as in Python: my_package.my_module")
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
@@ -150,6 +154,25 @@ def import_modules(names: list[str], *, where: str = "") -> None:
                 "registry.import", where=where, what=f"cannot import '{name}' ({error})",
                 fix="install the package or put its folder on PYTHONPATH",
             ) from error
+
+
+def is_announced(name: str) -> bool:
+    """True for a module that an installed package names in the entry-point group `minigpt4`."""
+    return any(entry.module == name for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP))
+
+
+def place_of_module(name: str) -> str:
+    """Where a module would come from, found without running anything of it or of the packages around it."""
+    folders: Sequence[str] | None = None
+    spec = None
+    parts = name.split(".")
+    for end in range(1, len(parts) + 1):
+        spec = importlib.machinery.PathFinder.find_spec(".".join(parts[:end]), folders)
+        if spec is None:
+            return "not found here"
+        folders = list(spec.submodule_search_locations or [])
+    origin = spec.origin if spec is not None else None
+    return origin or ", ".join(folders or ["not found here"])
 
 
 class LavisRegistry:

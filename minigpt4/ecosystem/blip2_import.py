@@ -13,13 +13,14 @@ import yaml
 from minigpt4.assembly.build import system_of, tokenizer_of
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.config.write import plain
-from minigpt4.common.files import atomic_folder, refuse_taken
+from minigpt4.common.files import refuse_taken
 from minigpt4.common.registry import systems
 from minigpt4.conversation.renderer import Renderer
 from minigpt4.models.language_models.causal_lm import CausalLM
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.systems.config import SystemConfig
 from minigpt4.systems.contract import LANGUAGE_MODEL_PREFIX, ForeignForm
+from minigpt4.weights.bundles.seal import atomic_bundle
 from minigpt4.weights.files.readers import open_weights
 from minigpt4.weights.files.sources import Sources
 from minigpt4.weights.files.tensor_file import TensorFile
@@ -62,7 +63,7 @@ def import_blip2(source: Path, target: Path, *, template: str = "plain") -> list
     form: ForeignForm = systems.get(ARCH).forms[FORM]
     section = form.section(source, template)
     loaded = _loaded(source, form, section)
-    with atomic_folder(target) as folder:
+    with atomic_bundle(target) as folder:
         text = yaml.safe_dump({"model": plain(section)}, sort_keys=False, allow_unicode=True, width=120)
         loaded.save_bundle(folder, resolved_config=text, stage=f"imported from {source.name}", step=0)
     return [

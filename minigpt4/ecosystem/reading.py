@@ -11,11 +11,12 @@ import yaml
 from minigpt4.assembly.build import tokenizer_of
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
-from minigpt4.common.files import atomic_folder, refuse_taken
+from minigpt4.common.files import refuse_taken
 from minigpt4.common.registry import systems
 from minigpt4.conversation.renderer import Renderer
 from minigpt4.ecosystem.config import MiniGPT4Config
 from minigpt4.ecosystem.model import MiniGPT4ForConditionalGeneration
+from minigpt4.weights.bundles.seal import atomic_bundle
 from minigpt4.weights.files.readers import read_json
 from minigpt4.weights.files.sources import Sources
 from minigpt4.weights.files.tensor_file import some_names
@@ -46,7 +47,7 @@ def import_transformers(source: Path, target: Path) -> list[str]:
     if missing := sorted(found["missing_keys"]):
         raise UserError("weights.keys", where=str(source), what=f"lacks {some_names(missing)}",
                         fix="save the whole model: model.save_pretrained")
-    with atomic_folder(target) as folder:
+    with atomic_bundle(target) as folder:
         section = yaml.safe_dump({"model": model.config.recipe}, sort_keys=False, allow_unicode=True, width=120)
         loaded = _loaded(model, source)
         loaded.save_bundle(folder, resolved_config=section, stage=f"imported from {source.name}", step=0)

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, GenerationConfig, LlamaTokenizer
 
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
-from minigpt4.common.files import atomic_folder, refuse_taken
+from minigpt4.common.files import refuse_taken
 from minigpt4.ecosystem.config import MiniGPT4Config, portable_recipe
 from minigpt4.ecosystem.exporting import Check, refuse_unfit, unused_id
 from minigpt4.ecosystem.image_processor import MiniGPT4ImageProcessor
@@ -20,6 +20,7 @@ from minigpt4.ecosystem.model import MiniGPT4ForConditionalGeneration
 from minigpt4.ecosystem.model_card import model_card
 from minigpt4.ecosystem.processor import MiniGPT4Processor, template_values
 from minigpt4.weights.bundles.bundle import MANIFEST
+from minigpt4.weights.bundles.seal import atomic_bundle
 from minigpt4.weights.files.readers import read_json
 
 
@@ -41,7 +42,7 @@ def export_transformers(loaded: LoadedModel, target: Path, check: Check | None =
     refuse_taken(target)
     refuse_unfit(loaded)
     config = config_of(loaded)
-    with atomic_folder(target) as folder:
+    with atomic_bundle(target) as folder:
         _write_bundle(loaded, config, folder)
         config.save_pretrained(folder)
         _generation(loaded).save_pretrained(folder)

@@ -17,9 +17,9 @@ import torch
 from safetensors import SafetensorError
 
 from minigpt4.common.errors import UserError
-from minigpt4.common.files import atomic_folder
 from minigpt4.datasets.ledger import LedgerState
 from minigpt4.runners.run_folder import STATE_FILE, RunFolder
+from minigpt4.weights.bundles.seal import atomic_bundle
 
 
 class BundleKeeper(Protocol):
@@ -54,7 +54,7 @@ def write_checkpoint(folder: RunFolder, state: RunState, bundle: BundleKeeper, *
     Raises `UserError` (code `file.write`) where the disk is full; earlier checkpoints are untouched.
     """
     place = folder.checkpoint(state.step)
-    with atomic_folder(place) as part:
+    with atomic_bundle(place) as part:
         try:
             bundle.save(part, state.step)
             torch.save({field.name: getattr(state, field.name) for field in fields(state)}, part / STATE_FILE)

@@ -48,4 +48,6 @@ class Job:
     """lines for the start: files, behaviour, parts"""
     vocab_size_to_beat: int | None = None
     """vocabulary of a loaded, frozen language model, whose first loss must be below its logarithm; else None"""
+    imports: tuple[str, ...] = ()
+    """modules that the config imports, which whoever loads the bundle must allow"""
     taken_over: TakenOver | None = None

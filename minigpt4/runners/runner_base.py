@@ -276,4 +276,5 @@ class RunnerBase:
             return
         draw_curve(self.folder.log, self.folder.path / "loss.png")
         log.info("done: %s; loss curve in %s", newest, self.folder.path / "loss.png")
-        log.info("chat with it: minigpt4 chat --model %s --image IMAGE", newest)
+        consent = " --allow-imports" if self.job.imports else ""
+        log.info("chat with it: minigpt4 chat --model %s --image IMAGE%s", newest, consent)

@@ -13,6 +13,7 @@ from minigpt4.models.language_models.causal_lm import CausalLM
 from minigpt4.models.language_models.kinds import refuse_other_kinds
 from minigpt4.weights.bundles.bundle import bundle_in, open_bundle
 from minigpt4.weights.bundles.inspection import describe_bundle, verify_bundle_tensors
+from minigpt4.weights.bundles.seal import compare_checksums
 from minigpt4.weights.files.checksums import CHECKLISTS, SHA256SUMS, nothing, verify_checksums, verify_file
 from minigpt4.weights.files.model_folder import PROVENANCE
 from minigpt4.weights.files.readers import open_weights, read_json
@@ -64,14 +65,7 @@ def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
     """
     found = bundle_in(path)
     lines, path = (_found_in(path, found), found) if found else ([], path)
-    before = len(lines)
-    for name in CHECKLISTS if path.is_dir() else ():
-        if (path / name).exists():
-            lines.append(f"{name}: {verify_checksums(path / name, on_bytes)} files match their checksum")
-    if path.is_file() and verify_file(path, on_bytes):
-        lines.append(f"it matches its checksum in {path.parent / SHA256SUMS}")
-    if len(lines) == before:
-        lines.append("no checksums to compare")
+    lines += _compare_sums(path, is_bundle=found is not None, on_bytes=on_bytes)
     if found:
         bundle = open_bundle(found)
         lines += verify_bundle_tensors(bundle)
@@ -93,6 +87,20 @@ def verify_weights(path: Path, on_bytes: Progress = nothing) -> list[str]:
         raise UserError("weights.blank", where=str(path), fix="the file is damaged or a placeholder; take another copy",
                         what=some_names((str(fault) for fault in faults), 3).replace("'", ""))
     return [*lines, f"{len(file.names)} of {len(file.names)} tensors can be read; none is blank or not finite"]
+
+
+def _compare_sums(path: Path, *, is_bundle: bool, on_bytes: Progress) -> list[str]:
+    """A line per file of checksums that was compared, or one that says there is none."""
+    if is_bundle:
+        number = compare_checksums(path, on_bytes)
+        return [f"{SHA256SUMS}: all {number} files are as they were written" if number else
+                "no checksums: this bundle was written by an earlier version, so only a sample of its values is "
+                f"compared (to add them: minigpt4 weights verify --write-sums {path})"]
+    lines = [f"{name}: {verify_checksums(path / name, on_bytes)} files match their checksum"
+             for name in CHECKLISTS if path.is_dir() and (path / name).exists()]
+    if path.is_file() and verify_file(path, on_bytes):
+        lines.append(f"it matches its checksum in {path.parent / SHA256SUMS}")
+    return lines or ["no checksums to compare"]
 
 
 def _found_in(path: Path, bundle: Path) -> list[str]:

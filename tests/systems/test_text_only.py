@@ -44,12 +44,12 @@ def test_it_trains_resumes_and_chats(folder: Path, capsys: pytest.CaptureFixture
     assert main(["train", "--cfg-path", "run.yaml", "--resume"]) == 0
     resumed = load_file(last / "model.safetensors")
     assert set(whole) == set(resumed) and all(torch.equal(whole[name], resumed[name]) for name in whole)
-    answer = load("out").chat(None, "what is 1", max_new_tokens=8)
+    answer = load("out", allow_imports=True).chat(None, "what is 1", max_new_tokens=8)
     assert isinstance(answer, str) and answer
     capsys.readouterr()
     for command in (["show", "out"], ["weights", "verify", "out"], ["weights", "info", "out"],
                     ["chat", "--model", "out", "--question", "what is 1", "--max-new-tokens", "4"]):
-        assert main(command) == 0, command
+        assert main(command if "info" in command else [*command, "--allow-imports"]) == 0, command
         assert capsys.readouterr().out
 
 
@@ -57,7 +57,7 @@ def test_images_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["train", "--cfg-path", "run.yaml"]) == 0
     tiny.image(1).save("rose.png")
     with pytest.raises(UserError, match="this model is text-only"):
-        load("out").chat("rose.png", "what is this")
+        load("out", allow_imports=True).chat("rose.png", "what is this")
     record = {"image": "rose.png", "conversations": [{"from": "human", "value": "<image>\nwhat"},
                                                      {"from": "gpt", "value": "a rose"}]}
     Path("records.json").write_text(json.dumps([record] * 8), encoding="utf-8")

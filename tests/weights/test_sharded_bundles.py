@@ -76,7 +76,7 @@ def test_the_index_is_hugging_faces(loaded: LoadedModel, tmp_path: Path) -> None
 def test_it_is_told_verified_and_cut_again(loaded: LoadedModel, tmp_path: Path) -> None:
     whole, cut = save(loaded, tmp_path / "whole", 10 ** 9), save(loaded, tmp_path / "cut", MEGABYTE)
     assert describe_weights(cut) == describe_weights(whole)
-    assert verify_weights(cut) == verify_weights(whole)
+    assert verify_weights(cut)[1:] == verify_weights(whole)[1:]
     again = save(load_model(cut), tmp_path / "again", MEGABYTE // 2)
     assert_equal_weights(load_model(again), loaded)
 

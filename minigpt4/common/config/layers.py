@@ -95,8 +95,16 @@ def dotted(path: Sequence[str]) -> str:
     return ".".join(path)
 
 
-def read_yaml(path: Path) -> Layer:
-    """A YAML file as a layer. Raises `UserError` if it is absent, not YAML, or not a mapping."""
+def read_yaml(path: Path, *, aliases: bool = True) -> Layer:
+    """A YAML file as a layer.
+
+    Args:
+        path: the file.
+        aliases: False = one that uses aliases is refused, before they multiply what it says.
+
+    Raises:
+        UserError: it is absent, not YAML, or not a mapping.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -107,6 +115,8 @@ def read_yaml(path: Path) -> Layer:
     except UnicodeDecodeError as error:
         raise UserError("config.yaml", where=str(path), what="is not UTF-8 text", fix="save it as UTF-8") from error
     try:
+        if not aliases:
+            _refuse_aliases(text, path)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         values = {} if node is None else _plain(OmegaConf.create(text))
     except yaml.MarkedYAMLError as error:
@@ -123,6 +133,15 @@ def read_yaml(path: Path) -> Layer:
     if node is not None:
         _note_lines(node, (), path, origins)
     return Layer(values, origins)
+
+
+def _refuse_aliases(text: str, path: Path) -> None:
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise UserError("config.alias", where=f"{path}:{line}",
+                            what=f"uses the alias *{event.anchor}, which the config of a bundle never does",
+                            fix="take another copy of the bundle")
 
 
 def _plain(config: object) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from minigpt4.common.config.fields import ConfigOwner, default_names, fields_of
 from minigpt4.common.config.layers import KeyPath, Layer, Origin, dotted, interpolated, merge, read_options, read_yaml
 from minigpt4.common.config.original import translated, without, without_retired
 from minigpt4.common.config.report import FAILED, Report, Spot
+from minigpt4.common.config.trust import OWN, Trust, refuse_untrusted_values, refuse_unwanted_imports
 from minigpt4.common.config.typed import make_dataclass
 from minigpt4.common.errors import UserError, nearest
 
@@ -54,24 +55,27 @@ class Config:
         return str(self.origins.get(tuple(key.split(".")), Origin()))
 
 
-def load_config(path: str | Path, options: Sequence[str] = (), *, sections: Sequence[str] = SECTIONS) -> Config:
+def load_config(path: str | Path, options: Sequence[str] = (), *, sections: Sequence[str] = SECTIONS,
+                trust: Trust = OWN) -> Config:
     """Read, merge, type and check a run YAML.
 
     Args:
         path: the YAML.
         options: `a.b=c` or the pair form `a.b`, `c`; they win over the YAML.
         sections: the sections that are wanted; others are not looked at.
+        trust: what the YAML may do; one that came with a bundle may do less than the user's own.
     Raises:
         UserErrors: every unknown key, wrong type, unknown name, placeholder and absent path, one sentence each.
         UserError: where the YAML or an option cannot be read at all.
     """
-    return _load(Path(path), options, sections, check_paths=True)
+    return _load(Path(path), options, sections, trust, check_paths=True)
 
 
-def load_fragment(path: str | Path, options: Sequence[str] = ()) -> Config:
+def load_fragment(path: str | Path, options: Sequence[str] = (), *, trust: Trust = OWN) -> Config:
     """Like `load_config` for a YAML that is looked at, not run: placeholders, absent paths and sections may stay."""
     written = {*read_yaml(Path(path)).values, *read_options(options).values}
-    return _load(Path(path), options, [section for section in SECTIONS if section in written], check_paths=False)
+    wanted = [section for section in SECTIONS if section in written]
+    return _load(Path(path), options, wanted, trust, check_paths=False)
 
 
 def section_from(values: Mapping[str, Any]) -> Any:
@@ -87,9 +91,10 @@ def section_from(values: Mapping[str, Any]) -> Any:
     return section
 
 
-def _load(path: Path, options: Sequence[str], sections: Sequence[str], *, check_paths: bool) -> Config:
-    file = read_yaml(path)
-    imports = _imports(file)
+def _load(path: Path, options: Sequence[str], sections: Sequence[str], trust: Trust, *, check_paths: bool) -> Config:
+    file = read_yaml(path, aliases=trust.resolvers)
+    refuse_untrusted_values(file, trust)
+    imports = _imports(file, trust)
     report = Report(Layer(), check_paths)
     user = [_known_sections(file, report), _known_sections(read_options(options), report)]
     layers: list[Layer] = []
@@ -106,12 +111,13 @@ def _load(path: Path, options: Sequence[str], sections: Sequence[str], *, check_
     return Config(**config, imports=imports, origins=report.layer.origins, source=path)
 
 
-def _imports(file: Layer) -> tuple[str, ...]:
+def _imports(file: Layer, trust: Trust) -> tuple[str, ...]:
     names = file.get(("imports",), [])
     where = str(file.origin(("imports",)))
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError("config.type", where=where, what="imports should be a list of modules",
                         fix="write imports: [my_package.my_module]")
+    refuse_unwanted_imports(names, trust, where=where)
     registry.import_modules(names, where=where)
     return tuple(names)
 

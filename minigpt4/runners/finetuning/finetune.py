@@ -22,7 +22,7 @@ RUN_YAML = "run.yaml"
 
 def finetune(*, images: str | Path | None = None, texts: str | Path | None = None, source: str | Path | None = None,
              output_dir: str | Path, epochs: int | None = None, batch_size: int | None = None,
-             options: Sequence[str] = (), resume: bool = False) -> Path:
+             options: Sequence[str] = (), allow_imports: bool = False, resume: bool = False) -> Path:
     """Train a model (stage 2) on your own images and texts; the same as `minigpt4 finetune`.
 
     Args:
@@ -32,6 +32,7 @@ def finetune(*, images: str | Path | None = None, texts: str | Path | None = Non
         output_dir: new folder for run.yaml, logs and checkpoints.
         epochs, batch_size: None = from the number of samples.
         options: `a.b=c` changes of the run, as on the command line.
+        allow_imports: run the Python modules that the bundle's config names; without it such a bundle is refused.
         resume: continue the run in `output_dir` from its newest checkpoint; nothing else is read then.
 
     Returns:
@@ -46,7 +47,7 @@ def finetune(*, images: str | Path | None = None, texts: str | Path | None = Non
         raise UserError("finetune.missing", where="minigpt4.finetune", what="images, texts or source is not given",
                         fix="a new run needs all three; resume=True continues the run in output_dir")
     write_run(images=Path(images), texts=Path(texts), source=Path(source), output_dir=Path(output_dir),
-              wishes=Wishes(epochs, batch_size, options))
+              wishes=Wishes(epochs, batch_size, options), allow_imports=allow_imports)
     return continue_finetuning(output_dir)
 
 
@@ -64,7 +65,8 @@ def continue_finetuning(output_dir: str | Path) -> Path:
     return newest_bundle(output_dir)
 
 
-def write_run(*, images: Path, texts: Path, source: Path, output_dir: Path, wishes: Wishes) -> Path:
+def write_run(*, images: Path, texts: Path, source: Path, output_dir: Path, wishes: Wishes,
+              allow_imports: bool = False) -> Path:
     """Check everything a person gave, then write run.yaml and its prompts; a run that cannot start leaves neither.
 
     Returns:
@@ -80,7 +82,7 @@ def write_run(*, images: Path, texts: Path, source: Path, output_dir: Path, wish
     tokenizer = open_tokenizer(bundle.folder / TOKENIZER)
     data = read_own_data(images, texts, lambda text: len(tokenizer.encode(text, specials=False)))
     file, prompts = output_dir / RUN_YAML, output_dir.resolve() / "prompts.txt"
-    text = run_yaml(bundle, data, prompts, output_dir.resolve(), wishes)
+    text = run_yaml(bundle, data, prompts, output_dir.resolve(), wishes, allow_imports=allow_imports)
     try:
         for path, content in ((prompts, _prompts_of(bundle.folder)), (file, text)):
             with atomic_file(path) as part:

@@ -18,6 +18,7 @@ import yaml
 from minigpt4.common.config import Config, load_fragment
 from minigpt4.common.config.fields import fields_of
 from minigpt4.common.config.layers import Layer, merge, read_options
+from minigpt4.common.config.trust import downloaded
 from minigpt4.common.config.write import plain
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import systems
@@ -63,18 +64,20 @@ class Wishes:
                             fix='use a list of texts: ["run.init_lr=3e-5"]')
 
 
-def run_yaml(bundle: Bundle, data: OwnData, prompts: Path, folder: Path, wishes: Wishes) -> str:
+def run_yaml(bundle: Bundle, data: OwnData, prompts: Path, folder: Path, wishes: Wishes, *,
+             allow_imports: bool = False) -> str:
     """The text of `folder/run.yaml`.
 
     Args:
         bundle: what training continues from.
         prompts: file of prompts for samples that ask nothing.
         folder: the run folder.
+        allow_imports: run the modules that the bundle's config names, and name them in the new YAML.
 
     Raises:
         UserError: the bundle's own config cannot be read, or an option has no value.
     """
-    before = load_fragment(bundle.config_path)
+    before = load_fragment(bundle.config_path, trust=downloaded(allow_imports=allow_imports))
     sections = {
         "model": _model(bundle, before, data, prompts), "datasets": _datasets(before, data, wishes),
         "run": _run(bundle, before, data, folder, wishes),
@@ -108,7 +111,7 @@ def _section(name: str, values: Mapping[str, Any], notes: Mapping[str, str]) -> 
 
 
 def _is_stage_1(bundle: Bundle) -> bool:
-    return bool(bundle.manifest.get("template") == BARE_CAPTIONS)
+    return bundle.manifest.template == BARE_CAPTIONS
 
 
 def _model(bundle: Bundle, before: Config, data: OwnData, prompts: Path) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def make_job(config: Config, group: ProcessGroup, device: torch.device,
     return Job(
         run=config.run, model=loaded.model, task=task, group=group, device=device,
         bundle=LoadedBundle(loaded, resolved, config.run.job_name, _licences(config), config.run.shard_bytes),
-        resolved_config=resolved,
+        resolved_config=resolved, imports=config.imports,
         decay_rule=DECAY_RULES[loaded.behaviour.decay_rule], lr_factor=lr_factors_of(loaded),
         settings=settings_of(config, group.world_size),
         report=(*loaded.load_report, *loaded.describe().splitlines()),

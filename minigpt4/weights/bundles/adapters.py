@@ -13,6 +13,7 @@ from torch import nn
 
 from minigpt4.common.errors import UserError
 from minigpt4.models.lora import LoraConfig, adapter_names, adapter_state, adapters_of
+from minigpt4.weights.bundles.manifest import StoredAdapters
 from minigpt4.weights.files.fingerprint import fingerprint_of
 from minigpt4.weights.files.shard_writer import LazyTensor, lazy_copy
 from minigpt4.weights.plans.plan import ConversionPlan, Ignorable, Rule, convert, match
@@ -53,7 +54,7 @@ def load_adapters(bundle: Bundle, parts: Mapping[str, nn.Module]) -> list[str]:
     Raises:
         UserError: the model lacks adapters that the bundle has, or has others; names or shapes that do not fit.
     """
-    stored = {name: entry["lora"] for name, entry in bundle.manifest["parts"].items() if "lora" in entry}
+    stored = {name: entry.lora for name, entry in bundle.manifest.parts.items() if entry.lora is not None}
     for name, entry in stored.items():
         _compare(bundle, name, entry, adapters_of(parts[name]))
     if not stored:
@@ -72,15 +73,15 @@ def load_adapters(bundle: Bundle, parts: Mapping[str, nn.Module]) -> list[str]:
     return [f"{file.path}: adapters of {', '.join(stored)}, {len(targets)} tensors"]
 
 
-def _compare(bundle: Bundle, name: str, wanted: Mapping[str, Any], here: LoraConfig | None) -> None:
+def _compare(bundle: Bundle, name: str, wanted: StoredAdapters, here: LoraConfig | None) -> None:
     if here is not None and (here.r, here.alpha, here.target_modules) == (
-            wanted["r"], wanted["alpha"], wanted["target_modules"]):
+            wanted.r, wanted.alpha, wanted.target_modules):
         return
     found = f"r {here.r}, alpha {here.alpha} on {', '.join(here.target_modules)}" if here else "none"
-    targets = ", ".join(wanted["target_modules"])
+    targets = ", ".join(wanted.target_modules)
     raise UserError(
         "bundle.adapters", where=str(bundle.folder),
-        what=f"has adapters on the {name} of r {wanted['r']}, alpha {wanted['alpha']} on {targets}; "
+        what=f"has adapters on the {name} of r {wanted.r}, alpha {wanted.alpha:g} on {targets}; "
         f"this config has {found}",
         fix=f"set model.{name}.lora to the bundle's values, or merge them first: minigpt4 weights merge",
     )

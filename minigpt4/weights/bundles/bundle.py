@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -20,6 +19,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.models.language_models.placement import is_placed
 from minigpt4.models.language_models.quantized import holds_quantized
 from minigpt4.weights.bundles.adapters import NOT_WHOLE
+from minigpt4.weights.bundles.manifest import Manifest, read_manifest
 from minigpt4.weights.files.kinds import refuse_folder
 from minigpt4.weights.files.shard_writer import INDEX
 from minigpt4.weights.files.sources import Sources
@@ -27,11 +27,12 @@ from minigpt4.weights.files.tensor_file import TensorFile
 from minigpt4.weights.plans.loading import Destination, PartOrigin, load_file
 from minigpt4.weights.plans.plan import ConversionPlan, Ignorable, Rule
 
-FORMAT = 1
 MANIFEST, TENSORS, CONFIG = "manifest.json", "model.safetensors", "config.yaml"
 TOKENIZER, PROMPTS, LLM_CONFIG = "tokenizer", "prompts.txt", "llm_config.json"
 TOKENIZER_FILES = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
                    "added_tokens.json", "chat_template.jinja")
+NOT_LOADED = ("state.pt", "README.md", ".gitattributes")
+"""files that may be left out or changed without harm to what is loaded: a run's state, words for people"""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Bundle:
     """An opened bundle folder; its tensors are opened when they are first asked for, by what opened the rest."""
 
     folder: Path
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     sources: Sources = field(repr=False, compare=False)
 
     @property
@@ -49,12 +50,12 @@ class Bundle:
     @property
     def stored_parts(self) -> list[str]:
         """Parts whose tensors are in the bundle itself."""
-        return [name for name, part in self.manifest["parts"].items() if part["stored"]]
+        return [name for name, part in self.manifest.parts.items() if part.stored]
 
     @property
     def adapted_parts(self) -> list[str]:
         """Parts that have adapters here."""
-        return [name for name, part in self.manifest["parts"].items() if "lora" in part]
+        return [name for name, part in self.manifest.parts.items() if part.lora is not None]
 
     @property
     def file(self) -> TensorFile:
@@ -84,13 +85,13 @@ class Bundle:
         Raises:
             UserError: naming the wanted fingerprint and the key to set.
         """
-        for name, part in self.manifest["parts"].items():
-            own = part["origins"][0] if part["origins"] else {}
-            if own.get("place") and name not in given_elsewhere and not Path(own["place"]).exists():
+        for name, part in self.manifest.parts.items():
+            own = part.origins[0] if part.origins else None
+            if own is not None and own.place and name not in given_elsewhere and not Path(own.place).exists():
                 raise UserError(
                     "bundle.part_gone",
                     where=str(self.folder),
-                    what=f"belongs to the {name} {own['identity'][:12]}, last seen at {own['place']}, "
+                    what=f"belongs to the {name} {own.identity[:12]}, last seen at {own.place}, "
                     "no longer there",
                     fix=f"give its new place: --options model.{name}.weights=PATH",
                 )
@@ -107,13 +108,13 @@ class Bundle:
 
     def other_fingerprint(self, part: str, origins: Sequence[PartOrigin]) -> str:
         """What is wrong with a frozen part that is not the one the bundle was trained with, in words; '' if it is."""
-        origins_then = self.manifest["parts"].get(part, {}).get("origins", [])
-        wanted = [origin for origin in origins_then if origin["identity"]]  # a part without weights has none
-        wanted_ids = sorted(origin["identity"] for origin in wanted)
+        entry = self.manifest.parts.get(part)
+        wanted = [origin for origin in entry.origins if origin.identity] if entry else []  # without weights: none
+        wanted_ids = sorted(origin.identity for origin in wanted)
         found_ids = sorted(origin.fingerprint for origin in origins)
         if not wanted_ids or wanted_ids == found_ids:
             return ""
-        places = " + ".join(origin["place"] for origin in wanted)
+        places = " + ".join(origin.place for origin in wanted)
         return (f"was trained with the {part} {_short(wanted_ids)} (last seen at {places}), "
                 f"this is {_short(found_ids)} ({' + '.join(origin.place for origin in origins) or 'no file'})")
 
@@ -169,14 +170,24 @@ def open_bundle(folder: str | Path, sources: Sources | None = None) -> Bundle:
             "bundle.incomplete", where=str(folder), what=f"is not a bundle: {', '.join(missing)} missing",
             fix="give the folder that training wrote (it contains manifest.json)",
         )
-    manifest = sources.json(folder / MANIFEST)
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("parts"), dict):
-        raise UserError("bundle.manifest", where=str(folder / MANIFEST), fix="take another copy of the bundle",
-                        what="is not the manifest of a bundle: it names no parts")
-    if manifest.get("format", 0) > FORMAT:
-        raise UserError("bundle.format", where=str(folder / MANIFEST), fix="update minigpt4",
-                        what=f"has format {manifest['format']}; this version reads up to {FORMAT}")
+    manifest = read_manifest(sources.json(folder / MANIFEST), folder / MANIFEST)
+    _check_sizes(folder, manifest)
     return Bundle(folder, manifest, sources)
+
+
+def _check_sizes(folder: Path, manifest: Manifest) -> None:
+    """Raise `UserError` if a file is not there or has another size than when the bundle was written."""
+    for name, size in manifest.files.items():
+        path = folder / name
+        if name in NOT_LOADED:
+            continue
+        if not path.is_file():
+            raise UserError("bundle.incomplete", where=str(folder), what=f"{name} is missing, which its manifest lists",
+                            fix="copy the whole bundle again")
+        if path.stat().st_size != size:
+            raise UserError("bundle.size", where=str(path), what=f"has {path.stat().st_size:,} bytes, its manifest "
+                            f"says {size:,}", fix="copy the bundle again, or, if you changed it yourself, accept it: "
+                            f"minigpt4 weights verify --write-sums {folder}")
 
 
 def load_bundle(bundle: Bundle, parts: Mapping[str, nn.Module], destinations: Mapping[str, Destination] | None = None
@@ -210,7 +221,7 @@ def _short(fingerprints: list[str]) -> str:
 
 def _refuse_other_weights(bundle: Bundle, part: str, fingerprint: str) -> None:
     """Raise `UserError` if a stored part is not the one that the manifest names, as with a shard of another bundle."""
-    wanted = bundle.manifest["parts"][part].get("identity")
+    wanted = bundle.manifest.parts[part].identity
     if wanted and wanted != fingerprint:
         raise UserError("bundle.identity", where=str(bundle.folder), fix="copy the whole bundle again",
                         what=f"its {part} is {fingerprint[:12]}, the manifest names {wanted[:12]}: files of different "

@@ -84,8 +84,8 @@ def write_parts(bundles: Sequence[Bundle], target: Path, *, dtype: str = "fp16",
 
 
 def _trained(bundle: Bundle) -> list[str]:
-    return [name for name, part in bundle.manifest["parts"].items()
-            if part["stored"] and not part["frozen"] and name != CONNECTOR]
+    return [name for name, part in bundle.manifest.parts.items()
+            if part.stored and not part.frozen and name != CONNECTOR]
 
 
 def _refuse_unfit(bundles: Sequence[Bundle], trained: list[str]) -> None:

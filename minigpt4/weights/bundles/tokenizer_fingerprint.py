@@ -41,11 +41,6 @@ class TokenizerFingerprint:
         """What a manifest says of it (the fingerprint is called `identity` there)."""
         return {"identity": self.fingerprint, "vocab_size": self.vocab_size, "place": self.place}
 
-    @classmethod
-    def from_stored(cls, values: Mapping[str, Any]) -> TokenizerFingerprint:
-        """As a manifest names it."""
-        return cls(values["identity"], values["vocab_size"], values["place"])
-
     def __str__(self) -> str:
         return f"the tokenizer {self.fingerprint[:12]} of {self.vocab_size} ids ({self.place})"
 

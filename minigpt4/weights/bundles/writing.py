@@ -21,17 +21,18 @@ from minigpt4.models.lora import base_is_frozen, base_state
 from minigpt4.weights.bundles.adapters import adapter_tensors, manifest_entry
 from minigpt4.weights.bundles.bundle import (
     CONFIG,
-    FORMAT,
     LLM_CONFIG,
     MANIFEST,
     PROMPTS,
     TOKENIZER,
     TOKENIZER_FILES,
+    Bundle,
     is_bundle,
     is_not_whole,
     open_bundle,
 )
 from minigpt4.weights.bundles.licences import UNKNOWN, joined, licence_of
+from minigpt4.weights.bundles.manifest import FORMAT
 from minigpt4.weights.files.fingerprint import FingerprintHash
 from minigpt4.weights.files.readers import open_weights
 from minigpt4.weights.files.shard_writer import SHARD_BYTES, LazyTensor, lazy_copy, write_tensors
@@ -119,10 +120,15 @@ def _licence(name: str, origins: Sequence[PartOrigin]) -> str | None:
     stated = []
     for origin in origins:
         if is_bundle(origin.place) and origin.source == "bundle":
-            stated.append(open_bundle(origin.place).manifest["parts"].get(name, {}).get("licence", UNKNOWN))
+            stated.append(_stated(open_bundle(origin.place), name))
         elif origin.place:
             stated.append(licence_of(origin.place))
     return joined(licence for licence in stated if licence) or None
+
+
+def _stated(bundle: Bundle, part: str) -> str | None:
+    entry = bundle.manifest.parts.get(part)
+    return entry.licence if entry else UNKNOWN
 
 
 def _hashed(tensor: LazyTensor, part: str, collected: FingerprintHash) -> LazyTensor:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_file
@@ -48,7 +48,12 @@ def read_checksums(path: Path) -> dict[str, str]:
         UserError: a line of another form.
     """
     digests = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError("weights.checklist", where=str(path), what="is not UTF-8 text",
+                        fix="download this file again") from error
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         digest, _, name = line.partition(" ")
@@ -56,7 +61,11 @@ def read_checksums(path: Path) -> dict[str, str]:
             raise UserError("weights.checklist", where=f"{path}:{number}",
                             what=f"'{line}' is not a line 'digest  name'",
                             fix="download this file again")
-        digests[name.strip(" *")] = digest.lower()
+        name = name.strip(" *")
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise UserError("weights.checklist", where=f"{path}:{number}", what=f"names '{name}', outside of its folder",
+                            fix="download this file again")
+        digests[name] = digest.lower()
     return digests
 
 

@@ -20,11 +20,14 @@ class FingerprintHash:
 
     def __init__(self) -> None:
         self._tensors: dict[str, str] = {}
+        self.num_values = 0
+        """values hashed so far"""
 
     def add(self, name: str, tensor: Tensor) -> None:
         values = tensor.detach().reshape(-1)
         step = max(1, values.numel() // SAMPLED_VALUES)
         sample = values[::step][: 2 * SAMPLED_VALUES].float().cpu().contiguous()
+        self.num_values += sample.numel()
         digest = hashlib.sha256(sample.numpy().tobytes()).hexdigest()
         self._tensors[name] = f"{tuple(tensor.shape)}:{digest}"
 
