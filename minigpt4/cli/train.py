@@ -21,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
     parser.add_argument("--resume", action="store_true",
                         help="continue from the newest complete checkpoint of run.output_dir")
+    parser.add_argument("--resume-from", type=int, metavar="STEP",
+                        help="continue from the checkpoint after this step; later ones are moved into set_aside/")
     parser.add_argument("--dry-run", action="store_true",
                         help="check every key, path and data set and report what would be trained; load no weights")
 
@@ -31,10 +33,11 @@ def run(arguments: argparse.Namespace) -> int:
         from minigpt4.common.process_group import place_from
         from minigpt4.runners.start.dry_run import dry_run
 
-        print("\n".join(dry_run(config, place_from(os.environ), resume=arguments.resume)))
+        resume = arguments.resume or arguments.resume_from is not None
+        print("\n".join(dry_run(config, place_from(os.environ), resume=resume)))
         return 0
     from minigpt4.runners.start.describing import describes_now
     from minigpt4.runners.start.setup import train
 
-    train(config, resume=arguments.resume, make_describe=describes_now)
+    train(config, resume=arguments.resume, resume_from=arguments.resume_from, make_describe=describes_now)
     return 0

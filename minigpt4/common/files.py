@@ -6,14 +6,19 @@ file or none, never half of one.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
+import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from minigpt4.common.errors import UserError
 
@@ -27,7 +32,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=PART, dir=path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
     os.close(handle)
@@ -49,7 +54,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+        clear_litter(path.parent, path.name)
+        part = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=PART, dir=path.parent))
     except OSError as error:
         raise _cannot_write(path, error) from error
     try:
@@ -63,6 +69,39 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise _cannot_write(path, error) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+PART, OLD = ".part", ".old"
+"""endings of what is being written, and of what is being replaced"""
+_LITTER = re.compile(r"\.(?P<name>.+)\.(?P<host>[^.]+)-(?P<pid>\d+)-[^.]*(?:\.part|\.old)$")
+
+
+def clear_litter(folder: Path, name: str | None = None) -> None:
+    """Remove what writers that were killed left beside their targets, and put back what one was about to replace.
+
+    Args:
+        folder: where to look.
+        name: only of this target, and only if its writer was a process of this machine that is gone; None = everything:
+            the caller knows that nobody writes there.
+    """
+    for litter in sorted(folder.glob(f".{glob.escape(name)}.*" if name else ".*")):
+        found = _LITTER.fullmatch(litter.name)
+        if found is None or name not in (None, found["name"]):
+            continue
+        if name is not None and (found["host"] != _host() or psutil.pid_exists(int(found["pid"]))):
+            continue
+        kept = litter / found["name"]
+        if litter.name.endswith(OLD) and kept.exists() and not (folder / found["name"]).exists():
+            os.replace(kept, folder / found["name"])
+        shutil.rmtree(litter) if litter.is_dir() else litter.unlink(missing_ok=True)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}.{_host()}-{os.getpid()}-"
+
+
+def _host() -> str:
+    return socket.gethostname().partition(".")[0][:40] or "host"
 
 
 def refuse_taken(target: Path) -> None:
@@ -95,7 +134,7 @@ def _replace_folder(part: Path, path: Path) -> None:
     if not path.exists():
         os.replace(part, path)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+    old = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=OLD, dir=path.parent))
     os.replace(path, old / path.name)
     os.replace(part, path)
     shutil.rmtree(old, ignore_errors=True)

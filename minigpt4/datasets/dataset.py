@@ -51,6 +51,9 @@ class RecordDataset:
     def __len__(self) -> int:
         return len(self.records)
 
+    def fingerprint(self) -> str:
+        return _fingerprint_of(self.records)
+
     def sample(self, number: int, draw: int = 0) -> Sample | Unreadable:
         place = self.records.place(number)
         sample_id = f"{self.name}/{number}"
@@ -59,6 +62,11 @@ class RecordDataset:
             return Sample(record_id(record) or sample_id, place, self.read(record))
         except UserError as error:
             return Unreadable(sample_id, error.where or place, error.what, error.code)
+
+
+def _fingerprint_of(part: object) -> str:
+    """That of records or of a data set; empty for one that has none."""
+    return str(getattr(part, "fingerprint", str)())
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,9 @@ class FirstSamples:
 
     def __len__(self) -> int:
         return min(self.count, len(self.dataset))
+
+    def fingerprint(self) -> str:
+        return _fingerprint_of(self.dataset)
 
     def sample(self, number: int, draw: int = 0) -> Sample | Unreadable:
         return self.dataset.sample(number, draw)

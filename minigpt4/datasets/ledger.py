@@ -92,9 +92,14 @@ class Ledger:
         self._written.add((entry.id, entry.source))
         log.warning("unreadable: %s: %s", entry.source, entry.reason)
         if self.path:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with open(self.path, "a", encoding="utf-8", errors="backslashreplace") as file:
+                    file.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
+            except OSError as error:
+                log.warning("%s: cannot be written (%s); what is unreadable is still counted and shown", self.path,
+                            error.strerror)
+                self.path = None
 
 
 def ledger_path(run_folder: Path, rank: int = 0) -> Path:

@@ -124,7 +124,7 @@ class TrainingLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         self.ledger.note_damaged(self._damaged())
-        for batch in map(_raise_if_error, self._batches()):
+        for batch in map(_raise_if_error, _naming_dead_workers(self._batches())):
             self.position += 1
             self.ledger.note(len(batch.sample_ids) + len(batch.unsupervised), batch.unreadable)
             yield batch
@@ -187,7 +187,7 @@ class EvaluationLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         batches = _data_loader(self._ordered, range(len(self._ordered)), self.num_workers)
-        return map(_raise_if_error, batches)
+        return map(_raise_if_error, _naming_dead_workers(batches))
 
 
 def _batch_or_error(maker: BatchMaker, step: int, drawn: Iterable[Drawn]) -> BatchOrError:
@@ -196,6 +196,18 @@ def _batch_or_error(maker: BatchMaker, step: int, drawn: Iterable[Drawn]) -> Bat
         return maker.make(step, drawn)
     except UserError as error:
         return error
+
+
+def _naming_dead_workers(batches: Iterable[BatchOrError]) -> Iterator[BatchOrError]:
+    """A worker process that was killed becomes a `UserError`."""
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UserError("data.worker", where="run.num_workers", what="a process that reads images was killed "
+                        f"({str(error).splitlines()[0].rstrip('.')})", fix="continue with the same command and "
+                        "--resume; if memory is short, with a smaller run.num_workers") from error
 
 
 def _raise_if_error(made: BatchOrError) -> Batch:

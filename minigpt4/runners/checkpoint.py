@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,7 +27,8 @@ class BundleKeeper(Protocol):
 
     def save(self, folder: Path, step: int) -> None: ...
 
-    def restore(self, folder: Path) -> None: ...
+    def restore(self, folder: Path) -> list[str]:
+        """Lines for the report of the start, in place of what the job says of its parts; none = those stay."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,8 @@ class RunState:
     """what the log counts since the beginning: unreadable, unsupervised, nonfinite"""
     settings: dict[str, str]
     """settings that make the run what it is, flat"""
+    data: dict[str, str] = field(default_factory=dict)
+    """training data set -> what it is; empty in checkpoints of earlier versions"""
 
 
 def write_checkpoint(folder: RunFolder, state: RunState, bundle: BundleKeeper, *, keep: int) -> Path:
@@ -73,13 +76,75 @@ def _is_failed_write(error: BaseException) -> bool:
 
 
 def read_state(checkpoint: Path) -> RunState:
-    """The state of a checkpoint. Raises `UserError` if the file is damaged."""
+    """The state of a checkpoint. Raises `UserError` if the file is damaged, of another shape or of another step."""
+    path = checkpoint / STATE_FILE
     try:
-        return RunState(**torch.load(checkpoint / STATE_FILE, map_location="cpu", weights_only=True))
-    except (RuntimeError, EOFError, pickle.UnpicklingError, TypeError) as error:
-        raise UserError("train.damaged_checkpoint", where=str(checkpoint / STATE_FILE),
-                        what=f"cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
-                        fix="remove this checkpoint folder; --resume takes the one before") from error
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, TypeError, IndexError,
+            pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise _damaged(path, f"cannot be read ({reason})") from error
+    wrong = _wrong_fields(content)
+    if wrong:
+        raise _damaged(path, f"is not the state of a run: {wrong}")
+    state = RunState(**content)
+    if checkpoint.name != f"checkpoint_{state.step:08d}":
+        raise _damaged(path, f"is the state after step {state.step}, not that of {checkpoint.name}")
+    return state
+
+
+def _damaged(path: Path, what: str) -> UserError:
+    return UserError("train.damaged_checkpoint", where=str(path), what=what)
+
+
+def _wrong_fields(content: object) -> str:
+    """What is wrong with the content of a state file, in words; '' if nothing is."""
+    known = {each.name: each.default_factory is not MISSING for each in fields(RunState)}
+    if not isinstance(content, dict):
+        return f"it is a {type(content).__name__}"
+    if unknown := sorted(str(name) for name in content if name not in known):
+        return f"it has {', '.join(unknown[:3])}"
+    if missing := [name for name, optional in known.items() if not optional and name not in content]:
+        return f"it lacks {', '.join(missing)}"
+    wrong = [name for name, value in content.items() if not _FITS[name](value)]
+    return f"{', '.join(wrong)} is of another kind" if wrong else ""
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62
+
+
+def _are_counts(value: object, names: Collection[str]) -> bool:
+    return isinstance(value, dict) and set(names) <= value.keys() and all(_is_count(each) for each in value.values())
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(key, str) and isinstance(text, str)
+                                           for key, text in value.items())
+
+
+def _is_optimizer(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("state"), dict) and isinstance(
+        value.get("param_groups"), list)
+
+
+_FITS: Mapping[str, Callable[[object], bool]] = {
+    "step": _is_count, "position": _is_count, "optimizer": _is_optimizer, "settings": _are_texts, "data": _are_texts,
+    "scaler": lambda value: isinstance(value, dict),
+    "ledgers": lambda value: isinstance(value, list) and all(_are_counts(each, LedgerState.__annotations__)
+                                                            for each in value),
+    "counts": lambda value: _are_counts(value, ("unreadable", "unsupervised", "nonfinite")),
+}
+"""what each field of a state file must be"""
+
+
+def check_data(saved: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Raises `UserError` naming every data set that is not the one the checkpoint was trained on."""
+    changed = [f"{name.partition(': ')[2]} had {words}, has {now.get(name, 'nothing')}"
+               for name, words in saved.items() if now.get(name) != words]
+    if changed:
+        raise UserError("train.resume_data", what="cannot resume, the training data changed: " + "; ".join(changed),
+                        fix="put the same files back, or start a new run in another run.output_dir from the bundle")
 
 
 def check_settings(saved: Mapping[str, str], now: Mapping[str, str]) -> None:

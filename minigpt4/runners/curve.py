@@ -10,10 +10,13 @@ from minigpt4.common.files import atomic_file
 
 
 def read_log(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Lines of a `log.jsonl` by their kind (`step`, `valid`, `test`)."""
+    """Lines of a `log.jsonl` by their kind (`step`, `valid`, `test`); a line that was cut is left out."""
     by_kind: dict[str, list[dict[str, Any]]] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
-        entry = json.loads(line)
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue
         by_kind.setdefault(entry["kind"], []).append(entry)
     return by_kind
 

@@ -58,7 +58,10 @@ class NonFiniteGuard:
         self.count += 1
         ids = [name for batch in bad for name in batch.sample_ids]
         if bad:
-            path = self._dump(step, bad, culprit)
+            try:
+                path = str(self._dump(step, bad, culprit))
+            except UserError as error:  # a full disk: the step is skipped all the same
+                path = f"no file ({error.what})"
             log.warning("step %d: loss is not finite (%s); step skipped, %d so far; samples %s kept in %s",
                         step, culprit, self.count, ", ".join(ids), path)
         if self.count >= self.limit:

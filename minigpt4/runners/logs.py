@@ -8,8 +8,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,8 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_file
 from minigpt4.runners.config import RunConfig
 from minigpt4.runners.run_folder import RunFolder
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,24 +148,37 @@ class Logs:
     """All places at once; a rank that is not the first has none."""
 
     def __init__(self, places: Sequence[Log]) -> None:
-        self._places = places
+        self._places = list(places)
 
     def step(self, record: StepRecord) -> None:
         numbers = asdict(record)
         self.write("step", numbers.pop("step"), numbers)
 
     def write(self, kind: str, step: int, numbers: Mapping[str, Any]) -> None:
-        for place in self._places:
-            place.write(kind, step, numbers)
+        for place in list(self._places):
+            self._try(place, lambda place=place: place.write(kind, step, numbers))  # type: ignore[misc]
 
     def close(self) -> None:
-        for place in self._places:
-            place.close()
+        for place in list(self._places):
+            self._try(place, place.close)
+
+    def _try(self, place: Log, deed: Callable[[], None]) -> None:
+        """A place that cannot be written (disk full) is given up with one warning; the run goes on without it."""
+        try:
+            deed()
+        except OSError as error:
+            self._places.remove(place)
+            log.warning("%s", f"{type(place).__name__}: cannot be written ({error.strerror or error}); the run goes on "
+                        "without this log")
 
 
 def open_logs(run: RunConfig, folder: RunFolder, start: int, settings: Mapping[str, str]) -> Logs:
     """The logs of the first rank, continuing after `start` steps."""
-    places: list[Log] = [JsonLines(folder.log, start), TensorBoard(folder.path / "tensorboard", start)]
+    try:
+        places: list[Log] = [JsonLines(folder.log, start), TensorBoard(folder.path / "tensorboard", start)]
+    except OSError as error:
+        raise UserError("log.write", where=str(folder.path), what=f"its logs cannot be written "
+                        f"({error.strerror or error})", fix="free space, or choose another run.output_dir") from error
     if run.wandb_log:
         check_wandb(run)
         places.append(WeightsAndBiases(run, folder.path, settings))

@@ -5,7 +5,8 @@
       log.jsonl, tensorboard/   one line per step, one per validation
       checkpoint_00000120/      a complete bundle and `state.pt`; there only if complete
       last                      a text file with the name of the newest checkpoint (no link: Windows)
-      nonfinite/, loss.png
+      run.lock                  who works here
+      nonfinite/, loss.png, set_aside/
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt4.common.errors import UserError
-from minigpt4.common.files import atomic_file
+from minigpt4.common.files import atomic_file, clear_litter
 
 STATE_FILE = "state.pt"
+SET_ASIDE = "set_aside"
 _CHECKPOINT = re.compile(r"checkpoint_(\d+)")
 
 
@@ -50,6 +52,31 @@ class RunFolder:
         """The newest complete checkpoint."""
         return next(reversed(self.checkpoints()), None)
 
+    def before(self, checkpoint: Path) -> Path | None:
+        """The checkpoint before one."""
+        earlier = [folder for folder in self.checkpoints() if folder.name < checkpoint.name]
+        return earlier[-1] if earlier else None
+
+    def of_step(self, step: int) -> Path:
+        """The checkpoint after a step. Raises `UserError` naming those that are there."""
+        place = self.checkpoint(step)
+        if place not in self.checkpoints():
+            there = ", ".join(str(int(folder.name.rpartition("_")[2])) for folder in self.checkpoints())
+            raise UserError("train.no_checkpoint", where=f"--resume-from {step}",
+                            what=f"{self.path} has no checkpoint after this step",
+                            fix=f"there are: {there}" if there else "start without --resume-from")
+        return place
+
+    def set_aside_after(self, checkpoint: Path) -> list[Path]:
+        """Move later checkpoints into `set_aside`, so that none of them is taken for the newest; returns them."""
+        later = [folder for folder in self.checkpoints() if folder.name > checkpoint.name]
+        for folder in later:
+            target = self.path / SET_ASIDE / folder.name
+            shutil.rmtree(target, ignore_errors=True)
+            target.parent.mkdir(exist_ok=True)
+            folder.rename(target)
+        return later
+
     def point_at(self, checkpoint: Path) -> None:
         """Write its name into `last`, for people and for commands that take a run folder as a bundle."""
         with atomic_file(self.path / "last") as part:
@@ -77,3 +104,9 @@ class RunFolder:
         except OSError as error:
             raise UserError("train.output_dir", where=str(self.path), what=f"cannot be created ({error.strerror})",
                             fix="choose another run.output_dir") from error
+
+    def clear(self) -> None:
+        """Remove what killed runs left half-written; only who holds the lock may."""
+        clear_litter(self.path)
+        if self.nonfinite.is_dir():
+            clear_litter(self.nonfinite)

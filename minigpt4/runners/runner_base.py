@@ -6,6 +6,7 @@ Everything random is seeded by (seed, step, rank), so the step determines all ra
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 from collections.abc import Iterator
@@ -17,13 +18,14 @@ from minigpt4.common.files import atomic_file
 from minigpt4.common.registry import runners
 from minigpt4.common.seeds import seed_everything, seed_for
 from minigpt4.records.batches import Batch
-from minigpt4.runners.checkpoint import RunState, check_settings, read_state, write_checkpoint
+from minigpt4.runners.checkpoint import RunState, check_data, check_settings, read_state, write_checkpoint
 from minigpt4.runners.config import RETIRED_KEYS, RunConfig
 from minigpt4.runners.console import Console, start_report
 from minigpt4.runners.curve import draw_curve
 from minigpt4.runners.guards import NonFiniteGuard, check_first_loss, find_culprit, is_out_of_memory, out_of_memory
 from minigpt4.runners.interrupt import StopRequest
 from minigpt4.runners.job import Job
+from minigpt4.runners.lock import RunLock
 from minigpt4.runners.logs import Logs, StepRecord, open_logs
 from minigpt4.runners.optimizer import build_optimizer
 from minigpt4.runners.original_checkpoint import first_step_after, moments_for
@@ -35,6 +37,7 @@ from minigpt4.runners.timetable import Timetable
 from minigpt4.runners.update import Update
 from minigpt4.runners.validation import measure_split, sample_captions
 from minigpt4.runners.window import WindowGradient, WindowResult
+from minigpt4.weights.bundles.seal import compare_checksums
 
 log = logging.getLogger(__name__)
 
@@ -58,15 +61,17 @@ class RunnerBase:
     Args:
         job: model, task and everything else of the run.
         resume: continue from the newest complete checkpoint of the run folder.
+        resume_from: continue from the checkpoint after this step instead; later ones are set aside.
     """
 
     Config = RunConfig
     retired_keys = RETIRED_KEYS
 
-    def __init__(self, job: Job, *, resume: bool = False) -> None:
+    def __init__(self, job: Job, *, resume: bool = False, resume_from: int | None = None) -> None:
         self.job = job
         self.run_config = job.run
-        self.resume = resume
+        self.resume = resume or resume_from is not None
+        self.resume_from = resume_from
         self.folder = RunFolder(Path(job.run.output_dir))
         self.precision = choose_precision(job.run, job.device)
         self.step = 0
@@ -78,27 +83,59 @@ class RunnerBase:
         if self.run_config.evaluate:
             self._measure_all("test", self.run_config.test_splits, Logs([]), limit=None)
             return
-        self._prepare_folder()
-        self._make_ready()
-        logs = self._open_logs()
+        lock = RunLock(self.folder.path)
         try:
-            stopped = self._train(logs)
-            if not stopped:
-                self._measure_all("test", self.run_config.test_splits, logs, limit=None)
+            self._prepare_folder(lock)
+            self._make_ready()
+            logs = self._open_logs()
+            try:
+                stopped = self._train(logs)
+                if not stopped:
+                    self._measure_all("test", self.run_config.test_splits, logs, limit=None)
+            finally:
+                logs.close()
+            self._say_goodbye(stopped)
         finally:
-            logs.close()
-        self._say_goodbye(stopped)
+            lock.release()
 
     # --- before the first step ---
 
-    def _prepare_folder(self) -> None:
+    def _prepare_folder(self, lock: RunLock) -> None:
+        """The first rank locks the folder, clears what killed runs left, and looks at the checkpoint to resume."""
         failure: UserError | None = None
         if self.job.group.is_first:
             try:
                 self.folder.prepare(resume=self.resume)
+                lock.take()
+                self.folder.clear()
+                self._check_checkpoint()
             except UserError as error:
                 failure = error
         self._fail_together(failure, "could not use the output folder")
+
+    def _check_checkpoint(self) -> None:
+        """Compare all files of the checkpoint to resume with its checksums; later ones are set aside."""
+        checkpoint = self._checkpoint_to_resume()
+        if checkpoint is None:
+            return
+        for later in self.folder.set_aside_after(checkpoint):
+            log.info("set aside: %s", later)
+        try:
+            compare_checksums(checkpoint)
+            read_state(checkpoint)
+        except UserError as error:
+            raise self._with_the_way_on(error, checkpoint) from error
+
+    def _with_the_way_on(self, error: UserError, checkpoint: Path) -> UserError:
+        before = self.folder.before(checkpoint)
+        fix = (f"continue from the checkpoint before it: --resume-from {int(before.name.rpartition('_')[2])}" if before
+               else "there is none before it: start again in another run.output_dir")
+        return UserError("train.damaged_checkpoint", where=error.where, what=error.what, fix=fix)
+
+    def _checkpoint_to_resume(self) -> Path | None:
+        if self.resume_from is not None:
+            return self.folder.of_step(self.resume_from)
+        return self.folder.newest() if self.resume else None
 
     def _make_ready(self) -> None:
         """Weights, optimizer, schedule and place in the data: fresh, resumed, or taken over from the original."""
@@ -107,7 +144,8 @@ class RunnerBase:
         self.timetable = Timetable(self.run_config.max_epoch, iterations, self.run_config.accum_grad_iters)
         state = self._state_to_resume()
         if state is not None:
-            job.bundle.restore(self.folder.checkpoint(state.step))
+            report = job.bundle.restore(self.folder.checkpoint(state.step))
+            job = self.job = dataclasses.replace(job, report=tuple(report) or job.report)
         optimizer = build_optimizer(job.model, self.run_config, job.decay_rule, job.lr_factor)
         self._update = Update(optimizer, build_schedule(self.run_config, self.timetable), self.precision.scaler(),
                               self.run_config.clip_grad_norm)
@@ -119,11 +157,12 @@ class RunnerBase:
         self._gradient = WindowGradient(job.model, job.task, job.group, self.precision, job.device)
 
     def _state_to_resume(self) -> RunState | None:
-        newest = self.folder.newest() if self.resume else None
-        if newest is None:
+        checkpoint = self._checkpoint_to_resume()
+        if checkpoint is None:
             return None
-        state = read_state(newest)
+        state = read_state(checkpoint)
         check_settings(state.settings, self.job.settings)
+        check_data(state.data, self.job.task.data_identities())
         return state
 
     def _restore(self, state: RunState) -> None:
@@ -250,6 +289,7 @@ class RunnerBase:
             state = RunState(
                 step=self.step, position=self.timetable.position(self.step), ledgers=ledgers,
                 counts={**self.counts, "nonfinite": self._guard.count}, settings=dict(self.job.settings),
+                data=self.job.task.data_identities(),
                 **self._update.state(),
             )
             try:
@@ -274,7 +314,10 @@ class RunnerBase:
             log.info("stopped after step %d, saved in %s; continue with the same command and --resume", self.step,
                      newest)
             return
-        draw_curve(self.folder.log, self.folder.path / "loss.png")
+        try:
+            draw_curve(self.folder.log, self.folder.path / "loss.png")
+        except (UserError, OSError) as error:
+            log.warning("%s", f"the loss curve was not drawn: {error}")
         log.info("done: %s; loss curve in %s", newest, self.folder.path / "loss.png")
         consent = " --allow-imports" if self.job.imports else ""
         log.info("chat with it: minigpt4 chat --model %s --image IMAGE%s", newest, consent)

@@ -22,6 +22,7 @@ from minigpt4.datasets.assembly import build_image_processors, build_indexed, bu
 from minigpt4.datasets.config import DatasetConfig
 from minigpt4.datasets.dataset import IndexedDataset
 from minigpt4.datasets.formats.stream import ShardStream
+from minigpt4.datasets.identity import identities_of
 from minigpt4.datasets.ledger import Ledger, UnreadableLimits, ledger_path
 from minigpt4.datasets.loader import EvaluationLoader, TrainingLoader
 from minigpt4.datasets.mixture import Mixture
@@ -61,6 +62,9 @@ class ImageTextPretrain:
 
     def report(self) -> list[str]:
         return describe_source(self._training.source)
+
+    def data_identities(self) -> dict[str, str]:
+        return identities_of(self._training.source)
 
     def batches_per_epoch(self) -> int:
         """Once through the data. Raises `UserError` for a stream, which does not know its length."""

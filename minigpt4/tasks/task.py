@@ -33,6 +33,10 @@ class Task(Protocol):
     def report(self) -> list[str]:
         """Lines for the start of a run: which data, how many, in which shares."""
 
+    def data_identities(self) -> dict[str, str]:
+        """Training data set -> what it is, in words that are equal as long as its samples are; kept in checkpoints."""
+        return {}
+
     def batches_per_epoch(self) -> int:
         """Micro-batches of this rank in one pass over the training splits."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
+from minigpt4.common import files
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_file, atomic_folder, sha256_of, write_json
 
@@ -41,6 +43,21 @@ def test_a_folder_replaces_the_old_one_at_the_end(tmp_path: Path) -> None:
             (part / f"{text}.txt").write_text(text)
     assert [file.name for file in (tmp_path / "bundle").iterdir()] == ["two.txt"]
     assert [file.name for file in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_what_a_killed_writer_left_is_cleared_before_the_next_one(tmp_path: Path) -> None:
+    """Of a process of this machine that is gone only; what it was about to replace is put back."""
+    host = files._host()
+    for name in (f".b.{host}-{2 ** 22 - 3}-x.part", f".b.{host}-{os.getpid()}-x.part", ".b.elsewhere-7-x.part",
+                 f".c.{host}-{2 ** 22 - 3}-x.part"):
+        (tmp_path / name).mkdir()
+    old = tmp_path / f".b.{host}-{2 ** 22 - 3}-y.old"
+    (old / "b").mkdir(parents=True)
+    with atomic_folder(tmp_path / "b"):
+        assert (tmp_path / "b").is_dir()
+        there = {path.name for path in tmp_path.iterdir()}
+    assert f".b.{host}-{2 ** 22 - 3}-x.part" not in there and old.name not in there
+    assert {f".b.{host}-{os.getpid()}-x.part", ".b.elsewhere-7-x.part", f".c.{host}-{2 ** 22 - 3}-x.part"} <= there
 
 
 def test_json_and_digest(tmp_path: Path) -> None:

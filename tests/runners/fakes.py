@@ -91,6 +91,9 @@ class FakeTask:
     def report(self) -> list[str]:
         return ["data fake: endless"]
 
+    def data_identities(self) -> dict[str, str]:
+        return {"0: fake": "endless"}
+
     def batches_per_epoch(self) -> int:
         return self.epoch
 
@@ -139,8 +142,9 @@ class FakeBundle:
     def save(self, folder: Path, step: int) -> None:
         save_file(dict(self.model.state_dict()), folder / "model.safetensors")
 
-    def restore(self, folder: Path) -> None:
+    def restore(self, folder: Path) -> list[str]:
         self.model.load_state_dict(load_file(folder / "model.safetensors"))
+        return []
 
 
 def make_job(folder: Path, *, group: ProcessGroup | None = None, dropout: float = 0.0, rows: int = 4,

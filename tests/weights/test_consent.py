@@ -95,7 +95,8 @@ def test_a_place_is_found_without_running_anything(bundle: Path) -> None:
 def test_its_config_calls_nothing(tmp_path: Path, line: str, sentence: str) -> None:
     loaded = tiny.model()
     with atomic_bundle(tmp_path / "bundle") as folder:
-        text = tiny.as_yaml(loaded.config).replace("  prompt_template:", "  x:").replace("model:\n", f"model:\n  {line}\n")
+        text = tiny.as_yaml(loaded.config).replace("  prompt_template:", "  x:")
+        text = text.replace("model:\n", f"model:\n  {line}\n")
         loaded.save_bundle(folder, resolved_config=text, stage="", step=1)
     with pytest.raises(UserError, match=sentence):
         load_model(tmp_path / "bundle")

@@ -196,8 +196,8 @@ def test_info_and_verify(bundle: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert word in shown
     assert main(["weights", "verify", str(bundle)]) == 0
     checked = capsys.readouterr().out
-    for word in ("no checksums", "values sampled, as the manifest says", "tokenizer of 521 ids, the one", "config.yaml can be read",
-                 "eva_vit_tiny.pth is ", "blip2_pretrained_tiny.pth is ", "llm is "):
+    for word in ("no checksums", "values sampled, as the manifest says", "tokenizer of 521 ids, the one",
+                 "config.yaml can be read", "eva_vit_tiny.pth is ", "blip2_pretrained_tiny.pth is ", "llm is "):
         assert word in checked
 
 

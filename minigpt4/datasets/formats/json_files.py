@@ -6,6 +6,7 @@ packed bytes are shared.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections.abc import Sequence
@@ -34,6 +35,10 @@ class PackedRecords:
 
     def __len__(self) -> int:
         return len(self.ends)
+
+    def fingerprint(self) -> str:
+        """A hash of all records."""
+        return hashlib.sha256(self.packed.tobytes()).hexdigest()
 
     def place(self, number: int) -> str:
         return f"{self.path}, record {number}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +23,13 @@ class TextLines:
     path: Path
     offsets: np.ndarray
     numbers: np.ndarray
+    digest: str = ""
+    """sha256 of the file"""
 
     @classmethod
     def open(cls, path: Path) -> TextLines:
         """Find the lines. Raises `UserError` if the file cannot be read."""
-        offsets, numbers, offset = [], [], 0
+        offsets, numbers, offset, digest = [], [], 0, hashlib.sha256()
         try:
             with open(path, "rb") as file:
                 for number, line in enumerate(file, start=1):
@@ -34,9 +37,14 @@ class TextLines:
                         offsets.append(offset)
                         numbers.append(number)
                     offset += len(line)
+                    digest.update(line)
         except OSError as error:
             raise UserError("data.file", where=str(path), what=f"cannot be read ({error.strerror})") from error
-        return cls(path, np.array(offsets, dtype=np.int64), np.array(numbers, dtype=np.int64))
+        return cls(path, np.array(offsets, dtype=np.int64), np.array(numbers, dtype=np.int64), digest.hexdigest())
+
+    def fingerprint(self) -> str:
+        """A hash of the file."""
+        return self.digest
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -67,6 +75,10 @@ class JsonLines:
 
     def __len__(self) -> int:
         return len(self.lines)
+
+    def fingerprint(self) -> str:
+        """A hash of the file."""
+        return self.lines.fingerprint()
 
     def place(self, number: int) -> str:
         return self.lines.place(number)

@@ -33,6 +33,10 @@ class ShardDataset:
     def damaged(self) -> Sequence[Unreadable]:
         return self.index.damaged
 
+    def fingerprint(self) -> str:
+        """A hash of the tars' index."""
+        return self.index.fingerprint()
+
     def __len__(self) -> int:
         return len(self.index)
 

@@ -59,6 +59,10 @@ class ShardIndex:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def fingerprint(self) -> str:
+        """A hash of the names, places and sizes of all members."""
+        return hashlib.sha256(np.ascontiguousarray(self.rows).tobytes()).hexdigest()
+
     def shard_of(self, number: int) -> Path:
         return self.shards[int(self.rows[number]["shard"])]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,12 +16,15 @@ from torch import nn
 
 from minigpt4.assembly.build import build
 from minigpt4.assembly.loaded import LoadedModel
+from minigpt4.assembly.manifest import versions
 from minigpt4.common.config import Config, resolved_yaml
 from minigpt4.common.config.write import plain
 from minigpt4.common.devices import choose_device
+from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import ProcessGroup, join, place_from
 from minigpt4.common.registry import runners, tasks
 from minigpt4.common.seeds import seed_everything
+from minigpt4.models.lora import adapters_of, base_is_frozen
 from minigpt4.runners.checkpoint import FREE_KEYS, flatten
 from minigpt4.runners.job import Job
 from minigpt4.runners.logs import check_wandb
@@ -30,9 +33,11 @@ from minigpt4.runners.original_checkpoint import read_original_checkpoint
 from minigpt4.runners.precision import choose_precision
 from minigpt4.tasks.image_text_pretrain import Describe
 from minigpt4.weights.bundles.adapters import load_adapters
-from minigpt4.weights.bundles.bundle import is_not_whole, load_bundle, open_bundle
+from minigpt4.weights.bundles.bundle import Bundle, is_not_whole, load_bundle, open_bundle
 from minigpt4.weights.bundles.licences import UNKNOWN, DataLicence
+from minigpt4.weights.bundles.tokenizer_fingerprint import TokenizerFingerprint, fingerprint_of_tokenizer
 from minigpt4.weights.files.shard_writer import SHARD_BYTES
+from minigpt4.weights.plans.loading import PartOrigin
 
 MakeDescribe = Callable[[LoadedModel], Describe]
 """model -> what says captions during validation"""
@@ -52,14 +57,62 @@ class LoadedBundle:
         self.loaded.save_bundle(folder, resolved_config=self.resolved_config, stage=self.stage, step=step,
                                 data=self.data, shard_bytes=self.shard_bytes)
 
-    def restore(self, folder: Path) -> None:
+    def restore(self, folder: Path) -> list[str]:
+        """Raises `UserError` where the checkpoint lacks something that trains, or another part stands at a place."""
         bundle, parts = open_bundle(folder), self.loaded.model.parts()
-        load_bundle(bundle, {name: part for name, part in parts.items() if not is_not_whole(part)})
-        load_adapters(bundle, parts)
+        self._refuse_lacking(bundle)
+        self._refuse_exchanged(bundle)
+        restored, _ = load_bundle(bundle, {name: part for name, part in parts.items() if not is_not_whole(part)})
+        adapters = load_adapters(bundle, parts)
+        return self._report(bundle, restored, adapters)
+
+    def _refuse_lacking(self, bundle: Bundle) -> None:
+        lacking = [name for name, part in self.loaded.model.parts().items()
+                   if not base_is_frozen(part) and part.state_dict() and name not in bundle.stored_parts]
+        lacking += [f"adapters of the {name}" for name, part in self.loaded.model.parts().items()
+                    if adapters_of(part) and name not in bundle.adapted_parts]
+        if lacking:
+            raise UserError("train.incomplete_checkpoint", where=str(bundle.folder),
+                            what=f"lacks what trains: {', '.join(lacking)}",
+                            fix="take another copy of this checkpoint, or an earlier one: --resume-from STEP")
+
+    def _refuse_exchanged(self, bundle: Bundle) -> None:
+        """Frozen parts and the tokenizer must be those of the run, whatever lies at their places now."""
+        for name in self.loaded.model.parts():
+            if name in bundle.stored_parts:
+                continue
+            if other := bundle.other_fingerprint(name, [one for one in self.loaded.origins[name] if one.fingerprint]):
+                raise UserError("train.resume_part", where=str(bundle.folder), what=other,
+                                fix="put the right one back, or start a new run in another run.output_dir")
+        tokenizer, now = bundle.manifest.tokenizer, fingerprint_of_tokenizer(self.loaded.tokenizer_folder)
+        if tokenizer is not None and tokenizer.identity != now.fingerprint:
+            then = TokenizerFingerprint(tokenizer.identity, tokenizer.vocab_size, tokenizer.place)
+            raise UserError("train.resume_part", where=str(bundle.folder),
+                            what=f"was trained with {then}, this is {now}",
+                            fix="put the right one back, or start a new run in another run.output_dir")
+
+    def _report(self, bundle: Bundle, restored: Mapping[str, PartOrigin], adapters: Sequence[str]) -> list[str]:
+        """What the start says: restored parts are from the checkpoint, whatever they were before."""
+        loaded, changed = self.loaded, {name: (origin,) for name, origin in restored.items()}
+        gone = {f"{name}: {origin}" for name in restored for origin in loaded.origins[name]}
+        lines = [line for line in loaded.load_report if line not in gone]
+        lines += [f"{bundle.folder}: {', '.join(restored)}, as they were after step {bundle.manifest.step}", *adapters]
+        lines += [f"{name} was {bundle.manifest.versions[name]} when this checkpoint was written, is {number}: numbers "
+                  "may differ in their last digits" for name, number in versions().items()
+                  if bundle.manifest.versions.get(name, number) != number]
+        return [*lines, *replace(loaded, origins={**loaded.origins, **changed}).describe().splitlines()]
 
 
-def train(config: Config, *, resume: bool, make_describe: MakeDescribe | None = None) -> None:
-    """Run a config in this process, which may be one of several."""
+def train(config: Config, *, resume: bool, resume_from: int | None = None,
+          make_describe: MakeDescribe | None = None) -> None:
+    """Run a config in this process, which may be one of several.
+
+    Args:
+        config: the whole config.
+        resume: continue from the newest checkpoint of the run folder.
+        resume_from: continue from the checkpoint after this step.
+        make_describe: what says captions during validation.
+    """
     run = config.run
     place = place_from(os.environ)
     device = choose_device(run.device, place)
@@ -72,7 +125,8 @@ def train(config: Config, *, resume: bool, make_describe: MakeDescribe | None = 
     group = join(place, cuda=device.type == "cuda", timeout=run.process_timeout)
     try:
         job = make_job(config, group, device, make_describe)
-        runners.get(run.runner, where="run.runner")(job, resume=resume).run()
+        further = {} if resume_from is None else {"resume_from": resume_from}
+        runners.get(run.runner, where="run.runner")(job, resume=resume, **further).run()
     finally:
         group.close()
 

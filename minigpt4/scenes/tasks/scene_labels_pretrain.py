@@ -65,6 +65,9 @@ class SceneLabelsPretrain:
         words = "and answers through the language model" if self._learns_words else "alone"
         return [*self._data.report(), f"learns labels {words}"]
 
+    def data_identities(self) -> dict[str, str]:
+        return self._data.data_identities()
+
     def batches_per_epoch(self) -> int:
         return self._data.batches_per_epoch()
 

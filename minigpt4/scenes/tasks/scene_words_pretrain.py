@@ -27,6 +27,7 @@ from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.conversation.wording import Wording
 from minigpt4.datasets.assembly import build_indexed, build_source
+from minigpt4.datasets.identity import identities_of
 from minigpt4.datasets.ledger import Ledger, UnreadableLimits, ledger_path
 from minigpt4.datasets.loader import EvaluationLoader, TrainingLoader
 from minigpt4.metrics.tally import Tally
@@ -75,6 +76,9 @@ class SceneWordsPretrain:
 
     def report(self) -> list[str]:
         return describe_source(self._training.source)
+
+    def data_identities(self) -> dict[str, str]:
+        return identities_of(self._training.source)
 
     def batches_per_epoch(self) -> int:
         number = self._training.steps_per_epoch

@@ -63,8 +63,8 @@ def read_checksums(path: Path) -> dict[str, str]:
                             fix="download this file again")
         name = name.strip(" *")
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise UserError("weights.checklist", where=f"{path}:{number}", what=f"names '{name}', outside of its folder",
-                            fix="download this file again")
+            raise UserError("weights.checklist", where=f"{path}:{number}",
+                            what=f"names '{name}', outside of its folder", fix="download this file again")
         digests[name] = digest.lower()
     return digests
 
