@@ -13,6 +13,7 @@ import torch
 from minigpt4.assembly.load_ledger import LoadLedger
 from minigpt4.common.errors import UserError
 from minigpt4.conversation.tokenizer import Tokenizer
+from minigpt4.models.language_models.bounds import refuse_impossible_sizes
 from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig, transformers_config
 from minigpt4.models.language_models.copying_start import start_copying
 from minigpt4.models.language_models.kinds import refuse_other_kinds
@@ -49,7 +50,10 @@ def make_language_model(config: CausalLMConfig, tokenizer: Tokenizer, bundle: Bu
     """
     if bundle is not None and "llm" in bundle.stored_parts:
         path = bundle.llm_config_path
-        return CausalLM(transformers_config(sources.json(path), where=str(path)), empty=True)
+        values = sources.values(path)
+        own = {name: shape for name, shape in bundle.file.shapes.items() if name.startswith("llm.")}
+        refuse_impossible_sizes(values, own, where=str(path))
+        return CausalLM(transformers_config(values, where=str(path)), empty=True, where=str(path))
     if config.weights is not None:
         return _empty(Path(config.weights), tokenizer, sources)
     if not config.random:

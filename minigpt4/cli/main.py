@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from minigpt4 import __version__
-from minigpt4.common.errors import UserError, nearest
+from minigpt4.common.errors import UserError, nearest, printable
 from minigpt4.common.versions import check_versions
 
 FOLDER = Path(__file__).parent
@@ -34,7 +34,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except UserError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return USER_MISTAKE
     except BrokenPipeError:  # `minigpt4 … | head`: the reader is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -47,8 +47,16 @@ def main(words: Sequence[str] | None = None) -> int:
 def _log_to_terminal() -> None:
     """The first process logs what it does; the others, and other libraries, log warnings only."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_escape)
     first = os.environ.get("RANK", "0") == "0"
     logging.getLogger("minigpt4").setLevel(logging.INFO if first else logging.WARNING)
+
+
+def _escape(record: logging.LogRecord) -> bool:
+    """Control characters in names and texts of others are shown, not obeyed."""
+    record.msg, record.args = printable(record.getMessage()), None
+    return True
 
 
 def _run(words: list[str]) -> int:

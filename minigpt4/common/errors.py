@@ -8,7 +8,10 @@ Codes are dotted and stable (`config.unknown_key`, `weights.missing`): docs and 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Sequence
+
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class UserError(Exception):
@@ -50,6 +53,14 @@ class UserErrors(UserError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return UserErrors, (self.errors,)
+
+
+def printable(text: str) -> str:
+    """The text with control characters, halves of surrogate pairs and changes of the writing direction escaped.
+
+    Lines and tabs stay. A terminal obeys such characters, and they may come from a file of anyone.
+    """
+    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def nearest(word: str, known: Collection[str]) -> str:

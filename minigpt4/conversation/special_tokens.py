@@ -20,6 +20,7 @@ from minigpt4.conversation.tokenizer import Encoded
 ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 
 
+TOKENIZER_CONFIG, SPECIAL_MAP = "tokenizer_config.json", "special_tokens_map.json"
 HALF_PAIR = re.compile("[\ud800-\udfff]")
 """half of a surrogate pair, which JSON may hold and no tokenizer takes"""
 
@@ -62,16 +63,16 @@ def read_tokenizer_config(folder: Path, read: ReadBytes = Path.read_bytes) -> To
     Raises:
         UserError: one of them is not JSON.
     """
-    config, special_map = _json(folder / "tokenizer_config.json", read), _json(folder / "special_tokens_map.json", read)
+    config, special_map = (_checked(folder / name, read) for name in (TOKENIZER_CONFIG, SPECIAL_MAP))
     roles = {role: name for role in ROLES if (name := _name(special_map.get(role)) or _name(config.get(role)))}
     extra = special_map.get("additional_special_tokens") or config.get("additional_special_tokens") or []
     additional = tuple(name for each in extra if (name := _name(each)))
     with_role = {*roles.values(), *additional}
-    added = {name: AddedToken(name, int(number), has_role=name in with_role)
-             for name, number in _json(folder / "added_tokens.json", read).items()}
+    added = {name: AddedToken(name, number, has_role=name in with_role)
+             for name, number in _numbers(folder / "added_tokens.json", read).items()}
     for number, entry in (config.get("added_tokens_decoder") or {}).items():
         name = _name(entry)
-        if not name or not isinstance(entry, Mapping) or not number.isdigit():
+        if not name or not isinstance(entry, Mapping) or not (number.isascii() and number.isdigit()):
             place = f"{folder / 'tokenizer_config.json'}: added_tokens_decoder.{number}"
             raise UserError("tokenizer.damaged", where=place, what=f"is {entry!r}, not a token with its content",
                             fix="download or copy the file again")
@@ -212,8 +213,8 @@ def _default_template(value: object) -> str | None:
 def _text(path: Path, read: ReadBytes) -> str:
     try:
         return read(path).decode()
-    except UnicodeDecodeError as error:
-        raise UserError("tokenizer.damaged", where=str(path), what="is not UTF-8 text",
+    except (UnicodeDecodeError, OSError) as error:
+        raise UserError("tokenizer.damaged", where=str(path), what="is not a file of UTF-8 text",
                         fix="download or copy it again") from error
 
 
@@ -221,7 +222,42 @@ def _name(entry: object) -> str:
     """A token is written as its name, or as an object with `content`."""
     if isinstance(entry, Mapping):
         entry = entry.get("content")
-    return entry if isinstance(entry, str) else ""
+    return entry if isinstance(entry, str) and not HALF_PAIR.search(entry) else ""
+
+
+def _is_token(entry: object) -> bool:
+    return entry is None or entry == "" or bool(_name(entry))
+
+
+def _checked(path: Path, read: ReadBytes) -> dict[str, Any]:
+    """The values of tokenizer_config.json or special_tokens_map.json, each of the kind that is read here."""
+    values = _json(path, read)
+    kinds: dict[str, tuple[bool, str]] = {
+        **{role: (_is_token(values.get(role)), "a token") for role in ROLES},
+        "additional_special_tokens": (_are_tokens(values.get("additional_special_tokens")), "a list of tokens"),
+        "added_tokens_decoder": (isinstance(values.get("added_tokens_decoder"), Mapping | None), "an object"),
+        "tokenizer_class": (isinstance(values.get("tokenizer_class"), str | None), "a text"),
+        **{flag: (isinstance(values.get(flag), bool | None), "true or false") for flag in ("legacy", "add_bos_token")},
+    }
+    for key, (fits, wanted) in kinds.items():
+        if not fits:
+            raise UserError("tokenizer.damaged", where=f"{path}: {key}", what=f"is {values[key]!r:.80}, not {wanted}",
+                            fix="download or copy the file again")
+    return values
+
+
+def _are_tokens(value: object) -> bool:
+    return value is None or (isinstance(value, list) and all(_name(each) for each in value))
+
+
+def _numbers(path: Path, read: ReadBytes) -> dict[str, int]:
+    """Name -> id of added_tokens.json."""
+    values = _json(path, read)
+    for name, number in values.items():
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 1 << 31 or not _name(name):
+            raise UserError("tokenizer.damaged", where=f"{path}: {name!r:.80}", what=f"is {number!r:.80}, not an id",
+                            fix="download or copy the file again")
+    return values
 
 
 def _json(path: Path, read: ReadBytes) -> dict[str, Any]:
@@ -229,7 +265,10 @@ def _json(path: Path, read: ReadBytes) -> dict[str, Any]:
         return {}
     try:
         values = json.loads(read(path).decode())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UserError("file.unreadable", where=str(path), what=f"cannot be read ({error.strerror})",
+                        fix="download or copy it again") from error
+    except (ValueError, RecursionError) as error:
         raise UserError("file.json", where=str(path), what=f"is not JSON ({error})",
                         fix="download or copy it again") from error
     if not isinstance(values, dict):

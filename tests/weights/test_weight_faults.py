@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from minigpt4.assembly.build import build_model
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
+from minigpt4.inference.load import load_model
 from minigpt4.weights.files.readers import open_weights
+from tests import tiny
 from tests.parity import minigpt4_folder as oracle
 
 State = dict[str, torch.Tensor]
@@ -165,3 +168,15 @@ def test_old_spellings_of_march_2023(parts: Path) -> None:
         path = parts / "llm" / name
         path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
     assert {origin.source for origin in build(parts).origins["llm"]} == {"file"}
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int8, torch.bool, torch.complex64])
+def test_whole_and_complex_numbers_where_fractions_belong(tmp_path: Path, dtype: torch.dtype) -> None:
+    loaded = tiny.model()
+    loaded.save_bundle(tmp_path, resolved_config=tiny.as_yaml(loaded.config), stage="", step=1)
+    file = tmp_path / "model.safetensors"
+    tensors = load_file(file)
+    save_file({name: (value * 100).to(dtype) if name == "connector.projection.weight" else value
+               for name, value in tensors.items()}, file)
+    with pytest.raises(UserError, match=r"numbers, floating-point ones belong there"):
+        load_model(tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minigpt4.cli.weights_verbs._common import byte_progress
-from minigpt4.common.errors import UserError
+from minigpt4.common.errors import UserError, printable
 
 if TYPE_CHECKING:
     from minigpt4.weights.download.folder import Wanted
@@ -69,7 +69,7 @@ def _bring(known: KnownWeights, folder: Path) -> int:
         print(f"{place} is already there")
     else:
         came = download(known, folder, bar=byte_progress)
-        print(f"wrote {came.place} from {came.url}; licence: {came.licence or 'not stated'}")
+        print(printable(f"wrote {came.place} from {came.url}; licence: {came.licence or 'not stated'}"))
     print(f"use it: {known.use.format(path=place)}")
     return 0
 

@@ -7,7 +7,8 @@ its config are transformers'.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +28,14 @@ from minigpt4.models.part import PartConfig
 
 OLD_CONFIG_VALUES = {"LLaMAForCausalLM": "LlamaForCausalLM", "LLaMATokenizer": "LlamaTokenizer"}
 """spellings of March 2023 that transformers 5 does not know (docs/originals/minigpt4.md#files-llm)"""
+
+
+NOT_OF_THE_WEIGHTS = frozenset({
+    "architectures", "torch_dtype", "dtype", "auto_map", "attn_implementation", "experts_implementation",
+    "output_attentions", "output_hidden_states", "output_router_logits", "return_dict", "use_cache", "id2label",
+    "label2id", "problem_type", "use_kernels",
+})
+"""values of a config.json that choose code or what a call returns, none of which a downloaded file decides"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,12 +105,26 @@ def transformers_config(values: Mapping[str, Any], *, where: str = "model.llm", 
         UserError: they are another kind of model's.
     """
     refuse_other_kinds(values, where)
-    known = {key: value for key, value in values.items() if key not in ("architectures", "torch_dtype", "dtype")}
+    known = {key: value for key, value in values.items() if key not in NOT_OF_THE_WEIGHTS and not key.startswith("_")}
     known["model_type"] = str(known.get("model_type", "llama")).lower()
-    config = AutoConfig.for_model(**known)
+    with _explained(where):
+        config: PreTrainedConfig = AutoConfig.for_model(**known)
     if num_rows is not None:
         config.vocab_size = num_rows
     return config
+
+
+@contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """What transformers says of values that make no model, as one sentence; it raises whatever it meets."""
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError("weights.config", where=where, what=f"its values make no language model ({reason[:200]})",
+                        fix="check the values, or download or copy the file again") from error
 
 
 @dataclass(frozen=True)
@@ -119,21 +142,23 @@ class CausalLM(nn.Module):
     Args:
         config: transformers' config of the model.
         empty: True = parameters on the meta device, to be filled by package weights.
+        where: what gave the config, for errors.
     """
 
     Config = CausalLMConfig
     LORA_TARGETS = ("q_proj", "v_proj")
     """layers that LoRA is put on where the config names none"""
 
-    def __init__(self, config: PreTrainedConfig, *, empty: bool = False) -> None:
+    def __init__(self, config: PreTrainedConfig, *, empty: bool = False, where: str = "model.llm") -> None:
         super().__init__()
         if empty:
             from accelerate import init_empty_weights
 
-            with init_empty_weights(include_buffers=False):
+            with _explained(where), init_empty_weights(include_buffers=False):
                 self.model = AutoModelForCausalLM.from_config(config)
         else:
-            self.model = AutoModelForCausalLM.from_config(config)
+            with _explained(where):
+                self.model = AutoModelForCausalLM.from_config(config)
         self.width = int(self.model.get_input_embeddings().embedding_dim)
         self.vocab_size = int(self.model.get_input_embeddings().num_embeddings)
         self.can_recompute = False

@@ -69,6 +69,10 @@ def load_adapters(bundle: Bundle, parts: Mapping[str, nn.Module]) -> list[str]:
     with torch.no_grad():
         for target, value in convert(match(plan, file.shapes, shapes, where=str(file.path)), file, shapes):
             part, name = targets[target]
+            if not value.is_floating_point():
+                raise UserError("weights.dtype", where=str(file.path), fix="take another copy of the bundle",
+                                what=f"'{target}' has {str(value.dtype).removeprefix('torch.')} numbers, "
+                                "floating-point ones belong there")
             state[part][name].copy_(value)
     return [f"{file.path}: adapters of {', '.join(stored)}, {len(targets)} tensors"]
 

@@ -6,8 +6,9 @@ Keys that a bundle of an earlier version lacks have a default here; keys of a la
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from typing import Any
 from minigpt4.common.config.layers import Layer, Origin
 from minigpt4.common.config.report import FAILED, Report, Spot
 from minigpt4.common.config.typed import make_dataclass
-from minigpt4.common.errors import UserError
+from minigpt4.common.errors import UserError, printable
 from minigpt4.weights.bundles.licences import UNKNOWN
 
 FORMAT = 1
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""what no name, text or place needs, and a terminal might obey"""
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,9 @@ def read_manifest(content: object, path: Path) -> Manifest:
     if not isinstance(content, Mapping) or not isinstance(content.get("parts"), Mapping):
         raise UserError("bundle.manifest", where=str(path), fix="take another copy of the bundle",
                         what="is not the manifest of a bundle: it names no parts")
+    if odd := next((text for text in _texts(content) if CONTROL.search(text)), None):
+        raise UserError("bundle.manifest", where=str(path), fix="take another copy of the bundle",
+                        what=f"holds control characters: {printable(odd)[:80]}")
     number = content.get("format", 0)
     if isinstance(number, int) and number > FORMAT:
         raise UserError("bundle.format", where=str(path), fix="update minigpt4",
@@ -137,6 +143,18 @@ def read_manifest(content: object, path: Path) -> Manifest:
     assert made is not FAILED, "what fails is in the report"
     manifest: Manifest = made
     return manifest
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, child in value.items():
+            yield str(key)
+            yield from _texts(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _texts(child)
 
 
 def _of_known_keys(hint: Any, value: object) -> Any:

@@ -73,8 +73,9 @@ def _named_roles(folder: Path, vocabulary: Vocabulary, read: ReadBytes) -> dict[
     values: dict[str, Any] = {}
     for name in NAMING_FILES:
         if (folder / name).exists():
-            values.update(read_json(folder / name, read))
+            content = read_json(folder / name, read)
+            values.update(content if isinstance(content, Mapping) else {})
     numbers = {**{piece: number for number, piece in enumerate(vocabulary.pieces)}, **vocabulary.added}
     given = {role: values[role] for role in ROLES if values.get(role)}
-    words = {role: entry["content"] if isinstance(entry, Mapping) else entry for role, entry in given.items()}
-    return {role: numbers[word] for role, word in words.items() if word in numbers}
+    words = {role: entry.get("content") if isinstance(entry, Mapping) else entry for role, entry in given.items()}
+    return {role: numbers[word] for role, word in words.items() if isinstance(word, str) and word in numbers}

@@ -36,6 +36,7 @@ DROPPED = (OSError, http.client.HTTPException)
 AGAIN = (408, 425, 429, 500, 502, 503, 504)
 """answers of a server that is busy or ill: it may have recovered in a moment"""
 BLOCK = 1 << 18
+SCHEMES = ("http", "https")
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,8 @@ def fetch(remote: RemoteFile, partial: Path, *, on_bytes: Progress = nothing, pa
     Raises:
         UserError: code `weights.source`: the source does not provide it; `file.write`: the disk refuses it.
     """
+    if urlsplit(remote.url).scheme not in SCHEMES:
+        raise unavailable(remote.url, "is no web address", "only http and https are fetched")
     on_bytes(_size(partial))
     failures = 0
     while True:
@@ -140,18 +143,23 @@ def _receive(remote: RemoteFile, partial: Path, on_bytes: Progress, timeout: flo
     have = _size(partial) if begun else 0
     if begun and have == begun.size:
         return
+    if begun and begun.size is not None and have > begun.size:
+        _begin_again(partial, on_bytes)
+        begun, have = None, 0
     with _open(remote, have, timeout) as response:
         edition = _edition(remote, response, have)
         if response.status == http.client.PARTIAL_CONTENT and edition != begun:
             logger.warning("%s: is another file than the one begun; beginning again", remote.url)
             _begin_again(partial, on_bytes)
             return _receive(remote, partial, on_bytes, timeout)
+        if response.status not in (http.client.OK, http.client.PARTIAL_CONTENT):
+            raise unavailable(remote.url, f"answers {response.status}")
         if response.status != http.client.PARTIAL_CONTENT:
             _refuse_other_file(remote, edition, response.headers)
             _begin_again(partial, on_bytes)
             write_json(_note(partial), asdict(edition))
-        _append(response, partial, on_bytes)
-    expected = remote.size if edition.size is None else edition.size
+        expected = remote.size if edition.size is None else edition.size
+        _append(response, partial, on_bytes, None if expected is None else expected - _size(partial))
     if expected is not None and _size(partial) != expected:
         raise ConnectionError(f"the connection ended after {_size(partial)} of {expected} bytes")
 
@@ -176,6 +184,9 @@ class _TokenStaysAtHome(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str,
                          headers: http.client.HTTPMessage, newurl: str) -> urllib.request.Request | None:
+        here, there = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
+        if there not in SCHEMES or (here == "https" and there == "http"):
+            raise urllib.error.URLError(f"redirected from {here} to {there or 'no web address'}, which is not followed")
         new = super().redirect_request(req, fp, code, msg, headers, newurl)
         token = req.unredirected_hdrs.get("Authorization")
         if new is not None and token and urlsplit(newurl)[:2] == urlsplit(req.full_url)[:2]:
@@ -203,9 +214,16 @@ def _refuse_other_file(remote: RemoteFile, edition: Edition, headers: Message) -
         raise unavailable(remote.url, f"has {edition.size} bytes, {remote.name} should have {remote.size}")
 
 
-def _append(response: HTTPResponse, partial: Path, on_bytes: Progress) -> None:
+def _append(response: HTTPResponse, partial: Path, on_bytes: Progress, announced: int | None) -> None:
+    """Append what comes; of more bytes than were announced none is written."""
     with _write_to(partial) as file:
+        left = announced
         while block := response.read(BLOCK):
+            if left is not None:
+                left -= len(block)
+                if left < 0:
+                    forget(partial)
+                    raise unavailable(response.url, "gives more bytes than it announced")
             try:
                 file.write(block)
                 file.flush()
@@ -230,8 +248,11 @@ def _begun(remote: RemoteFile, partial: Path) -> Edition | None:
     """What the begun bytes belong to; None = nothing is there that can be gone on with."""
     if not _size(partial) or not _note(partial).exists():
         return None
-    values: Mapping[str, Any] = json.loads(_note(partial).read_text(encoding="utf-8"))
-    edition = Edition(**values)
+    try:
+        values: Mapping[str, Any] = json.loads(_note(partial).read_text(encoding="utf-8"))
+        edition = Edition(str(values["url"]), values["size"], str(values["etag"]), str(values["last_modified"]))
+    except (ValueError, KeyError, TypeError):  # a note that was cut
+        return None
     return edition if edition.url == remote.url and (edition.is_certain or remote.sha256) else None
 
 

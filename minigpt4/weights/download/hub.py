@@ -7,21 +7,32 @@ huggingface_hub begins a file again after a kill (its temporary files are unique
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from minigpt4.common.errors import UserError
+from minigpt4.common.errors import UserError, printable
 from minigpt4.weights.download.fetch import RemoteFile, unavailable
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
-
     from minigpt4.weights.download.known import Source
 
 OTHER_FORMS = (".bin", ".pth", ".pt", ".h5", ".msgpack", ".ot", ".gguf", ".onnx")
 """files of weights that are not wanted where the same folder holds safetensors"""
 TRUE = ("1", "ON", "YES", "TRUE")
+MOST_FILES = 20_000
+"""of a repository of weights"""
+LONGEST_LICENCE = 100
+"""characters of it that are shown"""
+ANSWER_SECONDS = 45.0
+"""until the list of a repository's files must be whole"""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ def list_repository(source: Source, wanted: Sequence[str]) -> Listing:
     """
     from huggingface_hub import get_token
 
-    commit, licence, found = _ask(source)
+    commit, licence, found = _within(ANSWER_SECONDS, lambda: _ask(source), source)
     missing = [name for name in wanted if name not in found]
     if missing:
         raise unavailable(page_of(source, source.revision), f"has no {', '.join(missing)}")
@@ -86,17 +97,65 @@ def _ask(source: Source) -> tuple[str, str, dict[str, RepoFile]]:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
     from huggingface_hub.hf_api import RepoFile
+    from huggingface_hub.repocard_data import CardData
 
     http_error: Any = HfHubHTTPError.__bases__[0]  # of the client that this huggingface_hub uses
     try:
         api = HfApi()
         about = api.repo_info(source.hub, repo_type=source.repo_type, revision=source.revision, timeout=30)
         entries = api.list_repo_tree(source.hub, repo_type=source.repo_type, revision=about.sha, recursive=True)
-        found = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
+        found = {entry.path: entry for entry in islice(entries, MOST_FILES + 1) if isinstance(entry, RepoFile)}
     except (http_error, HFValidationError, OfflineModeIsEnabled) as error:
         raise _refusal(source, error) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise unavailable(page_of(source, source.revision), "gives an answer of another shape than the hub's "
+                          f"({type(error).__name__})", "HF_ENDPOINT may name a mirror of the hub") from error
+    if len(found) > MOST_FILES:
+        raise unavailable(page_of(source, source.revision), f"has more than {MOST_FILES} files")
+    for file in found.values():
+        _refuse_odd(file, source)
     card = getattr(about, "card_data", None)
-    return str(about.sha), str((card or {}).get("license") or ""), found
+    licence = card.get("license") if isinstance(card, CardData) else ""
+    if not about.sha:
+        raise unavailable(page_of(source, source.revision), "names no commit")
+    return str(about.sha), printable(licence)[:LONGEST_LICENCE] if isinstance(licence, str) else "", found
+
+
+def _refuse_odd(file: RepoFile, source: Source) -> None:
+    """Raise `UserError` for a file whose name leaves the folder, or whose size or checksum is none."""
+    name, page = file.path, page_of(source, source.revision)
+    path = PurePosixPath(name) if isinstance(name, str) else PurePosixPath()
+    if not path.parts or path.is_absolute() or ".." in path.parts or set(name) & set("\\:") or not _is_plain(name):
+        raise unavailable(page, f"names a file that is not written here: {printable(str(name))[:100]!r}")
+    sha256 = file.lfs.sha256 if file.lfs is not None else None
+    if not isinstance(file.size, int) or file.size < 0 or (
+            sha256 is not None and not re.fullmatch("[0-9a-f]{64}", str(sha256))):
+        raise unavailable(page, f"states an impossible size or checksum of {name}")
+
+
+def _is_plain(name: str) -> bool:
+    return printable(name) == name and not set(name) & set("\n\t")
+
+
+def _within(seconds: float, deed: Callable[[], T], source: Source) -> T:
+    """What `deed` gives, if it does so in time: a list of pages that never ends is not waited for."""
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            done.append(deed())
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failed:
+        raise failed[0]
+    if not done:
+        raise unavailable(page_of(source, source.revision), f"did not answer within {seconds:.0f} s")
+    return done[0]
 
 
 def _refusal(source: Source, error: Exception) -> UserError:

@@ -29,6 +29,13 @@ def refuse_file(path: Path) -> None:
                         fix="give the file of weights, or the folder that contains it")
 
 
+def refuse_special(path: Path) -> None:
+    """Raise `UserError` for a pipe, socket or device, which may never end; a path that is not there is left alone."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError("weights.special", where=str(path), what="is a pipe, socket or device, not a file",
+                        fix="give a regular file")
+
+
 def refuse_folder(folder: Path) -> None:
     """Raise `UserError` for a folder without weights that is known to be something else."""
     if (folder / "adapter_config.json").exists():

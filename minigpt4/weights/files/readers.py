@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import pickle
+import struct
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import ReadBytes
-from minigpt4.weights.files.kinds import refuse_file, refuse_folder
+from minigpt4.weights.files.kinds import refuse_file, refuse_folder, refuse_special
 from minigpt4.weights.files.safetensors_file import NotSafetensors, open_safetensors
 from minigpt4.weights.files.shard_writer import INDEX
 from minigpt4.weights.files.tensor_file import TensorFile, some_names
@@ -39,6 +40,7 @@ def open_weights(path: str | Path) -> TensorFile:
         return _open_folder(path)
     if not path.exists():
         raise UserError("weights.missing_file", where=str(path), what="no such file", fix="check the path in the YAML")
+    refuse_special(path)
     if path.suffix == ".safetensors":
         return _open_safetensors(path)
     return tensors_of(path, read_torch_file(path))
@@ -53,6 +55,7 @@ def read_torch_file(path: str | Path) -> Any:
     path = Path(path)
     if not path.exists():
         raise UserError("weights.missing_file", where=str(path), what="no such file", fix="check the path in the YAML")
+    refuse_special(path)
     try:
         return _torch_load(path)
     except pickle.UnpicklingError as error:
@@ -65,7 +68,8 @@ def read_torch_file(path: str | Path) -> Any:
                 fix="save only its state dict, or take a safetensors file",
             ) from error
         raise _damaged(path, "it is not a file of torch.save") from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError, struct.error,
+            AssertionError) as error:  # what torch raises for broken archives and pickles of its own layout
         refuse_file(path)
         first_sentence = str(error).partition("\n")[0].partition(". ")[0]  # torch's own advice follows
         raise _damaged(path, first_sentence or type(error).__name__) from error
@@ -125,7 +129,7 @@ def _open_folder(folder: Path) -> TensorFile:
 
 
 def _open_shards(folder: Path, index: Path) -> TensorFile:
-    weight_map: dict[str, str] = read_json(index)["weight_map"]
+    weight_map = _weight_map(index)
     missing = sorted({name for name in weight_map.values() if not (folder / name).exists()})
     if missing:
         raise UserError(
@@ -145,13 +149,32 @@ def _open_shards(folder: Path, index: Path) -> TensorFile:
                       {name: shard.dtypes[name] for name, shard in home.items()}, lambda name: home[name].load(name))
 
 
+def _weight_map(index: Path) -> dict[str, str]:
+    """Tensor -> file of an index; names stay inside its folder."""
+    content = read_json(index)
+    found = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+        raise UserError("weights.index", where=str(index), what="has no weight_map from names to files",
+                        fix="download it again")
+    outside = [name for name in found.values() if PurePosixPath(name).name != name or name in ("", ".", "..")]
+    if outside:
+        raise UserError("weights.index", where=str(index), what=f"names '{outside[0]}', which is no file beside it",
+                        fix="download it again")
+    return found
+
+
 def read_json(path: Path, read: ReadBytes = Path.read_bytes) -> Any:
     """JSON of a file; `UserError` with line and column where it is broken."""
+    refuse_special(path)
     try:
         return json.loads(read(path).decode())
     except FileNotFoundError as error:
         raise UserError("file.missing", where=str(path), what="no such file") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UserError("file.unreadable", where=str(path), what=f"cannot be read ({error.strerror})") from error
+    except RecursionError as error:
+        raise UserError("file.json", where=str(path), what="is nested too deeply") from error
+    except ValueError as error:  # not JSON, not UTF-8, a number of thousands of digits
         place = f"{path}:{error.lineno}:{error.colno}" if isinstance(error, json.JSONDecodeError) else str(path)
         raise UserError("file.json", where=place, what=f"is not JSON ({error})") from error
 

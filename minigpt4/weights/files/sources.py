@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt4.common.errors import UserError
-from minigpt4.weights.files.kinds import refuse_folder
+from minigpt4.weights.files.kinds import refuse_folder, refuse_special
 from minigpt4.weights.files.readers import open_weights, read_json
 from minigpt4.weights.files.tensor_file import TensorFile
 
@@ -32,12 +32,13 @@ class Sources:
         return read_json(path, self.read)
 
     def read(self, path: Path) -> bytes:
-        """The content of a small file. Raises `OSError` if there is none."""
+        """The content of a small file. Raises `OSError` if there is none, `UserError` for anything but a file."""
         if path not in self._contents:
+            refuse_special(path)
             self._contents[path] = path.read_bytes()
         return self._contents[path]
 
-    def config_json(self, folder: str | Path) -> Any:
+    def config_json(self, folder: str | Path) -> dict[str, Any]:
         """The config.json of a model's folder.
 
         Raises:
@@ -46,8 +47,12 @@ class Sources:
         folder = Path(folder)
         if folder.is_dir() and not (folder / CONFIG).exists():
             refuse_folder(folder)
-        values = self.json(folder / CONFIG)
+        return self.values(folder / CONFIG)
+
+    def values(self, path: Path) -> dict[str, Any]:
+        """The values of a model in a JSON file. Raises `UserError` if it holds anything but an object."""
+        values = self.json(path)
         if not isinstance(values, dict):
-            raise UserError("file.json", where=str(folder / CONFIG), fix="download or copy it again",
+            raise UserError("file.json", where=str(path), fix="download or copy it again",
                             what=f"is a {type(values).__name__}, not the values of a model")
         return values

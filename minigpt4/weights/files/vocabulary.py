@@ -40,10 +40,24 @@ def read_vocabulary(folder: Path, read: ReadBytes = Path.read_bytes) -> Vocabula
     if (folder / "tokenizer.model").exists():
         vocabulary = read_sentencepiece(folder / "tokenizer.model", read)
         added = folder / "added_tokens.json"
-        return replace(vocabulary, added=read_json(added, read)) if added.exists() else vocabulary
-    if (folder / "tokenizer.json").exists():
-        return _of_tokenizers(read_json(folder / "tokenizer.json", read))
+        return replace(vocabulary, added=_ids(added, read)) if added.exists() else vocabulary
+    path = folder / "tokenizer.json"
+    if path.exists():
+        content = read_json(path, read)
+        try:
+            return _of_tokenizers(content)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError("tokenizer.damaged", where=str(path), what="is not a tokenizer: it has no vocabulary",
+                            fix="download or copy it again") from error
     return None
+
+
+def _ids(path: Path, read: ReadBytes) -> dict[str, int]:
+    values = read_json(path, read)
+    if not isinstance(values, dict) or not all(isinstance(number, int) for number in values.values()):
+        raise UserError("tokenizer.damaged", where=str(path), what="is not an object of names and ids",
+                        fix="download or copy it again")
+    return values
 
 
 def first_difference(one: Vocabulary, other: Vocabulary) -> str | None:
@@ -80,4 +94,5 @@ def _of_tokenizers(content: Any) -> Vocabulary:
         pieces = sorted(vocabulary, key=lambda piece: int(vocabulary[piece]))
     else:  # a unigram model: [piece, score] by id
         pieces = [piece for piece, _ in vocabulary]
-    return Vocabulary(tuple(pieces), {entry["content"]: entry["id"] for entry in content.get("added_tokens", [])})
+    added = {str(entry["content"]): int(entry["id"]) for entry in content.get("added_tokens", [])}
+    return Vocabulary(tuple(pieces), added)

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightConverter, WeightRenaming, dot_natural_key, rename_source_key
 
+from minigpt4.models.language_models.bounds import refuse_impossible_sizes
 from minigpt4.models.language_models.causal_lm import CausalLM, transformers_config
 from minigpt4.weights.files.tensor_file import TensorFile
 from minigpt4.weights.plans.plan import ConversionPlan, Ignorable, PlanOf, Rule, Shape
@@ -77,11 +78,13 @@ def empty_model(values: Mapping[str, Any], file: TensorFile, *, where: str, pref
         where: the config.json, for errors.
         prefix: before the language model's names.
     """
-    llm = CausalLM(transformers_config(values, where=where), empty=True)
+    own = {name: shape for name, shape in file.shapes.items() if name.startswith(prefix)}
+    refuse_impossible_sizes(values, own, where=where)
+    llm = CausalLM(transformers_config(values, where=where), empty=True, where=where)
     rows = embedding_rows(llm.model, file, prefix)
     if rows is None or rows == llm.vocab_size:
         return llm
-    return CausalLM(transformers_config(values, where=where, num_rows=rows), empty=True)
+    return CausalLM(transformers_config(values, where=where, num_rows=rows), empty=True, where=where)
 
 
 def embedding_rows(model: PreTrainedModel, file: TensorFile, prefix: str = "") -> int | None:

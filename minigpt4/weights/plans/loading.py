@@ -92,6 +92,7 @@ def load_file(plan: PlanOf | ConversionPlan, file: TensorFile, parts: Mapping[st
     for target, tensor, as_in_file in _converted(reading, shapes):
         part, _, key = target.partition(".")
         _refuse_blank(target, tensor, file)
+        _refuse_other_numbers(parts[part], names[part][key], target, tensor, file)
         hashes.setdefault(part, FingerprintHash()).add(key, as_in_file)
         _assign(parts[part], names[part][key], tensor, (destinations or {}).get(part, AS_IN_FILE))
         del tensor, as_in_file  # before the next one is read
@@ -126,6 +127,16 @@ def _assign(module: nn.Module, key: str, tensor: Tensor, destination: Destinatio
     else:
         # a copy even where nothing changes: the file's own memory is a map of the file
         setattr(owner, leaf, nn.Parameter(value.to(destination.device(key), copy=True), requires_grad=False))
+
+
+def _refuse_other_numbers(module: nn.Module, name: str, target: str, tensor: Tensor, file: TensorFile) -> None:
+    """Whole or complex numbers where fractions belong: copying would convert them without a word."""
+    owner, _, leaf = name.rpartition(".")
+    wanted: Tensor = getattr(module.get_submodule(owner), leaf)
+    if wanted.is_floating_point() and not tensor.is_floating_point():
+        raise UserError("weights.dtype", where=str(file.path), fix="take another copy of the file",
+                        what=f"'{target}' has {str(tensor.dtype).removeprefix('torch.')} numbers, floating-point ones "
+                        "belong there")
 
 
 def _refuse_blank(target: str, tensor: Tensor, file: TensorFile) -> None:
