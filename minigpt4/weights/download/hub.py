@@ -20,6 +20,7 @@ from minigpt4.weights.download.fetch import RemoteFile, unavailable
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
+
     from minigpt4.weights.download.known import Source
 
 OTHER_FORMS = (".bin", ".pth", ".pt", ".h5", ".msgpack", ".ot", ".gguf", ".onnx")
