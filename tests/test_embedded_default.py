@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 
 from minigpt4.assembly.loaded import LoadedModel
+from minigpt4.common.config import Config, resolved_yaml
+from minigpt4.common.config.paths import PACKAGE
 from minigpt4.inference.load import load_model
 from minigpt4.scenes.data.files import ScenesPlan, write_scenes
 from minigpt4.scenes.data.splits import read_split
 from minigpt4.scenes.exam.ceiling import in_words
 from minigpt4.scenes.exam.scoring import figures, predict
+from minigpt4.weights.files.readers import read_json
 
 MOST_BYTES = 12_000_000
 
@@ -33,6 +36,18 @@ def test_only_the_projection_is_left_to_train(loaded: LoadedModel) -> None:
     assert trained == {f"visual_path.stages.connector.projection.{name}" for name in ("weight", "bias")}
     origins = {name: origin[0].source for name, origin in loaded.origins.items()}
     assert origins == {"vision": "file", "resampler": "file", "connector": "random", "llm": "file"}
+
+
+def test_its_bundle_names_shipped_parts_as_any_machine_has_them(loaded: LoadedModel, tmp_path: Path,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    text = resolved_yaml(Config(model=loaded.config))
+    loaded.save_bundle(tmp_path, resolved_config=text, stage="", step=1)
+    for name in ("manifest.json", "config.yaml"):
+        assert str(PACKAGE) not in (tmp_path / name).read_text(encoding="utf-8")
+    manifest = read_json(tmp_path / "manifest.json")
+    assert manifest["parts"]["vision"]["origins"][0]["place"].startswith("parts/vision_q_former")
+    monkeypatch.chdir(tmp_path)
+    assert load_model(tmp_path, device="cpu").origins["vision"] == loaded.origins["vision"]
 
 
 @pytest.mark.slow

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from torch import nn
 
 from minigpt4.assembly.build import tokenizer_of
 from minigpt4.assembly.part_files import PartFile, empty_language_model, empty_visual_parts, visual_files
 from minigpt4.common.config import load_fragment
+from minigpt4.common.config.paths import place_of
 from minigpt4.common.config.trust import downloaded
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import systems
@@ -51,8 +51,8 @@ def verify_surroundings(bundle: Bundle, *, allow_imports: bool = False) -> list[
 def _parts_and_files(system: System[SystemConfig], config: SystemConfig) -> tuple[dict[str, nn.Module], list[PartFile]]:
     """The parts, empty, and those of their files that are there."""
     sources = Sources()
-    absent = {name for name, part in config.parts().items() if not Path(part.weights or "").exists()}
-    if not config.llm.weights or not Path(config.llm.weights).exists():
+    absent = {name for name, part in config.parts().items() if not place_of(part.weights or "").exists()}
+    if not config.llm.weights or not place_of(config.llm.weights).exists():
         files = visual_files(system, config, sources, leave_out={*absent, CONNECTOR})  # of unknown width
         return empty_visual_parts(system, config), list(files)
     llm, llm_file = empty_language_model(config.llm, tokenizer_of(system, config, sources), sources)
@@ -79,4 +79,4 @@ def _compare(bundle: Bundle, opened: PartFile, parts: Mapping[str, nn.Module]) -
 
 def _gone(bundle: Bundle) -> list[tuple[str, str]]:
     origins = [(name, origin) for name, part in bundle.manifest.parts.items() for origin in part.origins]
-    return [(name, origin.place) for name, origin in origins if origin.place and not Path(origin.place).exists()]
+    return [(name, origin.place) for name, origin in origins if origin.place and not place_of(origin.place).exists()]

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import torch
 from safetensors import SafetensorError
 
+from minigpt4.common.config.paths import portable
 from minigpt4.common.errors import UserError
 from minigpt4.datasets.ledger import LedgerState
 from minigpt4.runners.run_folder import STATE_FILE, RunFolder
@@ -151,6 +152,7 @@ def check_settings(saved: Mapping[str, str], now: Mapping[str, str]) -> None:
     """Raises `UserError` naming every setting that differs: the run would no longer be the same run."""
     absent = "not set"
     saved = {**{key: LATER_KEYS[leaf] for key in now if (leaf := key.rpartition(".")[2]) in LATER_KEYS}, **saved}
+    saved = {key: portable(value) for key, value in saved.items()}  # checkpoints of earlier versions have whole paths
     changed = [f"{key} was {saved.get(key, absent)}, is {now.get(key, absent)}"
                for key in sorted({*saved, *now}) if saved.get(key) != now.get(key)]
     if changed:

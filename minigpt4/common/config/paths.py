@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import itertools
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,19 @@ def shipped_folder() -> Path:
     """Where train_configs, eval_configs and prompts are: inside a wheel, else beside the package in the checkout."""
     inside = PACKAGE / "configs" / "shipped"
     return inside if inside.is_dir() else PACKAGE.parent
+
+
+def portable(text: str) -> str:
+    """A path of a part that the package ships as `parts/…`, which is found wherever the package is; others as given."""
+    inside = f"{PACKAGE / SHIPPED_PARTS}{os.sep}"
+    return f"{SHIPPED_PARTS}/{Path(text[len(inside):]).as_posix()}" if text.startswith(inside) else text
+
+
+def place_of(text: str) -> Path:
+    """Where a path that `portable` gave is on this machine."""
+    plain = Path(text)
+    shipped = PACKAGE / plain
+    return shipped if plain.parts[:1] == (SHIPPED_PARTS,) and not plain.exists() and shipped.exists() else plain
 
 
 def is_placeholder(text: str) -> bool:

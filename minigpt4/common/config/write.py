@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from minigpt4.common.config.load import Config
+from minigpt4.common.config.paths import portable
 
 
 def resolved_yaml(config: Config) -> str:
@@ -35,11 +36,11 @@ def _dataset(name: str, config: Config) -> Any:
 
 
 def plain(value: object) -> Any:
-    """Dataclasses as mappings, tuples as lists, paths as text."""
+    """Dataclasses as mappings, tuples as lists, paths as text; what the package ships as `parts/…`."""
     if dataclasses.is_dataclass(value):
         return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value) if each.init}
     if isinstance(value, Mapping):
         return {key: plain(child) for key, child in value.items()}
     if isinstance(value, list | tuple):
         return [plain(child) for child in value]
-    return str(value) if isinstance(value, Path) else value
+    return portable(str(value)) if isinstance(value, Path | str) else value

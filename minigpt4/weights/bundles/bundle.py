@@ -15,6 +15,7 @@ from pathlib import Path
 
 from torch import nn
 
+from minigpt4.common.config.paths import place_of
 from minigpt4.common.errors import UserError
 from minigpt4.models.language_models.placement import is_placed
 from minigpt4.models.language_models.quantized import holds_quantized
@@ -87,7 +88,7 @@ class Bundle:
         """
         for name, part in self.manifest.parts.items():
             own = part.origins[0] if part.origins else None
-            if own is not None and own.place and name not in given_elsewhere and not Path(own.place).exists():
+            if own is not None and own.place and name not in given_elsewhere and not place_of(own.place).exists():
                 raise UserError(
                     "bundle.part_gone",
                     where=str(self.folder),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minigpt4.common.config.paths import portable
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import ReadBytes
 from minigpt4.weights.files.readers import read_json
@@ -39,7 +40,7 @@ class TokenizerFingerprint:
 
     def as_stored(self) -> dict[str, str | int]:
         """What a manifest says of it (the fingerprint is called `identity` there)."""
-        return {"identity": self.fingerprint, "vocab_size": self.vocab_size, "place": self.place}
+        return {"identity": self.fingerprint, "vocab_size": self.vocab_size, "place": portable(self.place)}
 
     def __str__(self) -> str:
         return f"the tokenizer {self.fingerprint[:12]} of {self.vocab_size} ids ({self.place})"

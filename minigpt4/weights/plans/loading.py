@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from minigpt4.common.blank_tensors import fault_of
+from minigpt4.common.config.paths import portable
 from minigpt4.common.errors import UserError
 from minigpt4.models.language_models.quantized import is_quantized, quantized_weight
 from minigpt4.models.lora import base_names, base_state
@@ -36,7 +37,7 @@ class PartOrigin:
 
     def as_stored(self) -> dict[str, str | int]:
         """What a manifest says of it (the fingerprint is called `identity` there)."""
-        return {"source": self.source, "place": self.place, "identity": self.fingerprint,
+        return {"source": self.source, "place": portable(self.place), "identity": self.fingerprint,
                 "num_tensors": self.num_tensors}
 
     def __str__(self) -> str:
