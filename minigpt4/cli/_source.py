@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 KINDS = "a bundle, a run folder or a YAML"
 YAML_ENDINGS = (".yaml", ".yml")
+WEIGHT_ENDINGS = (".pth", ".pt", ".bin", ".safetensors", ".ckpt")
 DEPTH = 3
 """folders below a wrong one in which a bundle is looked for"""
 
@@ -138,6 +139,10 @@ def not_a_source(path: Path) -> UserError:
         what = "no such file or folder"
     elif path.is_dir():
         what = "this folder is neither a bundle nor a run folder with a checkpoint"
+    elif path.suffix.lower() in WEIGHT_ENDINGS:
+        return UserError("cli.source", where=str(path), what=f"is a file of weights, and --model takes {KINDS}",
+                         fix=f"name it as model.ckpt in a YAML of eval_configs/ (--cfg-path YAML --options "
+                         f"model.ckpt={path}), or make a bundle of it: minigpt4 weights import-checkpoint")
     else:
         what = "this file is not a YAML"
     near = _nearest_source(path)

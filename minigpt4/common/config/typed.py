@@ -15,6 +15,7 @@ from typing import Any
 
 from minigpt4.common.config.fields import FieldInfo, fields_of, type_words
 from minigpt4.common.config.path_values import checked_path
+from minigpt4.common.config.paths import place_of
 from minigpt4.common.config.report import FAILED, Spot, any_failed
 from minigpt4.common.errors import UserError, nearest
 
@@ -71,7 +72,9 @@ def _placed(error: UserError, config_class: type, spot: Spot) -> UserError:
 
 def _make_field(info: FieldInfo, value: object, spot: Spot) -> Any:
     made = make_value(info.hint, value, spot)
-    return checked_path(made, info, spot) if spot.report.check_paths and made is not FAILED else made
+    if spot.report.check_paths and made is not FAILED:
+        return checked_path(made, info, spot)
+    return str(place_of(made)) if info.path is not None and isinstance(made, str) else made
 
 
 def make_value(hint: object, value: object, spot: Spot) -> Any:

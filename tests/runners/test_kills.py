@@ -1,0 +1,115 @@
+"""Runs killed at random moments, inside saves and inside resumes: bit-equal after the resume, and no litter is left."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from minigpt4.runners.run_folder import RunFolder
+from minigpt4.weights.bundles.seal import compare_checksums
+from tests.tasks.tiny_runs import write_tiny_run
+
+STEPS = 12
+KILLED_MID_SAVE = """
+import os, signal, sys, random
+from minigpt4.common import files
+chance = random.Random(int(sys.argv.pop(1)))
+left = chance.randrange(1, 16)
+def counted(path, old=files._flush_to_disk):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return old(path)
+files._flush_to_disk = counted
+from minigpt4.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+"""dies at one of the files that saves write"""
+
+
+def train(folder: Path, *, ranks: int, resume: bool, wait: float | None = None, dies: int | None = None) -> bool:
+    """Run `train` in a process group of its own; kill all of it after `wait` seconds. Whether it ended by itself."""
+    words = ["train", "--cfg-path", "run.yaml", *(["--resume"] if resume else [])]
+    program = ["-m", "minigpt4"] if dies is None else [str(folder / "dies.py"), str(dies)]
+    if dies is not None:
+        (folder / "dies.py").write_text(KILLED_MID_SAVE, encoding="utf-8")
+    if ranks > 1:
+        program = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks), *program]
+    log = open(folder / "said.txt", "ab")
+    process = subprocess.Popen([sys.executable, *program, *words], cwd=folder, start_new_session=True, stdout=log,
+                               stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    try:
+        return process.wait(timeout=wait if wait is not None else 240) == 0
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()
+        log.close()
+
+
+def write_run(folder: Path, ranks: int) -> None:
+    folder.mkdir(parents=True)
+    run = {"max_epoch": 4, "iters_per_epoch": 3, "save_every": 1, "keep_checkpoints": 2, "valid_splits": [],
+           "output_dir": "out"}
+    write_tiny_run(folder, run=run)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(RunFolder(folder / "out").checkpoint(STEPS) / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """An undisturbed run on one and on two processes, and how long it took."""
+    made = {}
+    for ranks in (1, 2):
+        made[ranks] = tmp_path_factory.mktemp("straight") / str(ranks)
+        write_run(made[ranks], ranks)
+        assert train(made[ranks], ranks=ranks, resume=False), (made[ranks] / "said.txt").read_text()
+    return made
+
+
+def check(folder: Path, wanted: Path) -> None:
+    found, expected = weights(folder), weights(wanted)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    out = folder / "out"
+    assert not [path.name for path in out.rglob(".*") if path.suffix in (".part", ".old")]
+    assert not (out / "run.lock").exists()
+    for checkpoint in RunFolder(out).checkpoints():
+        assert compare_checksums(checkpoint)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(30))
+def test_a_killed_run_goes_on(straight: dict[int, Path], tmp_path: Path, number: int) -> None:
+    """Every third run on two processes; every second killed inside a save; every fifth killed in its resume too."""
+    chance = random.Random(number)
+    ranks = 2 if number % 3 == 0 else 1
+    folder = tmp_path / "run"
+    write_run(folder, ranks)
+    start = 4.0 if ranks == 1 else 7.0
+    dies = chance.randrange(1000) if number % 2 and ranks == 1 else None
+    train(folder, ranks=ranks, resume=False, wait=None if dies is not None else start + chance.random() * 6, dies=dies)
+    if number % 5 == 0:
+        train(folder, ranks=ranks, resume=True, wait=start + chance.random() * 4)
+    deadline = time.monotonic() + 240
+    while not train(folder, ranks=ranks, resume=(folder / "out").exists()):
+        assert time.monotonic() < deadline, (folder / "said.txt").read_text()[-3000:]
+        if not RunFolder(folder / "out").checkpoints() and number % 7 == 0:
+            shutil.rmtree(folder / "out", ignore_errors=True)
+    check(folder, straight[ranks])
