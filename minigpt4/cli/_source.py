@@ -139,13 +139,13 @@ def not_a_source(path: Path) -> UserError:
         what = "no such file or folder"
     elif path.is_dir():
         what = "this folder is neither a bundle nor a run folder with a checkpoint"
-    elif path.suffix.lower() in WEIGHT_ENDINGS:
-        return UserError("cli.source", where=str(path), what=f"is a file of weights, and --model takes {KINDS}",
-                         fix=f"name it as model.ckpt in a YAML of eval_configs/ (--cfg-path YAML --options "
-                         f"model.ckpt={path}), or make a bundle of it: minigpt4 weights import-checkpoint")
     else:
         what = "this file is not a YAML"
     near = _nearest_source(path)
+    if near is None and path.is_file() and path.suffix.lower() in WEIGHT_ENDINGS:
+        return UserError("cli.source", where=str(path), what=f"is a file of weights, and --model takes {KINDS}",
+                         fix=f"name it as model.ckpt in a YAML of eval_configs/ (--cfg-path YAML --options "
+                         f"model.ckpt={path}), or make a bundle of it: minigpt4 weights import-checkpoint")
     fix = f"did you mean '{near}'?" if near else f"give {KINDS}"
     return UserError("load.missing" if not path.exists() else "cli.source", where=str(path), what=what, fix=fix)
 

@@ -14,19 +14,16 @@ from typing import NoReturn
 
 from jinja2 import Template as JinjaText
 from jinja2 import TemplateError
-from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import templates
+from minigpt4.conversation.jinja_sandbox import MAX_CHARACTERS, BoundedSandbox
 from minigpt4.conversation.pieces import Piece, Span, text_of
 from minigpt4.conversation.template import Template
 from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
 
 NAME = "chat_template"
-MAX_CHARACTERS = 4_000_000
-"""of a rendered conversation; a text that writes more is stopped"""
 QUESTION, ANSWER, LATER_QUESTION, LATER_ANSWER, SYSTEM = (f"\ue000{number}\ue001" for number in range(5))
 """marker words, in characters that no template writes"""
 
@@ -82,21 +79,6 @@ class ChatTemplate(Template):
         return "".join(each.text if isinstance(each, Span) else IMAGE_MARK for each in self._said(turn.text))
 
 
-class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox, in which nothing grows without bound by one operator either."""
-
-    intercepted_binops = frozenset(("*", "**", "%"))
-
-    def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
-        texts = [each for each in (left, right) if isinstance(each, str | list | tuple)]
-        numbers = [each for each in (left, right) if isinstance(each, int)]
-        grows = operator == "*" and texts and numbers and len(texts[0]) * numbers[0] > MAX_CHARACTERS
-        if grows or (operator == "**" and max(map(abs, numbers), default=0) > 64) or (operator == "%" and texts):
-            raise TemplateError(f"the operator {operator} is not used on these values here")
-        result: object = super().call_binop(context, operator, left, right)
-        return result
-
-
 def named_template(name: str, tokenizer: Tokenizer) -> Template:
     """A registered template, or the tokenizer's own for the name `chat_template`. Raises `UserError` for neither."""
     if name == NAME:
@@ -150,10 +132,10 @@ def template_of_tokenizer(tokenizer: Tokenizer) -> ChatTemplate:
 
 def compiled(source: str) -> JinjaText:
     """Jinja text in a sandbox: no file, no import, no attribute that could act. Raises `UserError` for wrong syntax."""
-    environment = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+    environment = BoundedSandbox(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
     environment.globals["raise_exception"] = _raise
     try:
-        return environment.from_string(source)
+        return environment.from_text(source)
     except (TemplateError, SyntaxError, RecursionError) as error:
         _refuse(f"is not jinja ({error})")
 
@@ -161,6 +143,8 @@ def compiled(source: str) -> JinjaText:
 def render(jinja: JinjaText, messages: list[Message], names: Mapping[str, str], *, opens_answer: bool) -> str:
     """The text of messages. Raises `UserError` if the template refuses them or writes without end."""
     parts, length = [], 0
+    assert isinstance(jinja.environment, BoundedSandbox), "made by `compiled`"
+    jinja.environment.steps.reset()
     try:
         for part in jinja.generate(messages=messages, add_generation_prompt=opens_answer, **names):
             parts.append(part)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -54,12 +55,17 @@ def train(folder: Path, *, ranks: int, resume: bool, wait: float | None = None, 
     except subprocess.TimeoutExpired:
         return False
     finally:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        process.wait()
+        _kill(process)
         log.close()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """The process and all below it, at once: torchrun gives its workers sessions of their own."""
+    with suppress(psutil.NoSuchProcess):
+        for each in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+    process.wait()
 
 
 def write_run(folder: Path, ranks: int) -> None:
