@@ -35,7 +35,7 @@ class Steps:
     def reset(self) -> None:
         self.left = MAX_STEPS
 
-    def each(self, items: Iterable[Any]) -> Iterator[Any]:
+    def each(self, items: Iterable[object]) -> Iterator[object]:
         for item in items:
             self.left -= 1
             if self.left < 0:
@@ -65,7 +65,7 @@ class BoundedSandbox(ImmutableSandboxedEnvironment):
         code = self.compile(tree)
         return self.template_class.from_code(self, code, self.make_globals(None))
 
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+    def call_binop(self, context: Context, operator: str, left: object, right: object) -> Any:
         sized = [each for each in (left, right) if isinstance(each, str | list | tuple)]
         numbers = [each for each in (left, right) if isinstance(each, int)]
         grows = operator == "*" and sized and numbers and len(sized[0]) * numbers[0] > MAX_VALUE
@@ -74,7 +74,7 @@ class BoundedSandbox(ImmutableSandboxedEnvironment):
             raise TemplateError(f"the operator {operator} is not used on these values here")
         return super().call_binop(context, operator, left, right)
 
-    def call(self, context: Context, called: Any, *arguments: Any, **named: Any) -> Any:
+    def call(self, context: Context, called: object, *arguments: object, **named: object) -> Any:
         _refuse_large(*arguments, *named.values())
         return _small(super().call(context, called, *arguments, **named))
 
@@ -86,13 +86,13 @@ def _short_range(*bounds: int) -> range:
     return made
 
 
-def _joined(values: list[Any]) -> str:
-    return _small("".join(map(str, values)))
+def _joined(values: list[object]) -> str:
+    return str(_small("".join(map(str, values))))
 
 
 def _bounded(made: Callable[..., Any]) -> Callable[..., Any]:
     """A filter that takes no large numbers and makes no large values; what jinja notes on it is kept."""
-    def filtered(*arguments: Any, **named: Any) -> Any:
+    def filtered(*arguments: object, **named: object) -> Any:
         _refuse_large(*arguments[1:], *named.values())
         return _small(made(*arguments, **named))
 
@@ -100,12 +100,12 @@ def _bounded(made: Callable[..., Any]) -> Callable[..., Any]:
     return filtered
 
 
-def _refuse_large(*values: Any) -> None:
+def _refuse_large(*values: object) -> None:
     if any(isinstance(value, int) and abs(value) > MAX_NUMBER for value in values):
         raise TemplateError(f"a number above {MAX_NUMBER:,} is not used here")
 
 
-def _small(value: Any) -> Any:
+def _small(value: object) -> object:
     if isinstance(value, str | list | tuple | dict) and len(value) > MAX_VALUE:
         raise TemplateError(f"a value of {len(value):,} characters or items is too large")
     return value

@@ -92,8 +92,8 @@ def test_a_yaml_without_weights_says_so(verb: str, tmp_path: Path, capsys: pytes
     ("deeper", "neither a bundle nor a run folder with a checkpoint; did you mean 'deeper/still/run'?"),
     ("configs", "neither a bundle nor a run folder with a checkpoint; did you mean 'configs/one.yaml'?"),
     ("bundle/model.safetensors", "this file is not a YAML; did you mean 'bundle'?"),
-    ("alone/x.pth", "is a file of weights, and --model takes a bundle, a run folder or a YAML; name it as model.ckpt in "
-     "a YAML of eval_configs/ (--cfg-path YAML --options model.ckpt=alone/x.pth), or make a bundle of it: minigpt4 "
+    ("alone/x.pth", "is a file of weights, and --model takes a bundle, a run folder or a YAML; name it as model.ckpt "
+     "in a YAML of eval_configs/ (--cfg-path YAML --options model.ckpt=alone/x.pth), or make a bundle of it: minigpt4 "
      "weights import-checkpoint"),
     ("configs/one.txt", "this file is not a YAML; did you mean 'configs/one.yaml'?"),
     ("bundel", "no such file or folder; did you mean 'bundle'?"),

@@ -117,7 +117,7 @@ def test_blanks_are_trimmed_where_the_template_trims(tmp_path: Path) -> None:
     ("{% for m in messages %}{{ loop.index }}{{ m['content'] }}</s>{% endfor %}", "does not write every turn alike"),
     ("{% for i in range(9999) %}{% for j in range(9) %}" + "a" * 50 + "{% endfor %}{% endfor %}", "writes more than"),
     ("{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}", "its loops take more than"),
-    ("{% for i in range(99999) %}{% endfor %}", "is too long"),
+    ("{% for i in range(99999) %}{% endfor %}", "number above"),
     ("{% set n = namespace(x='aaaa') %}{% for i in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}", "too large"),
     ("{% set n = namespace(x='aaaa') %}{% for i in range(99) %}{% set n.x = n.x + n.x %}{% endfor %}", "not used on"),
     ("{{ 'a'.ljust(10000000000) }}", "number above"), ("{{ 'a'|center(10000000000) }}", "number above"),

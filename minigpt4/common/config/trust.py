@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from minigpt4.common.config.layers import KeyPath, Layer, dotted
 from minigpt4.common.errors import UserError
@@ -60,7 +59,7 @@ def refuse_unwanted_imports(names: list[str], trust: Trust, *, where: str) -> No
                         fix="if you trust them, add --allow-imports (allow_imports=True in Python)")
 
 
-def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+def _texts(value: object, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
     """Every text below a value, keys included."""
     if isinstance(value, str):
         yield path, value

@@ -30,7 +30,7 @@ def refuse_impossible_sizes(values: Mapping[str, Any], shapes: Mapping[str, tupl
                             f"it allow at most {limit}", fix="download or copy config.json and weights again")
 
 
-def _whole_numbers(value: Any, key: str) -> Iterator[tuple[str, int]]:
+def _whole_numbers(value: object, key: str) -> Iterator[tuple[str, int]]:
     if isinstance(value, int) and not isinstance(value, bool):
         yield key, value
     elif isinstance(value, Mapping):

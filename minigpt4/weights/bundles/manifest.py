@@ -157,7 +157,7 @@ def _texts(value: object) -> Iterator[str]:
             yield from _texts(child)
 
 
-def _of_known_keys(hint: Any, value: object) -> Any:
+def _of_known_keys(hint: object, value: object) -> Any:
     """The value without the keys that no dataclass of `hint` has."""
     if typing.get_origin(hint) is list and isinstance(value, list):
         return [_of_known_keys(typing.get_args(hint)[0], each) for each in value]
