@@ -22,7 +22,6 @@ class CaptionedShardsConfig(DatasetConfig):
     """what the user asks of every image, with <ImageHere> where it stands; null = a prompt of the model"""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.question is not None and self.question.count(IMAGE_MARK) != 1:
             raise UserError("config.value", where="question", what=f"is {self.question!r}",
                             fix=f"write {IMAGE_MARK} once, where the image stands")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
+from minigpt4.common.config.ranges import PositiveFloat, PositiveInt
 from minigpt4.common.errors import UserError, nearest
 from minigpt4.common.registry import image_processors, text_processors
 from minigpt4.processors.captions import TextProcessor, TextProcessorConfig, build_text_processor
@@ -39,7 +39,7 @@ class BuildInfo:
     """other splits by name, such as val: {storage: …}; needed for run.valid_splits and run.test_splits"""
     index: str | None = None
     """folder that keeps the index of local shards between runs; null = rebuilt at each start"""
-    samples_per_shard: int | None = None
+    samples_per_shard: PositiveInt | None = None
     """samples a streamed shard should hold; fewer are reported as a cut shard; null = not known"""
 
     def at(self, split: str) -> BuildInfo:
@@ -103,20 +103,14 @@ class DatasetConfig:
     """from encoded images to pixels"""
     text_processor: TextProcessorPair = field(default_factory=TextProcessorPair)
     """from raw captions to learned words"""
-    sample_ratio: float | None = None
+    sample_ratio: PositiveFloat | None = None
     """weight in the mixture, for all data sets or for none (then each has the same)"""
-    batch_size: int | None = None
+    batch_size: PositiveInt | None = None
     """samples a micro-batch and rank (newest originals); run.batch_size_train says the same"""
-    max_samples: int | None = None
+    max_samples: PositiveInt | None = None
     """only the first so many samples"""
     licence: str | None = None
     """licence of the data set, as its makers state it; ends in the manifest of what is trained on it"""
-
-    def __post_init__(self) -> None:
-        for key in ("sample_ratio", "batch_size", "max_samples"):
-            value: Any = getattr(self, key)
-            if value is not None and value <= 0:
-                raise UserError("config.value", where=key, what=f"is {value}", fix="use more than 0")
 
 
 def folder_of(info: BuildInfo) -> Path:

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from minigpt4.common.config.fields import check_values
+from minigpt4.common.config.ranges import (
+    Beams,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    PositiveShare,
+    Seed,
+)
 from minigpt4.common.errors import UserError
 
 
@@ -13,36 +23,34 @@ class DecodingSettings:
     docs/originals/minigpt4.md#decoding-defaults.
     """
 
-    max_new_tokens: int = 300
+    max_new_tokens: PositiveInt = 300
     """tokens of an answer at most"""
-    min_new_tokens: int = 0
+    min_new_tokens: NonNegativeInt = 0
     """tokens before which the language model may not end"""
-    num_beams: int = 1
+    num_beams: Beams = 1
     """beams of a beam search; 1 = none"""
     do_sample: bool = False
     """draw from the distribution instead of taking the likeliest token"""
-    temperature: float = 1.0
+    temperature: NonNegativeFloat = 1.0
     """sharpness of the distribution when sampling; below 1 = sharper"""
-    top_p: float = 0.9
+    top_p: PositiveShare = 0.9
     """share of the distribution that is drawn from"""
-    top_k: int = 50
+    top_k: NonNegativeInt = 50
     """likeliest tokens that are drawn from (old transformers' default, active in the originals)"""
-    repetition_penalty: float = 1.0
+    repetition_penalty: PositiveFloat = 1.0
     """above 1 = repeated tokens become less likely"""
     length_penalty: float = 1.0
     """above 0 favours long answers of a beam search"""
-    max_context: int | None = None
+    max_context: PositiveInt | None = None
     """positions of prompt and answer together; null = what the language model was built for"""
-    seed: int | None = None
+    seed: Seed | None = None
     """seed of sampling; null = torch's global state"""
 
     def __post_init__(self) -> None:
-        checks = (
-            ("max_new_tokens", self.max_new_tokens >= 1, "1 or more"),
-            ("num_beams", self.num_beams >= 1, "1 or more"),
-            ("temperature", self.temperature > 0 or not self.do_sample, "more than 0, or do_sample=False for greedy"),
-            ("top_p", 0 < self.top_p <= 1, "a share above 0 and up to 1"),
-        )
-        for name, good, allowed in checks:
-            if not good:
-                raise UserError("decoding.value", where=name, what=f"is {getattr(self, name)}", fix=f"use {allowed}")
+        check_values(self, "decoding.value")
+        if self.do_sample and self.temperature == 0:
+            raise UserError("decoding.value", where="temperature", what="is 0",
+                            fix="use more than 0, or do_sample=False for greedy")
+        if self.min_new_tokens > self.max_new_tokens:
+            raise UserError("decoding.value", where="min_new_tokens", what=f"is {self.min_new_tokens}",
+                            fix=f"use no more than max_new_tokens, {self.max_new_tokens}")

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from minigpt4.common.config.fields import check_values
+from minigpt4.common.config.ranges import Chance, NonNegativeInt, PositiveInt
 from minigpt4.common.errors import UserError
 from minigpt4.common.extras import import_extra
 from minigpt4.models.language_models.quantized import hide_chatter, is_quantized
@@ -27,22 +29,17 @@ MATRICES = frozenset({"lora_A", "lora_B"})
 class LoraConfig:
     """Adapters of one part; r = 0 means none."""
 
-    r: int = 0
+    r: NonNegativeInt = 0
     """rank; 0 = no adapters"""
-    alpha: int = 32
+    alpha: PositiveInt = 32
     """scale: what the adapters add is multiplied by alpha / r"""
     target_modules: list[str] = field(default_factory=list)
     """names of the linear layers they are put on; empty = query and value layers of the part's attention"""
-    dropout: float = 0.05
+    dropout: Chance = 0.05
     """dropout of their input while they train"""
 
     def __post_init__(self) -> None:
-        if self.r < 0:
-            raise UserError("config.value", where="lora.r", what=f"is {self.r}", fix="use 0 for none, or 1 or more")
-        if self.alpha < 1:
-            raise UserError("config.value", where="lora.alpha", what=f"is {self.alpha}", fix="use 1 or more")
-        if not 0 <= self.dropout < 1:
-            raise UserError("config.value", where="lora.dropout", what=f"is {self.dropout}", fix="use 0 to below 1")
+        check_values(self, prefix="lora.")
 
 
 def import_peft() -> Any:

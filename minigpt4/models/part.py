@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from minigpt4.common.config.fields import check_values
+from minigpt4.common.config.ranges import PositiveFloat, Side
 from minigpt4.common.errors import UserError
 from minigpt4.models.lora import LoraConfig
 
@@ -26,23 +27,21 @@ class PartConfig:
     """True = no gradient, and always in eval mode unless it has LoRA"""
     train_only: list[str] = field(default_factory=list)
     """names of the parameters that train, with * for any text (layers.0.*); empty = all, unless the part is frozen"""
-    lr_factor: float = 1.0
+    lr_factor: PositiveFloat = 1.0
     """learning rate of the part in units of the run's"""
     lora: LoraConfig = field(default_factory=LoraConfig)
     """adapters on the frozen part (LoRA; on a quantised language model QLoRA)"""
 
     def __post_init__(self) -> None:
+        check_values(self)
         if self.train_only and self.freeze:
             raise UserError("config.value", where="train_only", what="is given, but the part is frozen",
                             fix="set freeze=False, or leave train_only out")
-        if not 0 < self.lr_factor < math.inf:
-            raise UserError("config.value", where="lr_factor", what=f"is {self.lr_factor}",
-                            fix="use a number above 0, or freeze=True")
 
 
 @dataclass(frozen=True, kw_only=True)
 class VisionConfig(PartConfig):
     """What every vision encoder has, too."""
 
-    image_size: int
+    image_size: Side
     """side of the square image in pixels"""

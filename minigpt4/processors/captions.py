@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
-from minigpt4.common.errors import UserError
+from minigpt4.common.config.fields import check_values
+from minigpt4.common.config.ranges import PositiveInt
 from minigpt4.common.registry import text_processors
 
 _DROPPED = re.compile(r'[.!"()*#:;~]')
@@ -21,12 +22,11 @@ class TextProcessorConfig:
     """blip_caption (lower case, no punctuation, at most max_words) or identity"""
     prompt: str = ""
     """words put before every caption"""
-    max_words: int = 50
+    max_words: PositiveInt = 50
     """longer captions are cut after this many words (blip_caption)"""
 
     def __post_init__(self) -> None:
-        if self.max_words < 1:
-            raise UserError("config.value", where="max_words", what=f"is {self.max_words}", fix="use 1 or more")
+        check_values(self)
 
 
 class TextProcessor(Protocol):

@@ -14,6 +14,8 @@ import torch
 from PIL import Image, ImageEnhance
 from torch import Tensor
 
+from minigpt4.common.config.fields import check_values
+from minigpt4.common.config.ranges import PositiveInt, PositiveShare, Share, Side
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import image_processors
 from minigpt4.processors.decoding import MAX_PIXELS, open_image
@@ -29,31 +31,30 @@ class ImageProcessorConfig:
 
     name: str = "blip2_image_eval"
     """blip2_image_eval, blip2_image_train or augmented_image_train"""
-    image_size: int = 224
+    image_size: Side = 224
     """side of the square that the vision part sees, in pixels"""
     mean: tuple[float, float, float] | None = None
     """three channel means; null = the model's"""
     std: tuple[float, float, float] | None = None
     """three channel deviations; null = the model's"""
-    min_scale: float = 0.5
+    min_scale: PositiveShare = 0.5
     """least share of the area that a random crop keeps"""
-    max_scale: float = 1.0
+    max_scale: PositiveShare = 1.0
     """largest share of the area that a random crop keeps"""
     crop: Crop | None = None
     """none or random_resized; null = as the processor's name and model.behaviour say"""
-    flip: float | None = None
+    flip: Share | None = None
     """share of images that are mirrored left to right; null = 0.5 with augmented_image_train, else 0"""
-    brightness: float | None = None
+    brightness: Share | None = None
     """largest change of brightness, 0.2 = between 0.8 and 1.2; null = 0.2 with augmented_image_train, else 0"""
-    max_pixels: int = MAX_PIXELS
+    max_pixels: PositiveInt = MAX_PIXELS
     """images with more pixels are refused before decoding"""
 
     def __post_init__(self) -> None:
-        if self.image_size < 1:
-            raise UserError("config.value", where="image_size", what=f"is {self.image_size}", fix="use 1 or more")
-        if not 0 < self.min_scale <= self.max_scale <= 1:
+        check_values(self)
+        if self.min_scale > self.max_scale:
             raise UserError("config.value", where="min_scale", what=f"is {self.min_scale}, max_scale {self.max_scale}",
-                            fix="use 0 < min_scale <= max_scale <= 1")
+                            fix="use a min_scale that is not above max_scale")
 
 
 class ImageProcessor(Protocol):

@@ -39,7 +39,7 @@ def choose_precision(run: RunConfig, device: torch.device) -> Precision:
 
     Raises `UserError` for fp16 off CUDA, where it is slower than fp32 and has no loss scaling.
     """
-    wanted = run.precision
+    wanted: str = run.precision
     if wanted == "auto":
         wanted = _automatic(run.amp, device)
     if wanted == "fp16" and device.type != "cuda":

@@ -19,7 +19,7 @@ from minigpt4.common.registry import runners
 from minigpt4.common.seeds import seed_everything, seed_for
 from minigpt4.records.batches import Batch
 from minigpt4.runners.checkpoint import RunState, check_data, check_settings, read_state, write_checkpoint
-from minigpt4.runners.config import RETIRED_KEYS, RunConfig
+from minigpt4.runners.config import RETIRED_KEYS, RunConfig, relations
 from minigpt4.runners.console import Console, start_report
 from minigpt4.runners.curve import draw_curve
 from minigpt4.runners.guards import NonFiniteGuard, check_first_loss, find_culprit, is_out_of_memory, out_of_memory
@@ -66,6 +66,7 @@ class RunnerBase:
 
     Config = RunConfig
     retired_keys = RETIRED_KEYS
+    relations = staticmethod(relations)
 
     def __init__(self, job: Job, *, resume: bool = False, resume_from: int | None = None) -> None:
         self.job = job

@@ -16,6 +16,8 @@ from dataclasses import MISSING, dataclass
 from functools import cache
 from typing import Any, Protocol
 
+from minigpt4.common.config.ranges import range_of
+from minigpt4.common.errors import UserError, nearest
 from minigpt4.common.registry import Registry
 
 
@@ -40,6 +42,8 @@ class FieldInfo:
     """its default value; `dataclasses.MISSING` where it must be given"""
     registry: Registry[Any] | None
     """where `name` inside the value chooses a registered thing's own config"""
+    names: Registry[Any] | None
+    """where the value is the name of a registered thing"""
     path: str | None
     """file, folder, any or shards where the value is a path"""
     hub: bool
@@ -53,16 +57,28 @@ class FieldInfo:
 @cache
 def fields_of(config_class: type) -> dict[str, FieldInfo]:
     """The fields of a config dataclass that can be given, by name, in their order."""
-    hints = typing.get_type_hints(config_class)
+    hints = typing.get_type_hints(config_class, include_extras=True)
     help_of = _help_lines(config_class)
     return {
         each.name: FieldInfo(
             each.name, hints[each.name], help_of.get(each.name, ""), _default(each), each.metadata.get("registry"),
-            each.metadata.get("path"), bool(each.metadata.get("hub")),
+            each.metadata.get("names"), each.metadata.get("path"), bool(each.metadata.get("hub")),
         )
         for each in dataclasses.fields(config_class)
         if each.init
     }
+
+
+def check_values(instance: object, code: str = "config.value", prefix: str = "") -> None:
+    """Raise `UserError` for the first number out of its range or name of nothing, of a config made in Python."""
+    config_class: type = type(instance)
+    for name, info in fields_of(config_class).items():
+        value, allowed = getattr(instance, name), range_of(info.hint)
+        if isinstance(value, int | float) and allowed is not None and value not in allowed:
+            raise UserError(code, where=prefix + name, what=f"is {value}", fix=allowed.advice)
+        if info.names is not None and value not in info.names:
+            raise UserError("registry.unknown", where=prefix + name, what=f"is '{value}', an unknown {info.names.kind}",
+                            fix=nearest(str(value), info.names.names()))
 
 
 def summary_of(config_class: type) -> str:
@@ -117,9 +133,11 @@ def _is_text(node: ast.stmt) -> bool:
 def type_words(hint: object) -> str:
     """A type as a person says it: 'whole number', 'list of text', "'fp32' or 'bf16'"."""
     simple = {int: "whole number", float: "number", str: "text", bool: "true or false", type(None): "null", Any: "any"}
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return f"{type_words(args[0])}, {allowed}" if (allowed := range_of(hint)) else type_words(args[0])
     if hint in simple:
         return simple[hint]
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
         return " or ".join(repr(value) for value in args)
     if args and origin in (list, tuple):

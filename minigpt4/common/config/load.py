@@ -107,6 +107,7 @@ def _load(path: Path, options: Sequence[str], sections: Sequence[str], trust: Tr
         layers += _run_layers(user, report)
     report.layer = interpolated(merge([Layer({}, {(): Origin(path)}), *layers]))
     config = _typed(report, sections, names)
+    report.errors += _relations(config)
     report.raise_if_any()
     return Config(**config, imports=imports, origins=report.layer.origins, source=path)
 
@@ -250,12 +251,21 @@ def _typed(report: Report, sections: Sequence[str], names: Sequence[str]) -> dic
     return config
 
 
+def _relations(config: Mapping[str, Any]) -> list[UserError]:
+    """Mistakes between sections, as the runner knows them (splits that no data set has)."""
+    run = config.get("run")
+    if run is None:
+        return []
+    relations = getattr(registry.runners.get(run.runner), "relations", None)
+    return relations(run, config["datasets"]) if relations else []
+
+
 def _section(path: KeyPath, owner: ConfigOwner, report: Report) -> Any:
     values = report.layer.get(path)
     values = {} if values is None else values
     if isinstance(values, Mapping):
         values = _completed(values, path, owner)
-    also_known = (*getattr(owner, "original_keys", {}), *getattr(owner, "retired_keys", {}))
+    also_known = tuple(getattr(owner, "original_keys", {}))
     made = make_dataclass(owner.Config, values, Spot(report, path), also_known=also_known)
     return None if made is FAILED else made
 

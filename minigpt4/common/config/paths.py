@@ -37,9 +37,14 @@ def portable(text: str) -> str:
 
 def place_of(text: str) -> Path:
     """Where a path that `portable` gave is on this machine."""
-    plain = Path(text)
-    shipped = PACKAGE / plain
-    return shipped if plain.parts[:1] == (SHIPPED_PARTS,) and not plain.exists() and shipped.exists() else plain
+    return Path(found_as(text))
+
+
+def found_as(text: str) -> str:
+    """The same as text; a path of anything else stays as it was written."""
+    shipped = PACKAGE / text
+    is_shipped = Path(text).parts[:1] == (SHIPPED_PARTS,) and not Path(text).exists() and shipped.exists()
+    return str(shipped) if is_shipped else text
 
 
 def is_placeholder(text: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from minigpt4.common import registry
 from minigpt4.common.config.fields import ConfigOwner, FieldInfo, fields_of, summary_of
 from minigpt4.common.config.load import RETIRED_SECTIONS
+from minigpt4.common.config.ranges import range_of
 from minigpt4.common.config.write import plain
 
 Schema = dict[str, Any]
@@ -98,6 +99,9 @@ def _field(info: FieldInfo, defs: dict[str, Schema]) -> Schema:
 
 def _hint(hint: object, info: FieldInfo, defs: dict[str, Schema]) -> Schema:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        allowed = range_of(hint)
+        return {**_hint(args[0], info, defs), **(allowed.as_schema() if allowed else {})}
     if hint in SIMPLE:
         return {"type": SIMPLE[hint]}
     if origin in (typing.Union, types.UnionType):

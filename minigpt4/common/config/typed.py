@@ -7,6 +7,7 @@ A field with `metadata={"registry": …}` takes the config class of the register
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -15,9 +16,11 @@ from typing import Any
 
 from minigpt4.common.config.fields import FieldInfo, fields_of, type_words
 from minigpt4.common.config.path_values import checked_path
-from minigpt4.common.config.paths import place_of
+from minigpt4.common.config.paths import found_as
+from minigpt4.common.config.ranges import range_of
 from minigpt4.common.config.report import FAILED, Spot, any_failed
-from minigpt4.common.errors import UserError, nearest
+from minigpt4.common.config.suggestions import suggestion
+from minigpt4.common.errors import UserError, UserErrors, nearest
 
 
 def make_dataclass(config_class: type, values: object, spot: Spot, *, also_known: Sequence[str] = ()) -> Any:
@@ -38,13 +41,19 @@ def make_dataclass(config_class: type, values: object, spot: Spot, *, also_known
     given: dict[str, Any] = {}
     for key, value in values.items():
         if key not in known:
-            given[key] = spot.below(key).fail("config.unknown_key", "is unknown", nearest(key, [*known, *also_known]))
+            meant = suggestion(key, spot.path, config_class, also_known)
+            given[key] = spot.below(key).fail("config.unknown_key", "is unknown", meant)
             continue
         start = known[key].default if base is None else getattr(base, key)
         given[key] = _make_field(known[key], value, Spot(spot.report, (*spot.path, key), known[key], start))
     if base is None:
         given |= {name: _missing(known[name], spot) for name in known if known[name].required and name not in values}
-    return FAILED if any_failed(list(given.values())) else _construct(config_class, base, given, spot)
+    if not any_failed(list(given.values())):
+        return _construct(config_class, base, given, spot)
+    right = {name: value for name, value in given.items() if value is not FAILED and name in known}
+    if base is not None or all(name in right for name in known if known[name].required):
+        _construct(config_class, base, right, spot)  # for what its other values say of each other
+    return FAILED
 
 
 def _missing(info: FieldInfo, spot: Spot) -> object:
@@ -58,7 +67,8 @@ def _construct(config_class: type, base: object, given: dict[str, Any], spot: Sp
             return dataclasses.replace(base, **given)
         return config_class(**given)
     except UserError as error:
-        spot.report.errors.append(_placed(error, config_class, spot))
+        found = error.errors if isinstance(error, UserErrors) else (error,)
+        spot.report.errors += [_placed(each, config_class, spot) for each in found]
         return FAILED
 
 
@@ -72,14 +82,19 @@ def _placed(error: UserError, config_class: type, spot: Spot) -> UserError:
 
 def _make_field(info: FieldInfo, value: object, spot: Spot) -> Any:
     made = make_value(info.hint, value, spot)
+    if info.names is not None and isinstance(made, str) and made not in info.names:
+        return spot.fail("registry.unknown", f"is '{made}', an unknown {info.names.kind}",
+                         nearest(made, info.names.names()))
     if spot.report.check_paths and made is not FAILED:
         return checked_path(made, info, spot)
-    return str(place_of(made)) if info.path is not None and isinstance(made, str) else made
+    return found_as(made) if info.path is not None and isinstance(made, str) else made
 
 
 def make_value(hint: object, value: object, spot: Spot) -> Any:
     """One value of a type, or `FAILED`."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return _make_in_range(hint, args[0], value, spot)
     if origin in (typing.Union, types.UnionType):
         return _make_union(args, value, spot)
     if origin is typing.Literal:
@@ -94,6 +109,14 @@ def make_value(hint: object, value: object, spot: Spot) -> Any:
         assert isinstance(hint, type), "a dataclass hint is a class"
         return make_dataclass(hint, value, spot)
     return _make_scalar(hint, value, spot)
+
+
+def _make_in_range(hint: object, kind: object, value: object, spot: Spot) -> Any:
+    """A number of a type with a range."""
+    made, allowed = make_value(kind, value, spot), range_of(hint)
+    if made is FAILED or allowed is None or made in allowed:
+        return made
+    return spot.fail("config.value", f"is {made!r}", allowed.advice)
 
 
 def _make_union(args: tuple[Any, ...], value: object, spot: Spot) -> Any:
@@ -161,14 +184,24 @@ def _make_scalar(hint: object, value: object, spot: Spot) -> Any:
         value = _as_typed(value, spot)
     if hint is Path and isinstance(value, str):
         return Path(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return _finite(value, spot)
     if hint is int and isinstance(value, float) and value.is_integer():  # 5e3
         return int(value)
     if isinstance(hint, type) and isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
     fix = "put it in quotes" if hint is str and value is not None else ""
     return spot.fail("config.type", f"should be {type_words(hint)}, is {_shown(value)}", fix)
+
+
+def _finite(value: float, spot: Spot) -> Any:
+    """A number that is one: nan and infinity, and whole numbers beyond all floats, are refused."""
+    try:
+        if math.isfinite(number := float(value)):
+            return number
+    except OverflowError:
+        pass
+    return spot.fail("config.value", f"is {str(value)[:40]}", "use a finite number")
 
 
 def _as_typed(value: object, spot: Spot) -> Any:

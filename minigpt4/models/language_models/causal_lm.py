@@ -18,6 +18,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from minigpt4.common.config.ranges import NonNegativeFloat
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import language_models
 from minigpt4.models.activation_checkpointing import enable_activation_checkpointing
@@ -60,7 +61,7 @@ class CausalLMConfig(PartConfig):
     """most that device_map uses, such as {"0": 10GiB, cpu: 30GiB}; empty = all that is free"""
     offload_folder: str | None = None
     """where layers are kept that device_map finds no memory for (slow); null = that is an error"""
-    router_loss: float = 0.0
+    router_loss: NonNegativeFloat = 0.0
     """weight of the load-balancing loss of a mixture of experts, averaged over micro-batches; 0 = none"""
     activation_checkpointing: bool = False
     """compute activations again in the backward pass instead of keeping them"""

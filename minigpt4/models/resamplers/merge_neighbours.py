@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from minigpt4.common.config.ranges import Depth
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import resamplers
 from minigpt4.models.part import PartConfig
@@ -21,7 +22,7 @@ class MergeNeighboursConfig(PartConfig):
 
     name: str = "merge_neighbours"
     """which registered part"""
-    merge: int = 4
+    merge: Depth = 4
     """consecutive patches (row by row) joined into one token"""
     has_class_token: bool = True
     """True = the first token of the encoder is not a patch and is dropped"""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Blip2QFormerConfig, Blip2QFormerModel
 
+from minigpt4.common.config.ranges import Chance, Depth, NonNegativeFloat, Width
 from minigpt4.common.registry import resamplers
 from minigpt4.models.part import PartConfig
 
@@ -21,23 +22,23 @@ class QFormerConfig(PartConfig):
 
     name: str = "q_former"
     """which registered part"""
-    num_query_tokens: int = 32
+    num_query_tokens: Depth = 32
     """tokens an image becomes"""
-    hidden_size: int = 768
+    hidden_size: Width = 768
     """width of the query tokens"""
-    num_hidden_layers: int = 12
+    num_hidden_layers: Depth = 12
     """blocks"""
-    num_attention_heads: int = 12
+    num_attention_heads: Depth = 12
     """heads of each block"""
-    intermediate_size: int = 3072
+    intermediate_size: Width = 3072
     """width of each MLP"""
-    cross_attention_frequency: int = 2
+    cross_attention_frequency: Depth = 2
     """blocks 0, f, 2f, … look at the image"""
-    dropout: float = 0.1
+    dropout: Chance = 0.1
     """dropout of activations and attention, active only while the Q-Former trains"""
     hidden_act: str = "gelu"
     """activation of the MLPs"""
-    initializer_range: float = 0.02
+    initializer_range: NonNegativeFloat = 0.02
     """deviation of random initial weights; narrow Q-Formers trained from scratch need more (1 / sqrt(width))"""
 
 

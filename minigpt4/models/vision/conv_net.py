@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minigpt4.common.config.ranges import Chance, Depth, Side
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import vision_encoders
 from minigpt4.models.part import VisionConfig
@@ -28,15 +29,15 @@ class ConvNetConfig(VisionConfig):
 
     name: str = "conv_net"
     """which registered part"""
-    image_size: int = 64
+    image_size: Side = 64
     """side of the square image in pixels"""
     widths: tuple[int, ...] = (32, 64, 128, 256)
     """channels of each stage; multiples of 16"""
-    blocks_per_stage: int = 1
+    blocks_per_stage: Depth = 1
     """residual blocks after each halving"""
     norm: Literal["batch", "group"] = "group"
     """batch = statistics of the micro-batch while it trains, learns faster; group = each image by itself"""
-    dropout: float = 0.0
+    dropout: Chance = 0.0
     """dropout of the tokens while it trains"""
 
     def __post_init__(self) -> None:

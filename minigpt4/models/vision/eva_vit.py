@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Blip2VisionConfig, Blip2VisionModel
 
+from minigpt4.common.config.ranges import Chance, Depth, NonNegativeFloat, Side, Width
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import vision_encoders
 from minigpt4.models.activation_checkpointing import enable_activation_checkpointing
@@ -28,21 +29,21 @@ class EvaVitConfig(VisionConfig):
 
     name: str = "eva_vit"
     """which registered part"""
-    image_size: int = 224
+    image_size: Side = 224
     """side of the square image in pixels; position embeddings of another size are interpolated on load"""
-    patch_size: int = 14
+    patch_size: Side = 14
     """side of a patch in pixels"""
-    hidden_size: int = 1408
+    hidden_size: Width = 1408
     """width of the tokens"""
-    num_hidden_layers: int = 39
+    num_hidden_layers: Depth = 39
     """blocks; further ones in the file are left out, as in the original"""
-    num_attention_heads: int = 16
+    num_attention_heads: Depth = 16
     """heads of each block"""
-    intermediate_size: int = 6144
+    intermediate_size: Width = 6144
     """width of each MLP: int(1408 * 4.3637)"""
-    drop_path_rate: float = 0.0
+    drop_path_rate: Chance = 0.0
     """original key; stochastic depth was never active in the frozen ViT"""
-    initializer_range: float = 0.02
+    initializer_range: NonNegativeFloat = 0.02
     """deviation of random initial weights; narrow encoders trained from scratch need more (1 / sqrt(width))"""
     activation_checkpointing: bool = False
     """compute activations again in the backward pass instead of keeping them"""

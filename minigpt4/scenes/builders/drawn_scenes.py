@@ -14,6 +14,7 @@ from random import Random
 
 from PIL import Image
 
+from minigpt4.common.config.ranges import PositiveInt, Seed, Share, Variant
 from minigpt4.common.registry import builders
 from minigpt4.datasets.config import BuildInfo, DatasetConfig, SplitInfo
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Sample, Turn, Unreadable
@@ -42,13 +43,13 @@ class DrawnScenesConfig(DatasetConfig):
         default_factory=lambda: BuildInfo(storage="", splits={name: SplitInfo() for name in SPLITS})
     )
     """not used: nothing is stored"""
-    samples: int = 1_000_000
+    samples: PositiveInt = 1_000_000
     """images of a split; image i is the same however many there are"""
-    seed: int = 0
+    seed: Seed = 0
     """of the scenes"""
-    held_out_variant: int = 0
+    held_out_variant: Variant = 0
     """which combinations of kind and colour are held out: 0 or 1"""
-    recoloured: float = 0.0
+    recoloured: Share = 0.0
     """share of training images in which things wear colours without a name"""
     group_weights: tuple[int, ...] = GROUP_WEIGHTS
     """how often a training image shows one, two, three, four groups"""

@@ -9,6 +9,7 @@ from random import Random
 
 import torch
 
+from minigpt4.common.config.ranges import PositiveFloat, PositiveInt, Seed, Variant
 from minigpt4.common.registry import builders
 from minigpt4.datasets.config import TRAIN_SPLIT
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Sample, Turn, Unreadable
@@ -33,19 +34,19 @@ class SceneWordsConfig:
     """registered data set that makes them; null = the name of the section"""
     languages: list[Language] = field(default_factory=lambda: list(LANGUAGES))
     """which languages are spoken"""
-    held_out_variant: int = 0
+    held_out_variant: Variant = 0
     """which combinations of kind and colour no text ever names: 0 or 1"""
-    seed: int = 0
+    seed: Seed = 0
     """of the scenes and words"""
-    num_samples: int = 1 << 24
+    num_samples: PositiveInt = 1 << 24
     """different conversations; they are made when asked for"""
-    exam_samples: int = 100
+    exam_samples: PositiveInt = 100
     """questions of every type and language in the splits `seen` and `held_out`"""
-    sample_ratio: float | None = None
+    sample_ratio: PositiveFloat | None = None
     """weight in the mixture, for all data sets or for none (then each has the same)"""
-    batch_size: int | None = None
+    batch_size: PositiveInt | None = None
     """samples per micro-batch and rank; run.batch_size_train says the same"""
-    max_samples: int | None = None
+    max_samples: PositiveInt | None = None
     """only the first so many samples"""
 
 

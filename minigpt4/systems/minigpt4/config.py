@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from minigpt4.common.config.ranges import PositiveInt
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import connectors, resamplers, vision_encoders
 from minigpt4.models.connectors.linear import LinearConnectorConfig
@@ -44,7 +45,7 @@ class MiniGPT4Config(SystemConfig):
     """text file of prompts, one a line with <ImageHere>; drawn where a sample asks nothing"""
     prompt_template: str | None = None
     """original key: text around a prompt, with {} in its place"""
-    max_txt_len: int = 32
+    max_txt_len: PositiveInt = 32
     """tokens of an answer that are trained, end symbol included"""
     end_sym: str = "\n"
     """original key: text that ends an answer; a named template brings its own"""

@@ -72,7 +72,9 @@ def test_all_mistakes_are_told_together(load: Load) -> None:
               seed: 1.5
             """)
     told = [str(error) for error in caught.value.errors]
-    assert len(told) == 4
+    assert len(told) == 6
+    assert "run.yaml:8: run.precision is 'fp31'; did you mean 'fp32'?" in told
+    assert "run.yaml:7: run.max_epoch is 0; use 1 or more" in told
     assert "run.yaml:3: model.vision.size is 0; use 1 or more" in told
     assert "run.yaml:4: model.template should be text, is 7; put it in quotes" in told
     assert "run.yaml:9: run.seed should be whole number, is 1.5" in told
