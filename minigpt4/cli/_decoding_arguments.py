@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from minigpt4.cli._source import add_source_arguments, add_verify_argument
+from minigpt4.common.config.ranges import Beams, PositiveFloat, PositiveInt, PositiveShare, Seed, number
 
 if TYPE_CHECKING:
     from minigpt4.generation.settings import DecodingSettings
@@ -29,18 +30,19 @@ def add_other_llm_argument(parser: argparse.ArgumentParser) -> None:
 
 def add_decoding_arguments(parser: argparse.ArgumentParser) -> None:
     """How tokens are chosen."""
-    parser.add_argument("--max-new-tokens", type=int, default=300, metavar="N",
+    parser.add_argument("--max-new-tokens", type=number(PositiveInt), default=300, metavar="N",
                         help="longest answer in tokens (default: 300)")
-    parser.add_argument("--num-beams", type=int, default=1, metavar="N",
+    parser.add_argument("--num-beams", type=number(Beams), default=1, metavar="N",
                         help="beam search over N beams (default: 1, none)")
     parser.add_argument("--sample", action="store_true",
                         help="sample each token instead of taking the most likely one")
-    parser.add_argument("--temperature", type=float, default=1.0, metavar="X",
+    parser.add_argument("--temperature", type=number(PositiveFloat), default=1.0, metavar="X",
                         help="with --sample: below 1 favours likely tokens, above 1 evens them out (default: 1)")
-    parser.add_argument("--top-p", type=float, default=0.9, metavar="X",
+    parser.add_argument("--top-p", type=number(PositiveShare), default=0.9, metavar="X",
                         help="with --sample: only from the most likely tokens that together have this probability "
                              "(default: 0.9)")
-    parser.add_argument("--seed", type=int, metavar="N", help="with --sample: the same seed gives the same answer")
+    parser.add_argument("--seed", type=number(Seed), metavar="N",
+                        help="with --sample: the same seed gives the same answer")
 
 
 def settings_of(arguments: argparse.Namespace) -> DecodingSettings:

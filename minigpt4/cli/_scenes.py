@@ -5,21 +5,25 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from minigpt4.common.config.ranges import NonNegativeInt, Seed, Variant, number
+
 
 def add_scenes_verb(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `scenes` to the verbs of `minigpt4 data`."""
     scenes = verbs.add_parser("scenes", help="draw the embedded data set: captions, descriptions, dialogues, questions")
     scenes.add_argument("--output", type=Path, required=True, metavar="DIR", help="new folder for everything")
-    scenes.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other scenes (default: 0)")
+    scenes.add_argument("--seed", type=number(Seed), default=0, metavar="N",
+                        help="another seed, other scenes (default: 0)")
     amounts = {
         "stage1": ("captioned images of stage 1, in tars", 4000),
         "stage2": ("described images of stage 2, in the layout of cc_sbu_align", 500),
         "dialogues": ("dialogues of stage 2, in LLaVA's form", 3000),
         "eval": ("scenes of each evaluation split, seen and held_out", 200),
     }
-    for name, (what, number) in amounts.items():
-        scenes.add_argument(f"--{name}", type=int, default=number, metavar="N", help=f"{what} (default: {number})")
-    scenes.add_argument("--held-out-variant", type=int, default=0, metavar="N",
+    for name, (what, usual) in amounts.items():
+        scenes.add_argument(f"--{name}", type=number(NonNegativeInt), default=usual, metavar="N",
+                            help=f"{what} (default: {usual})")
+    scenes.add_argument("--held-out-variant", type=number(Variant), default=0, metavar="N",
                         help="which combinations of kind and colour are for evaluation only: 0 or 1 (default: 0)")
 
 

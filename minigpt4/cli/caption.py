@@ -7,6 +7,7 @@ from pathlib import Path
 
 from minigpt4.cli._decoding_arguments import add_decoding_arguments, add_model_arguments, settings_of
 from minigpt4.cli._source import source_of
+from minigpt4.common.config.ranges import PositiveInt, number
 
 HELP = "Caption every image in a folder: one JSON line each."
 EXAMPLES = (
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="the question (default: the first prompt the model was trained with)")
     parser.add_argument("--output", type=Path, default=Path("captions.jsonl"), metavar="FILE",
                         help="JSONL file; images already in it are skipped (default: captions.jsonl)")
-    parser.add_argument("--batch-size", type=int, default=8, metavar="N",
+    parser.add_argument("--batch-size", type=number(PositiveInt), default=8, metavar="N",
                         help="images per batch; smaller needs less memory (default: 8)")
     add_decoding_arguments(parser)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from minigpt4.cli._config_arguments import add_config_arguments
 from minigpt4.cli._scenes import add_scenes_verb, draw_scenes
 from minigpt4.common.config import load_config
+from minigpt4.common.config.ranges import NonNegativeInt, PositiveInt, Processes, number
 from minigpt4.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,14 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="{show,validate,tokenizer,scenes}")
     show = verbs.add_parser("show", help="print samples as the model gets them; what is learned is green or in [[ ]]")
     add_config_arguments(show)
-    show.add_argument("--number", type=int, default=8, metavar="N", help="how many samples (default: 8)")
+    show.add_argument("--number", type=number(NonNegativeInt), default=8, metavar="N",
+                      help="how many samples (default: 8)")
     show.add_argument("--output", type=Path, metavar="PNG", help="also write their images and texts as one sheet")
     validate = verbs.add_parser("validate", help="read every sample and image; exit status 1 if one is unreadable")
     add_config_arguments(validate)
-    validate.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes that read (default: 0)")
+    validate.add_argument("--num-workers", type=number(Processes), default=0, metavar="N",
+                          help="processes that read (default: 0)")
     tokenizer = verbs.add_parser("tokenizer", help="train a tokenizer (byte-level BPE) from the texts of the data sets")
     add_config_arguments(tokenizer)
-    tokenizer.add_argument("--vocab-size", type=int, required=True, metavar="N", help="number of pieces")
+    tokenizer.add_argument("--vocab-size", type=number(PositiveInt), required=True, metavar="N",
+                           help="number of pieces")
     tokenizer.add_argument("--output", type=Path, required=True, metavar="DIR", help="new folder for the tokenizer")
     tokenizer.add_argument("--extra", nargs="*", default=[], metavar="TOKEN", help="further special tokens")
     tokenizer.add_argument("--scene-words", action="store_true",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from minigpt4.cli._decoding_arguments import add_other_llm_argument
 from minigpt4.cli._source import add_imports_argument, add_verify_argument
+from minigpt4.common.config.ranges import NonNegativeInt, Port, PositiveInt, number
 from minigpt4.common.errors import UserError
 
 HELP = "Chat about images in the browser; without a model it serves the embedded default."
@@ -28,13 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_other_llm_argument(parser)
     add_imports_argument(parser)
     add_verify_argument(parser)
-    parser.add_argument("--gpu-id", type=int, metavar="N", help="number of the CUDA device (as in the original)")
+    parser.add_argument("--gpu-id", type=number(NonNegativeInt), metavar="N",
+                        help="number of the CUDA device (as in the original)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 or mps (default: as the config says)")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in (default: this one only)")
-    parser.add_argument("--port", type=int, metavar="N", help="default: the first free one from 7860")
+    parser.add_argument("--port", type=number(Port), metavar="N", help="default: the first free one from 7860")
     parser.add_argument("--share", action="store_true",
                         help="a public address through gradio's servers; off unless given")
-    parser.add_argument("--max-new-tokens", type=int, default=300, metavar="N",
+    parser.add_argument("--max-new-tokens", type=number(PositiveInt), default=300, metavar="N",
                         help="longest answer in tokens; can be changed in the page (default: 300)")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from minigpt4.cli._decoding_arguments import add_model_arguments
 from minigpt4.cli._source import source_of
+from minigpt4.common.config.ranges import PositiveInt, number
 
 if TYPE_CHECKING:
     from minigpt4.scenes.exam.scoring import Figures
@@ -25,12 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="what `minigpt4 data scenes` wrote (default: output/scenes)")
     parser.add_argument("--split", nargs="+", default=["seen", "held_out"], metavar="NAME",
                         help="evaluation splits (default: seen held_out)")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N scenes of each split")
+    parser.add_argument("--limit", type=number(PositiveInt), metavar="N", help="only the first N scenes of each split")
     parser.add_argument("--output", type=Path, default=Path("output/eval"), metavar="DIR",
                         help="folder for predictions.jsonl, results.json and wrong.html (default: output/eval)")
     parser.add_argument("--in-words", action="store_true",
                         help="give the language model each scene in words instead of the image: its ceiling")
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N",
+    parser.add_argument("--batch-size", type=number(PositiveInt), default=64, metavar="N",
                         help="questions per batch; smaller needs less memory (default: 64)")
 
 

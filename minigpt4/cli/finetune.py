@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from minigpt4.cli._source import add_imports_argument
+from minigpt4.common.config.ranges import PositiveInt, number
 from minigpt4.common.errors import UserError
 
 HELP = "Fine-tune a trained model (stage 2) on your own images and texts: a folder and a JSONL file."
@@ -23,8 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="what training continues from: a bundle or run folder of stage 1 or 2")
     parser.add_argument("--output-dir", type=Path, required=True, metavar="OUT",
                         help="new folder for run.yaml, logs and checkpoints")
-    parser.add_argument("--epochs", type=int, metavar="N", help="epochs (default: by the number of samples)")
-    parser.add_argument("--batch-size", type=int, metavar="N",
+    parser.add_argument("--epochs", type=number(PositiveInt), metavar="N",
+                        help="epochs (default: by the number of samples)")
+    parser.add_argument("--batch-size", type=number(PositiveInt), metavar="N",
                         help="samples per batch; smaller needs less memory (default: 12)")
     parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                         help="overrides keys of the run, e.g. run.init_lr=3e-5")

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import NoReturn
 
 from minigpt4 import __version__
 from minigpt4.common.errors import UserError, nearest, printable
@@ -90,9 +91,16 @@ def _module(name: str) -> str:
     return name.replace("-", "_")
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose mistakes are one sentence, as all others are."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError("cli.usage", where=self.prog, what=message, fix=f"{self.prog} --help lists all flags")
+
+
 def parser_of(name: str, command: ModuleType) -> argparse.ArgumentParser:
     """The parser of a command; its help ends with the command's examples."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"minigpt4 {name}", description=command.HELP, formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n" + "\n".join(f"  {example}" for example in command.EXAMPLES),
     )

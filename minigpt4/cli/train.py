@@ -7,6 +7,7 @@ import os
 
 from minigpt4.cli._config_arguments import add_config_arguments
 from minigpt4.common.config import load_config
+from minigpt4.common.config.ranges import PositiveInt, number
 
 HELP = "Train a model from a YAML; on several GPUs under torchrun."
 EXAMPLES = (
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
     parser.add_argument("--resume", action="store_true",
                         help="continue from the newest complete checkpoint of run.output_dir")
-    parser.add_argument("--resume-from", type=int, metavar="STEP",
+    parser.add_argument("--resume-from", type=number(PositiveInt), metavar="STEP",
                         help="continue from the checkpoint after this step; later ones are moved into set_aside/")
     parser.add_argument("--dry-run", action="store_true",
                         help="check every key, path and data set and report what would be trained; load no weights")

@@ -154,8 +154,8 @@ def test_images_that_are_not_there_are_counted_and_the_first_are_named(tmp_path:
     ({"images": "nowhere"}, "is not a folder"),
     ({"texts": "nowhere.jsonl"}, "is not a file"),
     ({"from": "images"}, "is neither a bundle nor a run folder"),
-    ({"epochs": "0"}, "epochs: is 0; use a whole number, 1 or more"),
-    ({"batch-size": "-1"}, "batch_size: is -1"),
+    ({"epochs": "0"}, "minigpt4 finetune: argument --epochs: is 0; use 1 or more"),
+    ({"batch-size": "-1"}, "argument --batch-size: is -1; use 1 or more"),
     ({"options": "run.init_lrr=1"}, "did you mean 'init_lr'"),
 ])
 def test_bad_input_is_a_sentence_and_leaves_nothing(tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str],

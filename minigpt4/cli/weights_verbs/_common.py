@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minigpt4.cli._source import find_source, given_path, source_of
+from minigpt4.common.config.ranges import PositiveFloat, number
 from minigpt4.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_shard_size(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--shard-gb", type=float, default=2.0, metavar="GB",
+    parser.add_argument("--shard-gb", type=number(PositiveFloat), default=2.0, metavar="GB",
                         help="largest file to write, which is the most an interruption costs (default: 2)")
 
 

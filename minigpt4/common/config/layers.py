@@ -6,6 +6,7 @@ OmegaConf reads the values (`1e-4` is a number there), PyYAML's marks give the l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,11 @@ from omegaconf.errors import OmegaConfBaseException
 from minigpt4.common.errors import UserError
 
 KeyPath = tuple[str, ...]
+
+
+UNSET = re.compile(r"Environment variable '(\w+)' not found")
+GLUED = re.compile(r"\s*-?\s*([A-Za-z_]\w*):([^\s:/].*|/[^/].*)$")
+"""a key and its value without a blank between; not https://…"""
 
 
 @dataclass(frozen=True)
@@ -121,8 +127,9 @@ def read_yaml(path: Path, *, aliases: bool = True) -> Layer:
         values = {} if node is None else _plain(OmegaConf.create(text))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
+        fix = _missing_blank(text, line) or "check quotes and indentation there"
         raise UserError("config.yaml", where=f"{path}:{line}", what=f"is not valid YAML: {error.problem}",
-                        fix="check quotes and indentation there") from error
+                        fix=fix) from error
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         reason = str(error).splitlines()[0]
         raise UserError("config.yaml", where=str(path), what=f"is not valid YAML: {reason}") from error
@@ -133,6 +140,15 @@ def read_yaml(path: Path, *, aliases: bool = True) -> Layer:
     if node is not None:
         _note_lines(node, (), path, origins)
     return Layer(values, origins)
+
+
+def _missing_blank(text: str, line: int) -> str:
+    """The line at or above one where YAML stumbled that has a key without a blank behind its colon; '' if none."""
+    lines = text.splitlines()
+    for number in range(min(line, len(lines)), max(0, line - 4), -1):
+        if found := GLUED.match(lines[number - 1]):
+            return f"a blank is missing after the colon in line {number}: write '{found[1]}: {found[2]}'"
+    return ""
 
 
 def _refuse_aliases(text: str, path: Path) -> None:
@@ -256,8 +272,12 @@ def interpolated(layer: Layer) -> Layer:
         values = OmegaConf.to_container(OmegaConf.create(layer.values), resolve=True)
     except OmegaConfBaseException as error:
         key = str(getattr(error, "full_key", "") or "")
-        reason = str(error).splitlines()[0]
-        raise UserError("config.interpolation", where=str(layer.origin(tuple(key.split(".")))),
-                        what=f"{key} cannot be filled in: {reason}", fix="name an existing key in ${…}") from error
+        path = tuple(key.split("."))
+        reason, fix = str(error).splitlines()[0], "name an existing key in ${…}"
+        if unset := UNSET.search(reason):
+            reason = f"the environment variable {unset[1]} is not set"
+            fix = f"set it (export {unset[1]}=…), or write ${{oc.env:{unset[1]},default}}"
+        raise UserError("config.interpolation", where=str(layer.origin(path)),
+                        what=f"{key} cannot be filled in: {reason}", fix=fix) from error
     assert isinstance(values, dict), "a layer's values are a mapping"
     return Layer({str(key): value for key, value in values.items()}, layer.origins)

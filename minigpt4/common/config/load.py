@@ -107,7 +107,7 @@ def _load(path: Path, options: Sequence[str], sections: Sequence[str], trust: Tr
         layers += _run_layers(user, report)
     report.layer = interpolated(merge([Layer({}, {(): Origin(path)}), *layers]))
     config = _typed(report, sections, names)
-    report.errors += _relations(config)
+    report.errors += [_at_its_line(error, report) for error in _relations(config)]
     report.raise_if_any()
     return Config(**config, imports=imports, origins=report.layer.origins, source=path)
 
@@ -258,6 +258,13 @@ def _relations(config: Mapping[str, Any]) -> list[UserError]:
         return []
     relations = getattr(registry.runners.get(run.runner), "relations", None)
     return relations(run, config["datasets"]) if relations else []
+
+
+def _at_its_line(error: UserError, report: Report) -> UserError:
+    """A mistake of a dotted key with file and line before it."""
+    place = report.place(tuple(error.where.split(".")))
+    return UserError(error.code, where=place or error.where, fix=error.fix,
+                     what=f"{error.where} {error.what}" if place else error.what)
 
 
 def _section(path: KeyPath, owner: ConfigOwner, report: Report) -> Any:

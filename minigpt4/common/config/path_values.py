@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ from minigpt4.common.config.report import FAILED, Spot, any_failed
 
 UNMISTAKABLE = ("/path/to/", "please set this value")
 """no text that is not a path begins like this"""
+
+
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+"""OWNER/NAME"""
 
 
 def checked_path(value: object, info: FieldInfo, spot: Spot) -> Any:
@@ -39,7 +44,8 @@ def _found(value: object, info: FieldInfo, spot: Spot) -> Any:
         return Path(place) if isinstance(value, Path) else str(place)
     if info.hub and "/" not in text and os.sep not in text:
         return value
-    return spot.fail("config.path", f"is '{text}', which {complaint}", f"give its path{_meaning(info, text)}")
+    hub = f"; a name of the hub? minigpt4 weights download hub:{text}" if info.hub and HUB_NAME.fullmatch(text) else ""
+    return spot.fail("config.path", f"is '{text}', which {complaint}", f"give its path{_meaning(info, text)}{hub}")
 
 
 def _placeholder(text: str, info: FieldInfo, spot: Spot) -> object:

@@ -1,8 +1,8 @@
 """Paths in a config: placeholders are named, absent files found before anything is loaded.
 
 A path is looked for relative to the working directory, then relative to the YAML it is written in; one that begins with
-`parts/` also inside the package, which ships small trained parts. Anything with a separator is a path and never a name
-of the hub.
+`parts/` or `prompts/` also inside the package, which ships small trained parts and the original's prompts. Anything
+with a separator is a path and never a name of the hub.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ PLACEHOLDERS = ("path/to", "please set this value", "???")
 SCHEMES = ("pipe:", "http://", "https://", "s3://", "gs://", "hdfs://")
 PACKAGE = Path(__file__).parents[2]
 SHIPPED_PARTS = "parts"
+SHIPPED_PROMPTS = "prompts"
+"""with the original's names: prompts/alignment.txt"""
 KNOWN_WEIGHTS = PACKAGE / "configs" / "weights"
 """one YAML a name that `minigpt4 weights download` knows"""
 BRACES = re.compile(r"\{([^{}]*(?:\.\.|,)[^{}]*)\}")
@@ -109,6 +111,8 @@ def find_path(text: str, kind: str, folder: Path | None) -> tuple[str, str]:
     candidates = [plain] if folder is None or plain.is_absolute() else [plain, folder / plain]
     if plain.parts[:1] == (SHIPPED_PARTS,):
         candidates.append(PACKAGE / plain)
+    if plain.parts[:1] == (SHIPPED_PROMPTS,):
+        candidates.append(shipped_folder() / plain)
     complaints = []
     for candidate in candidates:
         complaint = _shards_complaint(str(candidate)) if kind == "shards" else _complaint(candidate, kind)

@@ -37,7 +37,9 @@ class Range:
         return math.isfinite(number) and over and under
 
     def __str__(self) -> str:
-        """'1 or more', 'more than 0 and up to 1'"""
+        """'1 or more', '1 to 1024', 'more than 0 and up to 1'"""
+        if self.high not in (math.inf, LARGEST) and self.low != -math.inf and not (self.above_low or self.below_high):
+            return f"{self.low:g} to {self.high:.12g}"
         low = "" if self.low == -math.inf else f"more than {self.low:g}" if self.above_low else f"{self.low:g} or more"
         high = f"below {self.high:g}" if self.below_high else f"up to {self.high:.12g}"
         high = "" if self.high in (math.inf, LARGEST) else high

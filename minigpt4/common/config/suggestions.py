@@ -6,12 +6,14 @@ import dataclasses
 import difflib
 from collections.abc import Collection, Iterator, Mapping
 
+from minigpt4.common import registry
 from minigpt4.common.config.fields import fields_of
 from minigpt4.common.config.layers import KeyPath, dotted
 
 SIMILAR = 0.7
 """below this, two spellings are two words (device_map, device_8bit: 0.67)"""
 NONE = ""
+USUAL_RUNNER = "runner_base"
 
 MEANINGS: Mapping[str, str] = {
     "learning_rate": "run.init_lr", "lr": "run.init_lr", "base_lr": "run.init_lr", "peak_lr": "run.init_lr",
@@ -75,6 +77,8 @@ def suggestion(key: str, path: KeyPath, config_class: type, original: Collection
         return f"did you mean '{close[0]}'?"
     if deeper := list(_deeper(key, path, config_class)):
         return "here it is " + " or ".join(deeper[:4])
+    if path[:1] != ("run",) and key in fields_of(registry.runners.get(USUAL_RUNNER).Config):
+        return f"here it is run.{key}"
     if key in MEANINGS:
         return f"here it is {MEANINGS[key]}" if MEANINGS[key] else "there is no such key: for several GPUs use torchrun"
     return "known: " + ", ".join(sorted(known))

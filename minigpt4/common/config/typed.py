@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from minigpt4.common.config.fields import FieldInfo, fields_of, type_words
+from minigpt4.common.config.layers import GLUED
 from minigpt4.common.config.path_values import checked_path
 from minigpt4.common.config.paths import found_as
 from minigpt4.common.config.ranges import range_of
@@ -35,7 +36,7 @@ def make_dataclass(config_class: type, values: object, spot: Spot, *, also_known
         the instance, or `FAILED`.
     """
     if not isinstance(values, Mapping):
-        return spot.fail("config.type", f"should be a mapping, is {_shown(values)}")
+        return spot.fail("config.type", f"should be a mapping, is {_shown(values)}", _unglued(values))
     known = fields_of(config_class)
     base = spot.start if type(spot.start) is config_class else None
     given: dict[str, Any] = {}
@@ -161,7 +162,8 @@ def _make_registered(info: FieldInfo, value: object, spot: Spot) -> Any:
     """The config of the registered thing that `name` chooses; without a name the default's own."""
     assert info.registry is not None, "called for fields with a registry only"
     if not isinstance(value, Mapping):
-        return spot.fail("config.type", f"should be a mapping with a name, is {_shown(value)}")
+        return spot.fail("config.type", f"should be a mapping with a name, is {_shown(value)}",
+                         _unglued(value))
     name = value.get("name", getattr(spot.start, "name", None))
     known = info.registry.names()
     if not isinstance(name, str):
@@ -211,6 +213,12 @@ def _as_typed(value: object, spot: Spot) -> Any:
         return value
     text = option.partition("=")[2]
     return text if value is not None or text == "" else None
+
+
+def _unglued(value: object) -> str:
+    """What to do about a key and value without a blank between them; '' for anything else."""
+    glued = GLUED.match(value) if isinstance(value, str) else None
+    return f"write a blank after the colon: '{glued[1]}: {glued[2]}'" if glued else ""
 
 
 def _shown(value: object) -> str:
