@@ -1,21 +1,56 @@
 """Files that are whole or absent, and their digests.
 
+Only regular files are opened for reading: opening a named pipe waits for a writer, perhaps for ever.
+
 Everything is written beside its final place and moved there at the end, so that a kill or a full disk leaves the old
 file or none, never half of one.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from minigpt4.common.errors import UserError
+
+_KINDS = (
+    (stat.S_ISDIR, errno.EISDIR, "is a folder"), (stat.S_ISFIFO, errno.EINVAL, "is a named pipe, not a file"),
+    (stat.S_ISSOCK, errno.EINVAL, "is a socket, not a file"), (stat.S_ISCHR, errno.EINVAL, "is a device, not a file"),
+    (stat.S_ISBLK, errno.EINVAL, "is a device, not a file"),
+)
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a regular file for reading bytes.
+
+    Raises:
+        OSError: as `open` does, and for a folder, named pipe, socket or device; `strerror` says which.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError as error:  # a null character, or half a surrogate pair
+        raise FileNotFoundError(errno.ENOENT, "no file can have this name", str(path)) from error
+    for is_kind, number, said in _KINDS:
+        if is_kind(mode):
+            raise OSError(number, said, str(path))
+    return open(path, "rb")
+
+
+def shown(path: str | Path) -> str:
+    """A path as text that can be printed and written as UTF-8: bytes of a name that are no UTF-8 as \\xNN."""
+    try:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a surrogate pair, which no file name holds
+        return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager
