@@ -84,7 +84,7 @@ class BatchMaker:
         try:
             images = self._images(drawn, sample, rendered.num_images)
         except ImageError as error:
-            return Unreadable(sample.id, sample.source, error.what, error.code)
+            return Unreadable.because(sample.id, sample.source, error)
         return Row(sample.id, rendered, images, sample.targets)
 
     def _prompt_draw(self, step: int, position: int) -> int:

@@ -4,7 +4,7 @@ Two ways of decoding (docs/originals/minigpt4.md#image-opening):
 `original` = Pillow's convert("RGB") and nothing else, as MiniGPT-4 did (EXIF ignored, alpha dropped, 16 bit clipped);
 `standard` = upright by EXIF, alpha over white, 16 bit scaled to 8, first frame, no side under 2 pixels.
 The content decides the format, never the ending of the name, and only those of `READ_FORMATS` are tried. A damaged
-image is refused whole: no grey half of one ever reaches a model. Nothing is decoded before its size is known to be bearable.
+image is refused whole: no grey half of one ever reaches a model. Nothing is decoded before its size is known.
 """
 
 from __future__ import annotations

@@ -17,6 +17,9 @@ from minigpt4.common.registry import builders
 from minigpt4.datasets.config import DatasetConfig, annotations_of, folder_of
 from minigpt4.datasets.dataset import RecordDataset, checked_caption
 from minigpt4.datasets.formats.json_files import read_json_list
+from minigpt4.datasets.record_fields import nearest_form, quoted
+from minigpt4.processors.decoding import missing
+from minigpt4.processors.file_formats import READ_ENDINGS, UNREAD_ENDINGS
 from minigpt4.records.conversations import Conversation, caption_conversation
 from minigpt4.records.images import ImageRef
 
@@ -43,15 +46,29 @@ class AlignRecords:
 
     def __call__(self, record: object) -> Conversation:
         if not isinstance(record, Mapping) or "image_id" not in record:
-            raise UserError("data.record", what="has no 'image_id'", fix="see docs/data.md for the layout")
-        caption = checked_caption(record.get("caption"))
+            raise UserError("data.record", what="has no 'image_id'", fix=nearest_form(record, ("image_id",)))
+        if "caption" not in record:
+            raise UserError("data.caption", what="no caption", fix=nearest_form(record, ("caption",)))
+        caption = checked_caption(record["caption"])
         return caption_conversation(self._image(str(record["image_id"])), caption)
 
     def _image(self, image_id: str) -> ImageRef:
-        path = self.folder / f"{image_id}.jpg"
-        if not path.exists():
-            others = sorted(self.folder.glob(f"{glob.escape(image_id)}.*"))
-            if not others:
-                raise UserError("image.missing", where=f"{self.folder}/{image_id}.*", what="image file is missing")
-            path = others[0]
+        """The file of that stem whose ending is an image's; sidecars (0.txt, 0.caption) stand beside it."""
+        if not image_id or Path(image_id).is_absolute() or ".." in Path(image_id).parts:
+            raise UserError("data.record", what=f"'image_id' is {quoted(image_id)}",
+                            fix="give the name of the image without its ending")
+        try:
+            path = self.folder / f"{image_id}.jpg"
+            others = [] if path.is_file() else sorted(self.folder.glob(f"{glob.escape(image_id)}.*"), key=_likelihood)
+        except (OSError, ValueError) as error:  # a name that no file can have
+            raise missing(f"{self.folder}/{image_id}.*") from error
+        if not path.is_file() and not others:
+            raise missing(f"{self.folder}/{image_id}.*")
+        path = others[0] if others else path
         return ImageRef(path=path, name=str(path))
+
+
+def _likelihood(path: Path) -> tuple[int, str]:
+    """Sort key: files that end like an image first, then images that are not read here, then anything else."""
+    ending = path.suffix[1:].lower()
+    return (0 if ending in READ_ENDINGS else 1 if ending in UNREAD_ENDINGS else 2), path.name

@@ -11,6 +11,7 @@ from minigpt4.common.registry import builders
 from minigpt4.datasets.config import DatasetConfig
 from minigpt4.datasets.dataset import RecordDataset, checked_caption
 from minigpt4.datasets.formats.lines import JsonLines, TextLines
+from minigpt4.datasets.record_fields import nearest_form
 from minigpt4.processors.captions import TextProcessor
 from minigpt4.records.conversations import Conversation, Turn
 
@@ -38,5 +39,7 @@ class TextRecords:
     text_processor: TextProcessor
 
     def __call__(self, record: object) -> Conversation:
-        text = record.get("text") if isinstance(record, Mapping) else record
+        if isinstance(record, Mapping) and "text" not in record:
+            raise UserError("data.caption", what="no caption", fix=nearest_form(record, ("text",)))
+        text = record["text"] if isinstance(record, Mapping) else record
         return Conversation((Turn("assistant", self.text_processor(checked_caption(text))),))

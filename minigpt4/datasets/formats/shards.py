@@ -44,7 +44,7 @@ class ShardDataset:
             image = self._image(number, shard, source)
             return Sample(sample_id, source, caption_conversation(image, self.text_processor(caption), self.question))
         except UserError as error:
-            return Unreadable(sample_id, source, error.what, error.code)
+            return Unreadable.because(sample_id, source, error)
 
     def _image(self, number: int, shard: Path, source: str) -> ImageRef:
         where = self.index.range_of(number, "image")

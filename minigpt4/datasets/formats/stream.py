@@ -115,7 +115,7 @@ class ShardStream:
             image = ImageRef(data=encoded, name=source)
             return Sample(key, source, caption_conversation(image, caption, self.question))
         except UserError as error:
-            return Unreadable(key, source, error.what, error.code)
+            return Unreadable.because(key, source, error)
 
 
 def _cut(url: str, count: int, after: str) -> Unreadable:

@@ -66,7 +66,7 @@ def _all_right(dataset: RecordDataset, images: Path) -> list[Conversation]:
     for number in range(len(dataset)):
         sample = dataset.sample(number)
         if isinstance(sample, Unreadable):
-            wrong.append(f"{sample.source}: {sample.reason}")
+            wrong.append(str(sample))
             continue
         absent += [f"{sample.source}: {name}" for name in _absent_images(sample, images)]
         conversations.append(sample.conversation)
