@@ -45,6 +45,14 @@ def open_regular(path: str | Path) -> BinaryIO:
     return open(path, "rb")
 
 
+def is_regular(path: str | Path) -> bool:
+    """True for a regular file; False for anything else, also for a name that no file can have."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 def shown(path: str | Path) -> str:
     """A path as text that can be printed and written as UTF-8: bytes of a name that are no UTF-8 as \\xNN."""
     try:

@@ -10,6 +10,9 @@ from minigpt4.common.files import open_regular, shown
 
 SAVE_AS_UTF8 = "save the file as UTF-8"
 
+HEAD = 4096
+"""bytes at the beginning of a file that tell whether it is text"""
+
 _MARKS = ((codecs.BOM_UTF32_LE, "UTF-32"), (codecs.BOM_UTF32_BE, "UTF-32"),
           (codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"))
 _PACKED = ((b"\x1f\x8b", "gzip"), (b"PK\3\4", "ZIP"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"),
@@ -31,8 +34,7 @@ def read_text(path: Path, code: str) -> str:
             content = file.read()
     except OSError as error:
         raise cannot_read(path, error, code) from error
-    if fault := fault_of_start(content[:4096]):
-        raise UserError(code, where=shown(path), what=fault, fix=SAVE_AS_UTF8)
+    refuse_other_kinds(path, content[:HEAD], code)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -51,14 +53,15 @@ def not_utf8(error: UnicodeDecodeError) -> str:
     return f"is not UTF-8 text (byte 0x{error.object[error.start]:02x})"
 
 
-def fault_of_start(start: bytes) -> str:
-    """Why a file that begins so is no UTF-8 text; empty if it may be one. For clauses such as 'is UTF-16 text'."""
+def refuse_other_kinds(path: Path, start: bytes, code: str = "data.file") -> None:
+    """Raise `UserError` if a file that begins so is another encoding's, packed, or no text."""
+    where = shown(path)
     for mark, name in _MARKS:
         if start.startswith(mark):
-            return f"is {name} text, not UTF-8"
+            raise UserError(code, where=where, what=f"is {name} text, not UTF-8", fix=SAVE_AS_UTF8)
     for magic, name in _PACKED:
         if start.startswith(magic):
-            return f"is no text but a {name} file"
+            raise UserError(code, where=where, what=f"is no text but a {name} file", fix="unpack or convert it to text")
     if b"\0" in start:
-        return "is UTF-16 text or no text at all (it contains null characters)"
-    return ""
+        raise UserError(code, where=where, what="contains null characters, so it is UTF-16 text or no text at all",
+                        fix=SAVE_AS_UTF8)

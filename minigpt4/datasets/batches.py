@@ -18,6 +18,17 @@ from minigpt4.records.conversations import Conversation, Sample, Unreadable
 from minigpt4.records.images import ImageRef
 
 
+class TooLong(UserError):
+    """A sample of more positions than the language model has."""
+
+
+def refuse_too_long(length: int, max_positions: int | None) -> None:
+    """Raise `TooLong` for a row that the language model has no positions for."""
+    if max_positions is not None and length > max_positions:
+        raise TooLong("data.too_long", where=f"{length} positions", what="is longer than the language model's "
+                      f"{max_positions} positions", fix="shorten or split the conversation")
+
+
 class SampleRenderer(Protocol):
     """What the loader asks of `conversation.renderer.Renderer`."""
 
@@ -54,11 +65,13 @@ class BatchMaker:
         renderer: conversation -> ids, labels, slots.
         image_processors: by name of the data set; text-only data sets need none.
         seed: of prompts and of random crops.
+        max_positions: of the language model; a longer row is unreadable. None = no end.
     """
 
     renderer: SampleRenderer
     image_processors: Mapping[str, ImageReader]
     seed: int
+    max_positions: int | None = None
 
     def make(self, step: int, drawn: Iterable[Drawn]) -> Batch:
         """One micro-batch. Unreadable and unsupervised samples are named in it and have no row."""
@@ -82,8 +95,9 @@ class BatchMaker:
             return sample
         rendered = self.renderer.render(sample.conversation, self._prompt_draw(step, drawn.position))
         try:
+            refuse_too_long(len(rendered.ids), self.max_positions)
             images = self._images(drawn, sample, rendered.num_images)
-        except ImageError as error:
+        except (ImageError, TooLong) as error:
             return Unreadable.because(sample.id, sample.source, error)
         return Row(sample.id, rendered, images, sample.targets)
 

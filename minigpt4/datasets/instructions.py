@@ -14,7 +14,7 @@ from typing import Any
 
 from minigpt4.common.errors import UserError, nearest
 from minigpt4.datasets.dataset import checked_caption
-from minigpt4.datasets.record_fields import ANSWERS, names_of, nearest_form, quoted
+from minigpt4.datasets.record_fields import ANSWERS, names_of, nearest_form, quoted, renaming
 from minigpt4.processors.captions import TextProcessor
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Role, Turn, caption_conversation, number_of_marks
 from minigpt4.records.images import ImageRef
@@ -42,7 +42,7 @@ class ImageRecords:
         caption = next((record[key] for key in CAPTION_KEYS if key in record), None)
         if caption is None:
             raise UserError("data.record", what=f"has {names_of(record)}; this task needs an answer to learn",
-                            fix=nearest_form(record, ANSWERS))
+                            fix=renaming(record, ANSWERS))
         if len(images) != 1:
             fix = "write a record for each image" if images else nearest_form(record, ("image",))
             raise UserError("data.record", what=f"a caption needs one image, the record has {len(images)}", fix=fix)

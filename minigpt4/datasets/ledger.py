@@ -95,9 +95,18 @@ class Ledger:
         log.warning("unreadable: %s", entry)
         if self.path:
             line = {key: shown(value) for key, value in asdict(entry).items() if value}
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._append(self.path, json.dumps(line, ensure_ascii=False) + "\n")
+
+    def _append(self, path: Path, line: str) -> None:
+        """Write a line; a run whose disk is full goes on and counts, and says once that the file ends here."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            log.warning("%s: cannot be written (%s); further unreadable samples are counted and told here only",
+                        path, error.strerror)
+            self.path = None
 
 
 def ledger_path(run_folder: Path, rank: int = 0) -> Path:

@@ -42,7 +42,7 @@ def nearest_form(record: object, wanted: Sequence[str]) -> str:
     """
     if not isinstance(record, Mapping):
         return f"it is not an object but {type(record).__name__}: write an object with {_either(wanted)}"
-    return f"it has {'the fields ' if record else ''}{names_of(record)}: {_fix(record, wanted)}"
+    return f"it has {'the fields ' if record else ''}{names_of(record)}: {renaming(record, wanted)}"
 
 
 def names_of(record: Mapping[str, object]) -> str:
@@ -64,7 +64,8 @@ def _either(wanted: Sequence[str]) -> str:
     return " or ".join(filter(None, (", ".join(quoted_names[:-1]), quoted_names[-1])))
 
 
-def _fix(record: Mapping[str, object], wanted: Sequence[str]) -> str:
+def renaming(record: Mapping[str, object], wanted: Sequence[str]) -> str:
+    """Which field of a record to rename to one of those wanted, or which one to add."""
     question, reply = (next((name for name in names if name in record), None) for names in (_QUESTIONS, _REPLIES))
     if "conversations" in wanted and question and reply:
         return (f"write '{question}' and '{reply}' as \"conversations\": "

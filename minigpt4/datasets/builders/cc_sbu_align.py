@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import is_regular
 from minigpt4.common.registry import builders
 from minigpt4.datasets.config import DatasetConfig, annotations_of, folder_of
 from minigpt4.datasets.dataset import RecordDataset, checked_caption
@@ -57,14 +58,12 @@ class AlignRecords:
         if not image_id or Path(image_id).is_absolute() or ".." in Path(image_id).parts:
             raise UserError("data.record", what=f"'image_id' is {quoted(image_id)}",
                             fix="give the name of the image without its ending")
-        try:
-            path = self.folder / f"{image_id}.jpg"
-            others = [] if path.is_file() else sorted(self.folder.glob(f"{glob.escape(image_id)}.*"), key=_likelihood)
-        except (OSError, ValueError) as error:  # a name that no file can have
-            raise missing(f"{self.folder}/{image_id}.*") from error
-        if not path.is_file() and not others:
-            raise missing(f"{self.folder}/{image_id}.*")
-        path = others[0] if others else path
+        path = self.folder / f"{image_id}.jpg"
+        if not is_regular(path):
+            others = sorted(self.folder.glob(f"{glob.escape(image_id)}.*"), key=_likelihood)
+            if not others:
+                raise missing(f"{self.folder}/{image_id}.*")
+            path = others[0]
         return ImageRef(path=path, name=str(path))
 
 
