@@ -22,6 +22,18 @@ class TooLong(UserError):
     """A sample of more positions than the language model has."""
 
 
+MAX_CHARACTERS = 1_000_000
+"""of a sample's words; a book takes a tokenizer seconds, and most of it is cut off afterwards"""
+
+
+def refuse_many_characters(conversation: Conversation) -> None:
+    """Raise `TooLong` for a sample whose words are not worth being encoded."""
+    number = sum(len(turn.text) for turn in conversation.turns)
+    if number > MAX_CHARACTERS:
+        raise TooLong("data.too_long", where=f"{number} characters", what=f"has more than {MAX_CHARACTERS} characters",
+                      fix="split it")
+
+
 def refuse_too_long(length: int, max_positions: int | None) -> None:
     """Raise `TooLong` for a row that the language model has no positions for."""
     if max_positions is not None and length > max_positions:
@@ -93,8 +105,9 @@ class BatchMaker:
         sample = drawn.sample
         if isinstance(sample, Unreadable):
             return sample
-        rendered = self.renderer.render(sample.conversation, self._prompt_draw(step, drawn.position))
         try:
+            refuse_many_characters(sample.conversation)
+            rendered = self.renderer.render(sample.conversation, self._prompt_draw(step, drawn.position))
             refuse_too_long(len(rendered.ids), self.max_positions)
             images = self._images(drawn, sample, rendered.num_images)
         except (ImageError, TooLong) as error:

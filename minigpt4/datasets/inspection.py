@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from minigpt4.datasets.batches import SampleRenderer, TooLong, refuse_too_long
+from minigpt4.datasets.batches import SampleRenderer, TooLong, refuse_many_characters, refuse_too_long
 from minigpt4.datasets.dataset import IndexedDataset
 from minigpt4.processors.decoding import MAX_PIXELS, ImageError, open_image
 from minigpt4.records.batches import IGNORED_LABEL, Rendered
@@ -124,7 +124,8 @@ class RowLengths:
     max_positions: int
 
     def check(self, conversation: Conversation, draw: int) -> None:
-        """Raise `TooLong` if the language model has no positions for a sample."""
+        """Raise `TooLong` if the language model has no positions for a sample, or its words are a book."""
+        refuse_many_characters(conversation)
         refuse_too_long(len(self.renderer.render(conversation, draw).ids), self.max_positions)
 
 

@@ -10,7 +10,9 @@ import yaml
 
 from minigpt4.cli.main import main
 from minigpt4.common.config.write import plain
+from minigpt4.datasets.batches import MAX_CHARACTERS, TooLong, refuse_many_characters
 from minigpt4.models.language_models.causal_lm import CausalLMConfig, positions_of, positions_said, transformers_config
+from minigpt4.records.conversations import Conversation, Turn
 from tests import tiny
 from tests.datasets.data_fakes import image_bytes
 
@@ -59,6 +61,13 @@ def test_validation_says_where_lengths_cannot_be_checked(tmp_path: Path, capsys:
     (tmp_path / "run.yaml").write_text(f"datasets: {{image_jsonl: {{build_info: {{storage: {tmp_path}}}}}}}\n")
     assert main(["data", "validate", "--cfg-path", str(tmp_path / "run.yaml")]) == 0
     assert "lengths are not checked" in capsys.readouterr().out
+
+
+def test_a_book_is_not_encoded() -> None:
+    conversation = Conversation((Turn("assistant", "x" * (MAX_CHARACTERS + 1)),))
+    with pytest.raises(TooLong, match="has more than 1000000 characters"):
+        refuse_many_characters(conversation)
+    refuse_many_characters(Conversation((Turn("assistant", "x" * MAX_CHARACTERS),)))
 
 
 @pytest.mark.parametrize(("values", "positions"), [
