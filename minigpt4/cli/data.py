@@ -57,7 +57,7 @@ def _show(arguments: argparse.Namespace) -> int:
     from minigpt4.datasets.inspection import contact_sheet
 
     config = load_config(arguments.cfg_path, arguments.options)
-    tiles = _print_samples(config, arguments.number)
+    tiles, readable = _print_samples(config, arguments.number)
     if arguments.output:
         if not tiles:
             raise UserError("data.no_image", where="--output", what="none of these samples has an image",
@@ -65,11 +65,11 @@ def _show(arguments: argparse.Namespace) -> int:
         with atomic_file(arguments.output) as part:
             contact_sheet(tiles).save(part, "PNG")
         print(f"wrote {arguments.output}")
-    return 0
+    return 0 if readable else 1
 
 
-def _print_samples(config: Config, number: int) -> list[tuple[Any, str]]:
-    """Print the first samples of a run; returns images and texts for the sheet."""
+def _print_samples(config: Config, number: int) -> tuple[list[tuple[Any, str]], int]:
+    """Print the first samples of a run; returns images and texts for the sheet, and how many could be read."""
     from minigpt4.assembly.build import build_renderer, positions_in, system_of
     from minigpt4.datasets.assembly import build_image_processors
     from minigpt4.datasets.batches import BatchMaker, Drawn
@@ -83,7 +83,7 @@ def _print_samples(config: Config, number: int) -> list[tuple[Any, str]]:
     processors = build_image_processors(config.datasets, TRAIN_SPLIT, system.pixels(config.model),
                                         system.behaviour(config.model).train_crop)
     maker = BatchMaker(renderer, processors, config.run.seed, positions_in(config.model))
-    tiles = []
+    tiles, readable = [], 0
     for position in range(min(number, mixture.num_samples)):
         drawn = Drawn(position, *mixture.sample(position))
         row = maker.prepare(0, drawn)
@@ -91,12 +91,13 @@ def _print_samples(config: Config, number: int) -> list[tuple[Any, str]]:
             say(f"--- unreadable: {row}\n")
             continue
         assert isinstance(drawn.sample, Sample), "a row comes from a sample"
+        readable += 1
         say(f"--- {drawn.dataset} {row.sample_id}: {len(row.rendered.ids)} positions, "
             f"{row.rendered.num_supervised} learned")
         say(marked_text(stretches(row.rendered, renderer.tokenizer), colored=sys.stdout.isatty()) + "\n")
         spec, text = processors[drawn.dataset].spec, answers_of(drawn.sample.conversation)
         tiles += [(visible(image[PIXELS], spec), text) for image in row.images]
-    return tiles
+    return tiles, readable
 
 
 def _mixture(config: Config) -> Mixture:

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -27,6 +28,10 @@ _KINDS = (
     (stat.S_ISSOCK, errno.EINVAL, "is a socket, not a file"), (stat.S_ISCHR, errno.EINVAL, "is a device, not a file"),
     (stat.S_ISBLK, errno.EINVAL, "is a device, not a file"),
 )
+
+
+_STEERING = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""line ends, escape sequences and changes of the direction of writing"""
 
 
 def open_regular(path: str | Path) -> BinaryIO:
@@ -54,11 +59,12 @@ def is_regular(path: str | Path) -> bool:
 
 
 def shown(path: str | Path) -> str:
-    """A path as text that can be printed and written as UTF-8: bytes of a name that are no UTF-8 as \\xNN."""
+    """A path as text to be printed and written as UTF-8; what is no UTF-8, and what steers a terminal, escaped."""
     try:
-        return os.fsencode(path).decode("utf-8", "backslashreplace")
+        text = os.fsencode(path).decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # half a surrogate pair, which no file name holds
-        return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+        text = str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+    return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import shown
-from minigpt4.records.conversations import IMAGE_MARK, Conversation, Sample, Unreadable
+from minigpt4.records.conversations import IMAGE_MARK, Conversation, Sample, Unreadable, shortened
 
 
 class IndexedDataset(Protocol):
@@ -89,7 +89,7 @@ def record_id(record: object) -> str:
     if not isinstance(record, Mapping):
         return ""
     own = record.get("id", record.get("image_id"))
-    return "" if own is None else shown(str(own))
+    return "" if own is None else shortened(shown(str(own)))
 
 
 def checked_caption(caption: object) -> str:

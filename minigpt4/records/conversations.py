@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IMAGE_MARK = "<ImageHere>"
+LONGEST_NAME = 300
+"""characters of a name in a sentence"""
 
 Role = Literal["user", "assistant"]
 
@@ -80,7 +82,7 @@ class Unreadable:
         """The hole that an error leaves in the place of a sample."""
         finer = error.where.startswith(source)  # 'a.jsonl:7:3' for 'a.jsonl:7'
         return cls(sample_id, error.where if finer else source, error.what, error.code, error.fix,
-                   "" if error.where in source or finer else error.where)
+                   "" if error.where in source or finer else shortened(error.where))
 
     @property
     def cause(self) -> str:
@@ -90,6 +92,11 @@ class Unreadable:
     def __str__(self) -> str:
         reason = f"{self.reason}: {self.file}" if self.file else self.reason
         return f"{self.source}: {reason}; {self.fix}" if self.fix else f"{self.source}: {reason}"
+
+
+def shortened(text: str) -> str:
+    """The beginning and the end of a text that is too long to be read in a sentence."""
+    return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME // 2]} … {text[-LONGEST_NAME // 2 :]}"
 
 
 def caption_conversation(image: ImageRef, caption: str, question: str = IMAGE_MARK) -> Conversation:

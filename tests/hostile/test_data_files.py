@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def findings_of(folder: Path, builder: str) -> Findings | None:
 
 
 def _is_a_sentence(text: str) -> None:
-    assert text and len(text) < 1000 + 2 * 5000, text[:2000]
+    assert text and len(text) < 1500 and not re.search("[\0-\x09\x0b-\x1f\x7f]", text), text[:2000]
 
 
 def check(hostile: HostileData, folder: Path) -> None:

@@ -51,12 +51,13 @@ class AlignRecords:
         if "caption" not in record:
             raise UserError("data.caption", what="no caption", fix=nearest_form(record, ("caption",)))
         caption = checked_caption(record["caption"])
-        return caption_conversation(self._image(str(record["image_id"])), caption)
+        return caption_conversation(self._image(record["image_id"]), caption)
 
-    def _image(self, image_id: str) -> ImageRef:
+    def _image(self, written: object) -> ImageRef:
         """The file of that stem whose ending is an image's; sidecars (0.txt, 0.caption) stand beside it."""
+        image_id = str(written) if isinstance(written, str | int) else ""
         if not image_id or Path(image_id).is_absolute() or ".." in Path(image_id).parts:
-            raise UserError("data.record", what=f"'image_id' is {quoted(image_id)}",
+            raise UserError("data.record", what=f"'image_id' is {quoted(written)}",
                             fix="give the name of the image without its ending")
         path = self.folder / f"{image_id}.jpg"
         if not is_regular(path):
