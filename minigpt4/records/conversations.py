@@ -31,7 +31,7 @@ class Turn:
 
 
 def number_of_marks(turns: Iterable[Turn]) -> int:
-    """Image marks of user turns; in an answer a mark is a word."""
+    """Image marks of user turns; in an answer a mark is a word (data that hold one are refused)."""
     return sum(turn.text.count(IMAGE_MARK) for turn in turns if turn.role == "user")
 
 

@@ -126,11 +126,11 @@ def test_padding_keeps_rows_and_shifts_slots(lengths: list[int], side: str) -> N
 
 
 def test_an_image_mark_in_an_answer_is_a_word() -> None:
-    """A model may say one, and data may hold one."""
+    """A model may say one; data that hold one are refused, as it would be learned."""
     said = Conversation((Turn("user", "what?"), Turn("assistant", f"{IMAGE_MARK} here"), Turn("user", "and?")))
     loaded = tiny.model()
     assert loaded.renderer.render_prompt(said).image_lengths == ()
     record = {"image": "rose.png", "conversations": [{"from": "human", "value": "what?"},
                                                      {"from": "gpt", "value": "<image> here"}]}
-    read = ImageRecords(Path(), build_text_processor(TextProcessorConfig()))(record)
-    assert read.turns[0].text == f"{IMAGE_MARK}\nwhat?" and len(read.images) == 1
+    with pytest.raises(UserError, match="an answer contains <image>"):
+        ImageRecords(Path(), build_text_processor(TextProcessorConfig()))(record)
