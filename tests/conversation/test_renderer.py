@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minigpt4.common.errors import UserError
 from minigpt4.common.registry import templates
 from minigpt4.conversation.batching import pad
 from minigpt4.conversation.labels import LabelRule
