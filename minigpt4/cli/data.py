@@ -177,8 +177,12 @@ def _tokenizer(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.cfg_path, arguments.options, sections=("datasets",))
     datasets = [build_indexed(name, each, TRAIN_SPLIT) for name, each in config.datasets.items()]
     texts = chain.from_iterable(texts_of(dataset) for dataset in datasets)
+    first = next(texts, None)
+    if first is None:
+        raise UserError("data.empty", where=str(arguments.cfg_path), what="none of its data sets has a text that can "
+                        "be read", fix="see why: minigpt4 data validate")
     marks, whole = (REGISTERS, whole_words(LANGUAGES)) if arguments.scene_words else ((), ())
     extra = [*arguments.extra, *marks]
-    size = train_tokenizer(texts, arguments.vocab_size, arguments.output, extra, whole)
+    size = train_tokenizer(chain([first], texts), arguments.vocab_size, arguments.output, extra, whole)
     print(f"wrote {arguments.output}: {size} pieces; name it as model.llm.tokenizer")
     return 0
