@@ -101,16 +101,16 @@ def read_bytes(ref: ImageRef) -> bytes:
             file.seek(ref.offset or 0)
             return file.read(length)
     except FileNotFoundError as error:
-        raise missing(name) from error
+        raise missing(ref.name or str(ref.path)) from error
     except OSError as error:
         what = error.strerror if str(error.strerror).startswith("is ") else f"cannot be read ({error.strerror})"
         raise ImageError("image.unreadable", where=name, what=str(what)) from error
 
 
-def missing(name: str) -> ImageError:
+def missing(path: str) -> ImageError:
     """The error for a file that is not there."""
-    fix = "backslashes do not separate folders here: write /" if "\\" in name else ""
-    return ImageError("image.missing", where=name, what="image file is missing", fix=fix)
+    fix = "backslashes do not separate folders here: write /" if "\\" in path else ""
+    return ImageError("image.missing", where=shown(path), what="image file is missing", fix=fix)
 
 
 def image_name(ref: ImageRef) -> str:
