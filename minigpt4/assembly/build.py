@@ -17,6 +17,7 @@ from minigpt4.assembly.language_model import (
     check_language_model,
     fill_language_model,
     make_language_model,
+    positions_without_weights,
     settle_language_model,
 )
 from minigpt4.assembly.load_ledger import LoadLedger
@@ -73,6 +74,11 @@ def build_renderer(config: SystemConfig) -> Renderer:
         path = system.visual_path(config, llm_width=8)
     tokenizer = tokenizer_of(system, config, Sources())
     return Renderer(system.wording(config, tokenizer), tokenizer, _tokens_per_image(path))
+
+
+def positions_in(config: SystemConfig) -> int | None:
+    """Positions of the language model of a `model:` section, without a single weight; None = no end."""
+    return positions_without_weights(config.llm, config.ckpt, Sources())
 
 
 def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42, sources: Sources | None = None

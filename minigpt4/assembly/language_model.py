@@ -14,12 +14,12 @@ from minigpt4.assembly.load_ledger import LoadLedger
 from minigpt4.common.errors import UserError
 from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.models.language_models.bounds import refuse_impossible_sizes
-from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig, transformers_config
+from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig, positions_said, transformers_config
 from minigpt4.models.language_models.copying_start import start_copying
 from minigpt4.models.language_models.kinds import refuse_other_kinds
 from minigpt4.models.language_models.placement import device_of, dispatch, is_placed, plan_places
 from minigpt4.models.language_models.quantized import holds_quantized, is_quantized, quantize_linear_layers
-from minigpt4.weights.bundles.bundle import Bundle, load_bundle
+from minigpt4.weights.bundles.bundle import Bundle, load_bundle, newest_bundle, open_bundle
 from minigpt4.weights.files.sources import CONFIG, Sources
 from minigpt4.weights.plans.language_model import empty_model, language_model_plan
 from minigpt4.weights.plans.loading import Destination, load_file
@@ -33,6 +33,25 @@ def check_language_model(config: CausalLMConfig, sources: Sources) -> None:
     if config.weights is not None:
         folder = Path(config.weights)
         refuse_other_kinds(sources.config_json(folder), str(folder / CONFIG))
+
+
+def positions_without_weights(config: CausalLMConfig, ckpt: str | None, sources: Sources) -> int | None:
+    """Positions of the language model of a config; costs a config.json.
+
+    Args:
+        config: `model.llm`.
+        ckpt: `model.ckpt`, whose bundle may hold the language model.
+        sources: opens what is named.
+
+    Raises:
+        UserError: what is named cannot be read.
+    """
+    bundle = open_bundle(newest_bundle(ckpt), sources) if ckpt and Path(ckpt).is_dir() else None
+    if bundle is not None and "llm" in bundle.stored_parts:
+        return positions_said(sources.json(bundle.llm_config_path))
+    if config.weights is not None:
+        return positions_said(sources.config_json(Path(config.weights)))
+    return positions_said(config.random)
 
 
 def make_language_model(config: CausalLMConfig, tokenizer: Tokenizer, bundle: Bundle | None, sources: Sources

@@ -9,6 +9,7 @@ from pathlib import Path
 from minigpt4.assembly.manifest import describe_model
 from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import Tokenizer
+from minigpt4.models.language_models.causal_lm import positions_of
 from minigpt4.models.lora import adapters_of, base_is_frozen
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.records.images import ImageSpec
@@ -57,6 +58,11 @@ class LoadedModel:
     @property
     def vocab_size(self) -> int:
         return self.model.llm.vocab_size
+
+    @property
+    def max_positions(self) -> int | None:
+        """Positions that the language model has; None where it has no end of them."""
+        return positions_of(self.model.llm.model.config)
 
     @property
     def llm_loaded_and_frozen(self) -> bool:

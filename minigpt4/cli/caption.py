@@ -8,6 +8,7 @@ from pathlib import Path
 from minigpt4.cli._decoding_arguments import add_decoding_arguments, add_model_arguments, settings_of
 from minigpt4.cli._source import source_of
 from minigpt4.common.config.ranges import PositiveInt, number
+from minigpt4.common.files import shown
 
 HELP = "Caption every image in a folder: one JSON line each."
 EXAMPLES = (
@@ -15,6 +16,9 @@ EXAMPLES = (
     "minigpt4 caption output/scenes/held_out/images --model output/minigpt4_scenes_stage2 "
     '--prompt "What is the background?" --output output/backgrounds.jsonl',
 )
+
+LISTED = 10
+"""unreadable images, or endings of other files, that are named at the end"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,13 +41,19 @@ def run(arguments: argparse.Namespace) -> int:
     from minigpt4.inference.captioning import Captioner, already_described, images_of, write_captions
 
     done = already_described(arguments.output)
-    images = [path for path in images_of(arguments.folder) if str(path) not in done]
+    contents = images_of(arguments.folder)
+    images = [path for path in contents.images if shown(path) not in done]
     loaded = source.load(arguments)
     captioner = Captioner(loaded, settings, arguments.prompt)
     captions = write_captions(captioner.describe(images, batch_size=arguments.batch_size), arguments.output)
-    unreadable = 0
-    for caption in tqdm(captions, total=len(images), unit="image"):
-        unreadable += bool(caption.error)
-    print(f"{arguments.output}: {len(images) - unreadable} captions, {unreadable} unreadable, "
+    errors = [caption.error for caption in tqdm(captions, total=len(images), unit="image") if caption.error]
+    print(f"{shown(arguments.output)}: {len(images) - len(errors)} captions, {len(errors)} unreadable, "
           f"{len(done)} from an earlier run")
-    return 0
+    for error in errors[:LISTED]:
+        print(f"  {error}")
+    if len(errors) > LISTED:
+        print(f"  … and {len(errors) - LISTED} more, each with its line in the file")
+    if contents.others:
+        endings = ", ".join(f"{count} {ending}" for ending, count in contents.others.most_common(LISTED))
+        print(f"  left out, as they do not end like images: {endings}")
+    return 1 if errors and len(errors) == len(images) and not done else 0

@@ -15,7 +15,7 @@ from minigpt4.common.errors import UserError
 
 if TYPE_CHECKING:
     from minigpt4.common.config import Config
-    from minigpt4.datasets.inspection import Findings
+    from minigpt4.datasets.inspection import Findings, RowLengths
     from minigpt4.datasets.mixture import Mixture
 
 HELP = "Show samples as the model sees them, validate data, train a tokenizer, or draw the embedded data set."
@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--number", type=number(NonNegativeInt), default=8, metavar="N",
                       help="how many samples (default: 8)")
     show.add_argument("--output", type=Path, metavar="PNG", help="also write their images and texts as one sheet")
-    validate = verbs.add_parser("validate", help="read every sample and image; exit status 1 if one is unreadable")
+    validate = verbs.add_parser(
+        "validate", help="read every sample and image; exit status 1 if one is unreadable or none is left")
     add_config_arguments(validate)
     validate.add_argument("--num-workers", type=number(Processes), default=0, metavar="N",
                           help="processes that read (default: 0)")
@@ -60,7 +61,7 @@ def _show(arguments: argparse.Namespace) -> int:
     from minigpt4.datasets.inspection import contact_sheet
 
     config = load_config(arguments.cfg_path, arguments.options)
-    tiles = _print_samples(config, arguments.number)
+    tiles, readable = _print_samples(config, arguments.number)
     if arguments.output:
         if not tiles:
             raise UserError("data.no_image", where="--output", what="none of these samples has an image",
@@ -68,12 +69,12 @@ def _show(arguments: argparse.Namespace) -> int:
         with atomic_file(arguments.output) as part:
             contact_sheet(tiles).save(part, "PNG")
         print(f"wrote {arguments.output}")
-    return 0
+    return 0 if readable else 1
 
 
-def _print_samples(config: Config, number: int) -> list[tuple[Any, str]]:
-    """Print the first samples of a run; returns images and texts for the sheet."""
-    from minigpt4.assembly.build import build_renderer, system_of
+def _print_samples(config: Config, number: int) -> tuple[list[tuple[Any, str]], int]:
+    """Print the first samples of a run; returns images and texts for the sheet, and how many could be read."""
+    from minigpt4.assembly.build import build_renderer, positions_in, system_of
     from minigpt4.datasets.assembly import build_image_processors
     from minigpt4.datasets.batches import BatchMaker, Drawn
     from minigpt4.datasets.config import TRAIN_SPLIT
@@ -85,21 +86,22 @@ def _print_samples(config: Config, number: int) -> list[tuple[Any, str]]:
     renderer, system = build_renderer(config.model), system_of(config.model)
     processors = build_image_processors(config.datasets, TRAIN_SPLIT, system.pixels(config.model),
                                         system.behaviour(config.model).train_crop)
-    maker = BatchMaker(renderer, processors, config.run.seed)
-    tiles = []
+    maker = BatchMaker(renderer, processors, config.run.seed, positions_in(config.model))
+    tiles, readable = [], 0
     for position in range(min(number, mixture.num_samples)):
         drawn = Drawn(position, *mixture.sample(position))
         row = maker.prepare(0, drawn)
         if isinstance(row, Unreadable):
-            print(f"--- unreadable: {row.source}: {row.reason}\n")
+            say(f"--- unreadable: {row}\n")
             continue
         assert isinstance(drawn.sample, Sample), "a row comes from a sample"
-        print(f"--- {drawn.dataset} {row.sample_id}: {len(row.rendered.ids)} positions, "
-              f"{row.rendered.num_supervised} learned")
-        print(marked_text(stretches(row.rendered, renderer.tokenizer), colored=sys.stdout.isatty()) + "\n")
+        readable += 1
+        say(f"--- {drawn.dataset} {row.sample_id}: {len(row.rendered.ids)} positions, "
+            f"{row.rendered.num_supervised} learned")
+        say(marked_text(stretches(row.rendered, renderer.tokenizer), colored=sys.stdout.isatty()) + "\n")
         spec, text = processors[drawn.dataset].spec, answers_of(drawn.sample.conversation)
         tiles += [(visible(image[PIXELS], spec), text) for image in row.images]
-    return tiles
+    return tiles, readable
 
 
 def _mixture(config: Config) -> Mixture:
@@ -119,22 +121,49 @@ def _validate(arguments: argparse.Namespace) -> int:
     from minigpt4.datasets.inspection import read_all
 
     config = load_config(arguments.cfg_path, arguments.options, sections=("datasets",))
+    lengths = _row_lengths(arguments)
     clean = True
     for name, dataset_config in config.datasets.items():
         for split in (TRAIN_SPLIT, *dataset_config.build_info.splits):
-            findings = read_all(build_indexed(name, dataset_config, split), num_workers=arguments.num_workers)
-            clean = clean and not findings.unreadable
+            findings = read_all(build_indexed(name, dataset_config, split), num_workers=arguments.num_workers,
+                                lengths=lengths)
+            clean = clean and findings.clean
             _print_findings(f"{name} {split}", findings)
     return 0 if clean else 1
 
 
+def _row_lengths(arguments: argparse.Namespace) -> RowLengths | None:
+    """How long samples may be for the model of the YAML; None, and a line that says so, where it cannot be known."""
+    from minigpt4.assembly.build import build_renderer, positions_in
+    from minigpt4.datasets.inspection import RowLengths
+
+    try:
+        model = load_config(arguments.cfg_path, arguments.options, sections=("model",)).model
+        renderer, positions = build_renderer(model), positions_in(model)
+    except UserError as error:
+        say(f"lengths are not checked, as the model of the YAML cannot be opened: {error}")
+        return None
+    return None if positions is None else RowLengths(renderer, positions)
+
+
+def say(text: str) -> None:
+    """Print what came from data; half a surrogate pair, which no terminal can show, is escaped."""
+    print(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+
+
 def _print_findings(name: str, findings: Findings) -> None:
+    from minigpt4.datasets.formats.tar_index import counted
+
     bad = len(findings.unreadable)
-    print(f"{name}: {findings.num_samples} samples, {findings.num_images} images, {bad} unreadable")
+    say(f"{name}: {findings.num_samples} samples, {findings.num_images} images, {bad} unreadable")
+    if not findings.num_readable:
+        say("  nothing is left to learn from")
+    if findings.left_out:
+        say(f"  members that belong to no sample: {counted(findings.left_out)}")
     for reason, count in findings.causes():
-        print(f"  {count:>6}  {reason}")
+        say(f"  {count:>6}  {reason}")
     for entry in findings.unreadable[:LISTED]:
-        print(f"  {entry.source}: {entry.reason}")
+        say(f"  {entry}")
     if len(findings.unreadable) > LISTED:
         print(f"  … and {len(findings.unreadable) - LISTED} more")
 
@@ -152,8 +181,12 @@ def _tokenizer(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.cfg_path, arguments.options, sections=("datasets",))
     datasets = [build_indexed(name, each, TRAIN_SPLIT) for name, each in config.datasets.items()]
     texts = chain.from_iterable(texts_of(dataset) for dataset in datasets)
+    first = next(texts, None)
+    if first is None:
+        raise UserError("data.empty", where=str(arguments.cfg_path), what="none of its data sets has a text that can "
+                        "be read", fix="see why: minigpt4 data validate")
     marks, whole = (REGISTERS, whole_words(LANGUAGES)) if arguments.scene_words else ((), ())
     extra = [*arguments.extra, *marks]
-    size = train_tokenizer(texts, arguments.vocab_size, arguments.output, extra, whole)
+    size = train_tokenizer(chain([first], texts), arguments.vocab_size, arguments.output, extra, whole)
     print(f"wrote {arguments.output}: {size} pieces; name it as model.llm.tokenizer")
     return 0

@@ -1,11 +1,14 @@
 """Files that are whole or absent, and their digests.
 
+Only regular files are opened for reading: opening a named pipe waits for a writer, perhaps for ever.
+
 Everything is written beside its final place and moved there at the end, so that a kill or a full disk leaves the old
 file or none, never half of one.
 """
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import json
@@ -13,14 +16,59 @@ import os
 import re
 import shutil
 import socket
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
 from minigpt4.common.errors import UserError
+
+_KINDS = (
+    (stat.S_ISDIR, errno.EISDIR, "is a folder"), (stat.S_ISFIFO, errno.EINVAL, "is a named pipe, not a file"),
+    (stat.S_ISSOCK, errno.EINVAL, "is a socket, not a file"), (stat.S_ISCHR, errno.EINVAL, "is a device, not a file"),
+    (stat.S_ISBLK, errno.EINVAL, "is a device, not a file"),
+)
+
+
+_STEERING = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""line ends, escape sequences and changes of the direction of writing"""
+
+
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a regular file for reading bytes.
+
+    Raises:
+        OSError: as `open` does, and for a folder, named pipe, socket or device; `strerror` says which.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError as error:  # a null character, or half a surrogate pair
+        raise FileNotFoundError(errno.ENOENT, "no file can have this name", str(path)) from error
+    for is_kind, number, said in _KINDS:
+        if is_kind(mode):
+            raise OSError(number, said, str(path))
+    return open(path, "rb")
+
+
+def is_regular(path: str | Path) -> bool:
+    """True for a regular file; False for anything else, also for a name that no file can have."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def shown(path: str | Path) -> str:
+    """A path as text to be printed and written as UTF-8; what is no UTF-8, and what steers a terminal, escaped."""
+    try:
+        text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a surrogate pair, which no file name holds
+        text = str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+    return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 @contextmanager

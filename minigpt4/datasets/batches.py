@@ -18,6 +18,29 @@ from minigpt4.records.conversations import Conversation, Sample, Unreadable
 from minigpt4.records.images import ImageRef
 
 
+class TooLong(UserError):
+    """A sample of more positions than the language model has."""
+
+
+MAX_CHARACTERS = 1_000_000
+"""of a sample's words; a book takes a tokenizer seconds, and most of it is cut off afterwards"""
+
+
+def refuse_many_characters(conversation: Conversation) -> None:
+    """Raise `TooLong` for a sample whose words are not worth being encoded."""
+    number = sum(len(turn.text) for turn in conversation.turns)
+    if number > MAX_CHARACTERS:
+        raise TooLong("data.too_long", where=f"{number} characters", what=f"has more than {MAX_CHARACTERS} characters",
+                      fix="split it")
+
+
+def refuse_too_long(length: int, max_positions: int | None) -> None:
+    """Raise `TooLong` for a row that the language model has no positions for."""
+    if max_positions is not None and length > max_positions:
+        raise TooLong("data.too_long", where=f"{length} positions", what="is longer than the language model's "
+                      f"{max_positions} positions", fix="shorten or split the conversation")
+
+
 class SampleRenderer(Protocol):
     """What the loader asks of `conversation.renderer.Renderer`."""
 
@@ -54,11 +77,13 @@ class BatchMaker:
         renderer: conversation -> ids, labels, slots.
         image_processors: by name of the data set; text-only data sets need none.
         seed: of prompts and of random crops.
+        max_positions: of the language model; a longer row is unreadable. None = no end.
     """
 
     renderer: SampleRenderer
     image_processors: Mapping[str, ImageReader]
     seed: int
+    max_positions: int | None = None
 
     def make(self, step: int, drawn: Iterable[Drawn]) -> Batch:
         """One micro-batch. Unreadable and unsupervised samples are named in it and have no row."""
@@ -80,11 +105,13 @@ class BatchMaker:
         sample = drawn.sample
         if isinstance(sample, Unreadable):
             return sample
-        rendered = self.renderer.render(sample.conversation, self._prompt_draw(step, drawn.position))
         try:
+            refuse_many_characters(sample.conversation)
+            rendered = self.renderer.render(sample.conversation, self._prompt_draw(step, drawn.position))
+            refuse_too_long(len(rendered.ids), self.max_positions)
             images = self._images(drawn, sample, rendered.num_images)
-        except ImageError as error:
-            return Unreadable(sample.id, sample.source, error.what, error.code)
+        except (ImageError, TooLong) as error:
+            return Unreadable.because(sample.id, sample.source, error)
         return Row(sample.id, rendered, images, sample.targets)
 
     def _prompt_draw(self, step: int, position: int) -> int:

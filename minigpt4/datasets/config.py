@@ -10,6 +10,7 @@ from pathlib import Path
 
 from minigpt4.common.config.ranges import PositiveFloat, PositiveInt
 from minigpt4.common.errors import UserError, nearest
+from minigpt4.common.files import shown
 from minigpt4.common.registry import image_processors, text_processors
 from minigpt4.processors.captions import TextProcessor, TextProcessorConfig, build_text_processor
 from minigpt4.processors.images import ImageProcessorConfig
@@ -125,7 +126,10 @@ def folder_of(info: BuildInfo) -> Path:
 def annotations_of(info: BuildInfo, usual_name: str) -> Path:
     """The annotation file: as given, else by its usual name inside the storage folder."""
     path = Path(info.annotations) if info.annotations else folder_of(info) / usual_name
-    if not path.is_file():
-        raise UserError("data.annotations", where=str(path), what="does not exist",
+    if not path.exists():
+        raise UserError("data.annotations", where=shown(path), what="does not exist",
                         fix="give build_info.annotations or see docs/data.md for the layout")
+    if path.is_dir():
+        raise UserError("data.annotations", where=shown(path), what="is a folder, not a file",
+                        fix="name the JSON or JSONL file in it")
     return path

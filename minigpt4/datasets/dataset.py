@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from minigpt4.common.errors import UserError
-from minigpt4.records.conversations import IMAGE_MARK, Conversation, Sample, Unreadable
+from minigpt4.common.files import shown
+from minigpt4.records.conversations import IMAGE_MARK, Conversation, Sample, Unreadable, shortened
 
 
 class IndexedDataset(Protocol):
@@ -61,7 +62,7 @@ class RecordDataset:
             record = self.records[number]
             return Sample(record_id(record) or sample_id, place, self.read(record))
         except UserError as error:
-            return Unreadable(sample_id, error.where or place, error.what, error.code)
+            return Unreadable.because(sample_id, place, error)
 
 
 def _fingerprint_of(part: object) -> str:
@@ -99,7 +100,7 @@ def record_id(record: object) -> str:
     if not isinstance(record, Mapping):
         return ""
     own = record.get("id", record.get("image_id"))
-    return "" if own is None else str(own)
+    return "" if own is None else shortened(shown(str(own)))
 
 
 def checked_caption(caption: object) -> str:

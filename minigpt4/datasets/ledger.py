@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import shown
 from minigpt4.records.conversations import Unreadable
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class Ledger:
         else:
             return
         listed = f", all are listed in {self.path}" if self.path else ""
-        raise UserError(last.code, where=last.source, what=f"{last.reason} ({rule})",
+        raise UserError(last.code, where=last.source, what=f"{last.cause} ({rule})",
                         fix=f"see docs/data.md#shards{listed}")
 
     def state(self) -> LedgerState:
@@ -87,19 +88,25 @@ class Ledger:
         self.seen, self.bad, self.in_a_row = state["seen"], state["bad"], state["in_a_row"]
 
     def _write(self, entry: Unreadable) -> None:
-        if (entry.id, entry.source) in self._written:
+        key = shown(entry.id), shown(entry.source)
+        if key in self._written:
             return
-        self._written.add((entry.id, entry.source))
-        log.warning("unreadable: %s: %s", entry.source, entry.reason)
+        self._written.add(key)
+        log.warning("unreadable: %s", entry)
         if self.path:
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                with open(self.path, "a", encoding="utf-8", errors="backslashreplace") as file:
-                    file.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
-            except OSError as error:
-                log.warning("%s: cannot be written (%s); what is unreadable is still counted and shown", self.path,
-                            error.strerror)
-                self.path = None
+            line = {key: shown(value) for key, value in asdict(entry).items() if value}
+            self._append(self.path, json.dumps(line, ensure_ascii=False) + "\n")
+
+    def _append(self, path: Path, line: str) -> None:
+        """Write a line; a run whose disk is full goes on and counts, and says once that the file ends here."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            log.warning("%s: cannot be written (%s); further unreadable samples are counted and told here only",
+                        path, error.strerror)
+            self.path = None
 
 
 def ledger_path(run_folder: Path, rank: int = 0) -> Path:

@@ -96,6 +96,7 @@ class TrainingLoader:
         num_workers: processes that read and decode; 0 = this one. Streams use one at most.
         position: steps already done.
         ledger: counts and writes down what is unreadable; raises when it is too much.
+        max_positions: of the language model; longer samples are unreadable. None = no end.
 
     Raises:
         UserError: a data set is smaller than one batch over all ranks.
@@ -104,13 +105,13 @@ class TrainingLoader:
     def __init__(
         self, source: Mixture | ShardStream, renderer: SampleRenderer, image_processors: Mapping[str, ImageReader],
         *, batch_size: int, rank: int = 0, world_size: int = 1, seed: int = 42, num_workers: int = 0, position: int = 0,
-        ledger: Ledger | None = None,
+        ledger: Ledger | None = None, max_positions: int | None = None,
     ) -> None:
         self.source = source
         self.position = position
         self.num_workers = num_workers
         self.share = Share(batch_size, rank, world_size)
-        self.maker = BatchMaker(renderer, image_processors, seed)
+        self.maker = BatchMaker(renderer, image_processors, seed, max_positions)
         self.ledger = ledger or Ledger()
         if isinstance(source, Mixture):
             source.require(batch_size * world_size)
@@ -167,19 +168,20 @@ class EvaluationLoader:
         renderer, image_processor: as in training; text-only data sets need no processor.
         batch_size: samples per batch; the last may be smaller.
         limit: only the first so many samples over all ranks.
+        max_positions: as in training.
     """
 
     def __init__(
         self, dataset: IndexedDataset, renderer: SampleRenderer, image_processor: ImageReader | None, *,
         batch_size: int, rank: int = 0, world_size: int = 1, seed: int = 42, num_workers: int = 0,
-        limit: int | None = None,
+        limit: int | None = None, max_positions: int | None = None,
     ) -> None:
         if not len(dataset):
             raise UserError("data.empty", where=dataset.name, what="has no samples", fix="see docs/data.md")
         self.num_samples = len(dataset) if limit is None else min(limit, len(dataset))
         self.num_workers = num_workers
         processors = {} if image_processor is None else {dataset.name: image_processor}
-        maker = BatchMaker(renderer, processors, seed)
+        maker = BatchMaker(renderer, processors, seed, max_positions)
         self._ordered = _OrderedBatches(dataset, maker, range(rank, self.num_samples, world_size), batch_size)
 
     def __len__(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -9,13 +11,16 @@ from typing import Any
 import torch
 from transformers import BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
-from transformers.image_utils import load_image
 
+from minigpt4.common.errors import UserError
 from minigpt4.inference.images import as_image_ref
+from minigpt4.processors.decoding import MAX_BYTES
 from minigpt4.processors.images import FittedImages
 from minigpt4.records.images import CLIP_FILL, CLIP_MEAN, CLIP_STD, Fit, ImageRef, ImageSpec, Resample, Rescale
 
 REMOTE = ("http://", "https://", "data:")
+TIMEOUT = 60
+"""seconds without an answer"""
 
 
 class MiniGPT4ImageProcessor(BaseImageProcessor):
@@ -69,4 +74,15 @@ def _each(images: object) -> Iterator[Any]:
 
 def _opened(image: Any) -> ImageRef:
     remote = isinstance(image, str) and image.startswith(REMOTE)
-    return as_image_ref(load_image(image) if remote else image)
+    return as_image_ref(_fetched(image) if remote else image)
+
+
+def _fetched(address: str) -> bytes:
+    """The encoded image at an address; transformers' own way would hand it to every decoder that Pillow has."""
+    try:
+        with urllib.request.urlopen(address, timeout=TIMEOUT) as answer:
+            content: bytes = answer.read(MAX_BYTES)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise UserError("image.address", where=address[:80], what=f"cannot be fetched ({error})",
+                        fix="check the address, or download the image and give its path") from error
+    return content

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import open_regular, shown
+from minigpt4.common.texts import cannot_read
 from minigpt4.generation.engine import Engine
 from minigpt4.generation.prompt import embed_prompt
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.images import ImageTokens, as_image_ref
+from minigpt4.processors.file_formats import READ_ENDINGS, UNREAD_ENDINGS
 from minigpt4.records.conversations import Conversation, Turn
 from minigpt4.records.images import ImageRef
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+IMAGE_ENDINGS = READ_ENDINGS | UNREAD_ENDINGS
+"""of what is taken for an image; one that is not read here gets a line with an error"""
+BEGINNING = b'{"image": "'
+"""of every line that is written"""
 
 
 @dataclass(frozen=True)
@@ -50,15 +58,15 @@ class Captioner:
 
     def describe(self, images: Sequence[Any], *, batch_size: int = 8) -> Iterator[Caption]:
         """Captions in the order of the images; an unreadable image gives a `Caption` with `error`."""
-        references = [as_image_ref(image) for image in images]
-        for first in range(0, len(references), batch_size):
-            yield from self._batch(references[first : first + batch_size])
+        for first in range(0, len(images), batch_size):
+            yield from self._batch(images[first : first + batch_size])
 
-    def _batch(self, images: list[ImageRef]) -> Iterator[Caption]:
+    def _batch(self, images: Sequence[Any]) -> Iterator[Caption]:
         errors: dict[int, str] = {}
         prompts = []
-        for number, image in enumerate(images):
+        for number, given in enumerate(images):
             try:
+                image = as_image_ref(given)
                 tokens, digests = self.images.of([image])
             except UserError as error:
                 errors[number] = str(error)
@@ -66,12 +74,12 @@ class Captioner:
             rendered = self.loaded.renderer.render_prompt(self._question(image))
             prompts.append(embed_prompt(self.loaded.model, rendered, tokens, digests))
         answers = iter(self.engine.answer_batch(prompts, self.settings) if prompts else [])
-        for number, image in enumerate(images):
+        for number, given in enumerate(images):
             if number in errors:
-                yield Caption(image.name, error=errors[number])
+                yield Caption(_name_of(given), error=errors[number])
             else:
                 answer = next(answers)
-                yield Caption(image.name, answer.text, answer.reason)
+                yield Caption(_name_of(given), answer.text, answer.reason)
 
     def _question(self, image: ImageRef) -> Conversation:
         text = self.loaded.renderer.chat.with_images_before(self.prompt or "", 1)
@@ -79,38 +87,134 @@ class Captioner:
         return self.loaded.renderer.with_prompt(asked) if self.prompt is None else asked
 
 
-def images_of(folder: str | Path) -> list[Path]:
-    """The images of a folder and its subfolders, by name.
+def _name_of(image: object) -> str:
+    """What a line calls an image, also one that is not there."""
+    return shown(image) if isinstance(image, str | Path) else as_image_ref(image).name
+
+
+@dataclass(frozen=True)
+class FolderContents:
+    """The files of a folder and its subfolders."""
+
+    images: list[Path]
+    """what ends like an image, by name"""
+    others: Counter[str]
+    """how many of the other files end so"""
+
+
+def images_of(folder: str | Path) -> FolderContents:
+    """The images of a folder and its subfolders, links to nothing among them; and how many other files there are.
 
     Raises:
         UserError: no such folder, or no image in it.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError("image.folder", where=str(folder), what="is not a folder", fix="give a folder of images")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)
-    if not found:
-        raise UserError("image.none", where=str(folder), what="contains no images",
-                        fix=f"known: {' '.join(IMAGE_ENDINGS)}")
-    return found
+        raise UserError("image.folder", where=shown(folder), what="is not a folder", fix="give a folder of images")
+    files = sorted(path for path in folder.rglob("*") if not path.is_dir())
+    images = [path for path in files if _is_like_an_image(path)]
+    others = Counter(path.suffix.lower() or "without ending" for path in files if not _is_like_an_image(path))
+    if not images:
+        known = " ".join(f".{ending}" for ending in sorted(READ_ENDINGS))
+        raise UserError("image.none", where=shown(folder), what=f"contains no images ({len(files)} other files)",
+                        fix=f"known: {known}")
+    return FolderContents(images, others)
+
+
+def _is_like_an_image(path: Path) -> bool:
+    return path.suffix[1:].lower() in IMAGE_ENDINGS
 
 
 def write_captions(captions: Iterable[Caption], output: Path) -> Iterator[Caption]:
-    """Append each caption to a JSONL file as it comes, and hand it on (for a progress bar)."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with open(output, "a", encoding="utf-8") as file:
+    """Append each caption to a JSONL file as it comes, and hand it on (for a progress bar).
+
+    Raises:
+        UserError: the file cannot be written, because the disk is full for example; the lines before are kept.
+    """
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        file = open(output, "ab", buffering=0)  # noqa: SIM115  (closed below; unbuffered, so closing writes nothing)
+    except OSError as error:
+        raise _cannot_write(output, error) from error
+    with file:
         for caption in captions:
             entry = {key: value for key, value in asdict(caption).items() if value or key == "image"}
-            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-            file.flush()
+            line = json.dumps(entry, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+            try:
+                while line:
+                    line = line[file.write(line) :]
+            except OSError as error:
+                raise _cannot_write(output, error) from error
             yield caption
 
 
+def _cannot_write(output: Path, error: OSError) -> UserError:
+    return UserError("file.write", where=shown(output), what=f"cannot be written ({error.strerror or error})",
+                     fix="free space or choose another --output; the lines written before are kept, and the same "
+                     "command continues after them")
+
+
 def already_described(output: Path) -> set[str]:
-    """Images that an interrupted run has written; a half line at the end is taken off."""
+    """Images that an interrupted run has written; a half line at the end is taken off.
+
+    Raises:
+        UserError: the file is a folder or holds something else, or no file can be written there.
+    """
+    _refuse_unwritable(output)
     if not output.exists():
         return set()
-    lines = output.read_bytes().split(b"\n")
-    if lines[-1]:
-        output.write_bytes(b"\n".join([*lines[:-1], b""]))
-    return {json.loads(line)["image"] for line in lines[:-1] if line}
+    try:
+        with open_regular(output) as file:
+            *whole, rest = file.read().split(b"\n")
+        if rest.endswith(b"}") and rest.startswith(BEGINNING):  # all of a line but its end
+            _append(output, b"\n")
+            whole, rest = [*whole, rest], b""
+        found = {_image_of(line, number, output) for number, line in enumerate(whole, 1) if line.strip()}
+        if rest:
+            _take_off_half_line(output, len(whole) + 1, rest)
+    except OSError as error:
+        raise cannot_read(output, error, "caption.output") from error
+    return found
+
+
+def _append(output: Path, content: bytes) -> None:
+    with open(output, "ab") as file:
+        file.write(content)
+
+
+def _take_off_half_line(output: Path, number: int, rest: bytes) -> None:
+    """Cut what a kill or a full disk left behind the last whole line; anything else is not ours to cut."""
+    if not BEGINNING.startswith(rest[: len(BEGINNING)]):
+        _refuse_other_content(output, number)
+    os.truncate(output, output.stat().st_size - len(rest))
+
+
+def _image_of(line: bytes, number: int, output: Path) -> str:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        entry = None
+    if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
+        _refuse_other_content(output, number)
+    name: str = entry["image"]
+    return name
+
+
+def _refuse_other_content(output: Path, line: int) -> NoReturn:
+    raise UserError("caption.output", where=f"{shown(output)}:{line}", what="is no line of captions, so the file is "
+                    "something else and is left as it is", fix="choose another file with --output")
+
+
+def _refuse_unwritable(output: Path) -> None:
+    """Raise `UserError` where no file can come to be, before anything large is loaded."""
+    where, fix = shown(output), "choose another file with --output"
+    if output.is_dir():
+        raise UserError("caption.output", where=where, what="is a folder",
+                        fix=f"name a file in it: {where}/captions.jsonl")
+    if output.exists() and not output.is_file():
+        raise UserError("caption.output", where=where, what="is no regular file", fix=fix)
+    parent = next(path for path in output.absolute().parents if path.exists())
+    if not parent.is_dir():
+        raise UserError("caption.output", where=where, what=f"lies below {shown(parent)}, which is a file", fix=fix)
+    if not os.access(output if output.exists() else parent, os.W_OK):
+        raise UserError("caption.output", where=where, what="cannot be written (no permission)", fix=fix)

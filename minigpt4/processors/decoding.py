@@ -3,22 +3,23 @@
 Two ways of decoding (docs/originals/minigpt4.md#image-opening):
 `original` = Pillow's convert("RGB") and nothing else, as MiniGPT-4 did (EXIF ignored, alpha dropped, 16 bit clipped);
 `standard` = upright by EXIF, alpha over white, 16 bit scaled to 8, first frame, no side under 2 pixels.
-The content decides the format, never the ending of the name. A damaged image is refused whole: no grey half of one
-ever reaches a model. Nothing is decoded before its size is known to be bearable.
+The content decides the format, never the ending of the name, and only those of `READ_FORMATS` are tried. A damaged
+image is refused whole: no grey half of one ever reaches a model. Nothing is decoded before its size is known.
 """
 
 from __future__ import annotations
 
 import io
 import logging
-import struct
 import warnings
-import zlib
 
 import numpy as np
 from PIL import Image
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import open_regular, shown
+from minigpt4.processors.file_formats import kind_of_bytes, open_formats, unread_format
+from minigpt4.processors.metadata import without_descriptions
 from minigpt4.records.images import ImageRef
 
 log = logging.getLogger(__name__)
@@ -29,9 +30,8 @@ MAX_PIXELS = 178_956_970
 MIN_SIDE = 2
 """1x1 tracking pixels are frequent in crawled data"""
 
-_DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError,
-                    struct.error, zlib.error)
-"""all that Pillow's decoders were seen to raise on damaged files"""
+MAX_BYTES = 1 << 31
+"""of an encoded image; one of MAX_PIXELS without compression, 16 bit and four channels, has 1.4 GB"""
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -64,8 +64,26 @@ def open_image(ref: ImageRef, opening: str = "standard", *, max_pixels: int = MA
     encoded = read_bytes(ref)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd EXIF, palettes and sizes: judged here, not there
-        image = _decode(encoded, name, max_pixels)
-        return image.convert("RGB") if opening == "original" else _standard_rgb(image, name)
+        try:
+            image = _decode(encoded, name, max_pixels)
+            return image.convert("RGB") if opening == "original" else _standard_rgb(image, name)
+        except (ImageError, MemoryError):
+            raise
+        except Exception as error:  # decoders raise nearly everything on damaged files
+            raise _damaged(name, error) from error
+
+
+def is_animated(ref: ImageRef) -> bool:
+    """True for an image that moves, of which only the first frame is used. Raises `ImageError` as `open_image` does."""
+    name = image_name(ref)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return bool(getattr(_identified(read_bytes(ref), name), "is_animated", False))
+        except (ImageError, MemoryError):
+            raise
+        except Exception as error:  # as in open_image
+            raise _damaged(name, error) from error
 
 
 def read_bytes(ref: ImageRef) -> bytes:
@@ -73,40 +91,56 @@ def read_bytes(ref: ImageRef) -> bytes:
     if ref.data is not None:
         return ref.data
     assert ref.path is not None
+    name = image_name(ref)
     try:
-        with open(ref.path, "rb") as file:
+        with open_regular(ref.path) as file:
+            length = file.seek(0, 2) if ref.length is None else ref.length
+            if length > MAX_BYTES:
+                raise ImageError("image.large", where=name,
+                                 what=f"image file has {length} bytes, more than {MAX_BYTES}")
             file.seek(ref.offset or 0)
-            return file.read() if ref.length is None else file.read(ref.length)
+            return file.read(length)
     except FileNotFoundError as error:
-        raise ImageError("image.missing", where=image_name(ref), what="image file is missing") from error
+        raise missing(ref.name or str(ref.path)) from error
     except OSError as error:
-        reason = f"cannot be read ({error.strerror})"
-        raise ImageError("image.unreadable", where=image_name(ref), what=reason) from error
+        what = error.strerror if str(error.strerror).startswith("is ") else f"cannot be read ({error.strerror})"
+        raise ImageError("image.unreadable", where=name, what=str(what)) from error
+
+
+def missing(path: str) -> ImageError:
+    """The error for a file that is not there."""
+    fix = "backslashes do not separate folders here: write /" if "\\" in path else ""
+    return ImageError("image.missing", where=shown(path), what="image file is missing", fix=fix)
 
 
 def image_name(ref: ImageRef) -> str:
     """What error sentences call an image."""
-    return ref.name or (str(ref.path) if ref.path else "image in memory")
+    return shown(ref.name or ref.path or "image in memory")
 
 
 def _decode(encoded: bytes, name: str, max_pixels: int) -> Image.Image:
+    try:
+        image = _identified(encoded, name)
+        if image.width * image.height > max_pixels:
+            raise _too_large(name, f"{image.width}x{image.height} = {image.width * image.height}", max_pixels)
+        image.load()
+    except Image.DecompressionBombError as error:
+        raise _too_large(name, str(error).split("(")[-1].split(" ")[0], max_pixels) from error
+    return image
+
+
+def _identified(encoded: bytes, name: str) -> Image.Image:
+    """The image with its size known and its pixels still packed."""
     if not encoded:
         raise ImageError("image.empty", where=name, what="empty image file")
     try:
-        image = Image.open(io.BytesIO(encoded))
-    except Image.DecompressionBombError as error:
-        raise _too_large(name, str(error).split("(")[-1].split(" ")[0], max_pixels) from error
+        return Image.open(io.BytesIO(without_descriptions(encoded)), formats=open_formats())
     except Image.UnidentifiedImageError as error:
-        raise ImageError("image.format", where=name, what=f"not an image ({kind_of_bytes(encoded)})") from error
-    except _DECODING_ERRORS as error:
-        raise _damaged(name, error) from error
-    if image.width * image.height > max_pixels:
-        raise _too_large(name, f"{image.width}x{image.height} = {image.width * image.height}", max_pixels)
-    try:
-        image.load()
-    except _DECODING_ERRORS as error:
-        raise _damaged(name, error) from error
-    return image
+        unread = unread_format(encoded)
+        if unread is None:
+            raise ImageError("image.format", where=name, what=f"not an image ({kind_of_bytes(encoded)})") from error
+        raise ImageError("image.format", where=name, what=f"is {unread.name} file, which is not read here",
+                         fix=unread.fix) from error
 
 
 def _standard_rgb(image: Image.Image, name: str) -> Image.Image:
@@ -128,7 +162,9 @@ def _orientation(image: Image.Image, name: str) -> int:
     """EXIF orientation 1 to 8; damaged EXIF counts as none, since the pixels beside it are sound."""
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except _DECODING_ERRORS as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # as many kinds as in the pixels
         log.debug("%s: EXIF is damaged (%s), taken as upright", name, error)
         return 1
 
@@ -143,26 +179,10 @@ def _over_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
 
 
-def kind_of_bytes(encoded: bytes) -> str:
-    """A word for bytes that are not an image: downloads often save an error page under an image's name."""
-    start = encoded[:1024].lstrip().lower()
-    if start.startswith((b"<!doctype html", b"<html")) or b"<html" in start:
-        return "HTML text"
-    if start.startswith((b"<?xml", b"<svg")):
-        return "SVG or XML text"
-    if start.startswith(b"%pdf"):
-        return "PDF"
-    try:
-        encoded[:1024].decode("utf-8")
-    except UnicodeDecodeError:
-        return f"unknown bytes {encoded[:4].hex(' ')} …"
-    return "text"
-
-
 def _damaged(name: str, error: Exception) -> ImageError:
     if isinstance(error, EOFError) or "truncated" in str(error).lower():
         return ImageError("image.truncated", where=name, what="image data ends early")
-    return ImageError("image.damaged", where=name, what=f"image data is damaged ({error})")
+    return ImageError("image.damaged", where=name, what=f"image data is damaged ({str(error) or type(error).__name__})")
 
 
 def _too_large(name: str, pixels: str, max_pixels: int) -> ImageError:

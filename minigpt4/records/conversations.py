@@ -9,12 +9,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from minigpt4.common.errors import UserError
 from minigpt4.records.images import ImageRef
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 IMAGE_MARK = "<ImageHere>"
+LONGEST_NAME = 300
+"""characters of a name in a sentence"""
 
 Role = Literal["user", "assistant"]
 
@@ -28,7 +31,7 @@ class Turn:
 
 
 def number_of_marks(turns: Iterable[Turn]) -> int:
-    """Image marks of user turns; in an answer a mark is a word."""
+    """Image marks of user turns; in an answer a mark is a word (data that hold one are refused)."""
     return sum(turn.text.count(IMAGE_MARK) for turn in turns if turn.role == "user")
 
 
@@ -69,6 +72,31 @@ class Unreadable:
     source: str
     reason: str
     code: str = "data.unreadable"
+    fix: str = ""
+    """what to do, where the reason does not say it already"""
+    file: str = ""
+    """the file that was opened or looked for, where the source does not name it already"""
+
+    @classmethod
+    def because(cls, sample_id: str, source: str, error: UserError) -> Unreadable:
+        """The hole that an error leaves in the place of a sample."""
+        finer = error.where.startswith(source)  # 'a.jsonl:7:3' for 'a.jsonl:7'
+        return cls(sample_id, error.where if finer else source, error.what, error.code, error.fix,
+                   "" if error.where in source or finer else shortened(error.where))
+
+    @property
+    def cause(self) -> str:
+        """The reason and what to do."""
+        return f"{self.reason}; {self.fix}" if self.fix else self.reason
+
+    def __str__(self) -> str:
+        reason = f"{self.reason}: {self.file}" if self.file else self.reason
+        return f"{self.source}: {reason}; {self.fix}" if self.fix else f"{self.source}: {reason}"
+
+
+def shortened(text: str) -> str:
+    """The beginning and the end of a text that is too long to be read in a sentence."""
+    return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME // 2]} … {text[-LONGEST_NAME // 2 :]}"
 
 
 def caption_conversation(image: ImageRef, caption: str, question: str = IMAGE_MARK) -> Conversation:

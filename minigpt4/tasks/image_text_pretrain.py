@@ -89,7 +89,8 @@ class ImageTextPretrain:
         return chain.from_iterable(
             EvaluationLoader(build_indexed(name, config, split), self._loaded.renderer, processors[name],
                              batch_size=size, rank=self._place.rank, world_size=self._place.world_size,
-                             seed=self._run.seed, num_workers=self._run.num_workers, limit=limit)
+                             seed=self._run.seed, num_workers=self._run.num_workers, limit=limit,
+                             max_positions=self._loaded.max_positions)
             for name, config in configs.items()
         )
 
@@ -124,7 +125,7 @@ class ImageTextPretrain:
             build_source(configs, seed=run.seed, splits=run.train_splits), self._loaded.renderer,
             self._processors(configs, run.train_splits[0]), batch_size=batch_size(self._config),
             rank=self._place.rank, world_size=self._place.world_size, seed=run.seed, num_workers=run.num_workers,
-            ledger=self.ledger,
+            ledger=self.ledger, max_positions=self._loaded.max_positions,
         )
 
     def _processors(self, configs: dict[str, DatasetConfig], split: str) -> dict[str, ImageProcessor]:

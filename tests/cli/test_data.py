@@ -70,3 +70,16 @@ def test_validate_counts_and_names(config: Path, capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr().out
     assert "image_jsonl train: 4 samples, 3 images, 1 unreadable" in printed
     assert "1  not an image (HTML text)" in printed and "captions.jsonl:3: not an image" in printed
+
+
+def test_a_tokenizer_of_nothing_is_not_trained(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (config.parent / "captions.jsonl").write_text('{"image": "0.png"}\n')
+    assert tokenizer(config) == 2
+    assert "none of its data sets has a text that can be read; see why" in capsys.readouterr().err
+
+
+def test_show_ends_with_1_where_nothing_can_be_read(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tokenizer(config) == 0
+    (config.parent / "captions.jsonl").write_text('{"image": "0.png"}\n')
+    assert main(["data", "show", "--cfg-path", str(config)]) == 1
+    assert "has image; this task needs an answer to learn; add 'caption'" in capsys.readouterr().out

@@ -11,7 +11,7 @@ import pytest
 
 from minigpt4.common import files
 from minigpt4.common.errors import UserError
-from minigpt4.common.files import atomic_file, atomic_folder, sha256_of, write_json
+from minigpt4.common.files import atomic_file, atomic_folder, is_regular, open_regular, sha256_of, shown, write_json
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
@@ -65,3 +65,23 @@ def test_json_and_digest(tmp_path: Path) -> None:
     text = (tmp_path / "a.json").read_bytes()
     assert "größe" in text.decode()
     assert sha256_of(tmp_path / "a.json") == hashlib.sha256(text).hexdigest()
+
+
+def test_shown_names_can_be_printed_and_written() -> None:
+    assert shown("a b/玫瑰.png") == "a b/玫瑰.png"
+    assert shown("b\udcb0.jpg") == "b\\xb0.jpg" and shown("\ud83d.jpg") == "\\ud83d.jpg"
+    assert shown("a\n\x1b[31m\u202eb") == "a\\n\\x1b[31m\\u202eb"
+
+
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_text("x")
+    with open_regular(tmp_path / "file") as file:
+        assert file.read() == b"x"
+    impossible = "no file can have this name"
+    for name, said in (("pipe", "is a named pipe, not a file"), (".", "is a folder"), ("a\0b", impossible),
+                       ("\ud83d", impossible), ("gone", "No such file or directory")):
+        with pytest.raises(OSError) as error:
+            open_regular(tmp_path / name)
+        assert error.value.strerror == said and not is_regular(tmp_path / name)
+    assert is_regular(tmp_path / "file") and not is_regular(tmp_path / ("x" * 999))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minigpt4.common.errors import UserError
 from minigpt4.common.registry import templates
 from minigpt4.conversation.batching import pad
 from minigpt4.conversation.labels import LabelRule
@@ -126,11 +127,11 @@ def test_padding_keeps_rows_and_shifts_slots(lengths: list[int], side: str) -> N
 
 
 def test_an_image_mark_in_an_answer_is_a_word() -> None:
-    """A model may say one, and data may hold one."""
+    """A model may say one; data that hold one are refused, as it would be learned."""
     said = Conversation((Turn("user", "what?"), Turn("assistant", f"{IMAGE_MARK} here"), Turn("user", "and?")))
     loaded = tiny.model()
     assert loaded.renderer.render_prompt(said).image_lengths == ()
     record = {"image": "rose.png", "conversations": [{"from": "human", "value": "what?"},
                                                      {"from": "gpt", "value": "<image> here"}]}
-    read = ImageRecords(Path(), build_text_processor(TextProcessorConfig()))(record)
-    assert read.turns[0].text == f"{IMAGE_MARK}\nwhat?" and len(read.images) == 1
+    with pytest.raises(UserError, match="an answer contains <image>"):
+        ImageRecords(Path(), build_text_processor(TextProcessorConfig()))(record)

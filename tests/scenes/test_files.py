@@ -132,3 +132,15 @@ def test_progress_counts_every_image(tmp_path: Path) -> None:
     seen: list[int] = []
     write_scenes(tmp_path / "out", SMALL, lambda: seen.append(1))
     assert len(seen) == SMALL.total
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "3", "{}", "9" * 9999, '{"exchanges": [{}], "image": "a", "scene": {}}',
+                                  '{"exchanges": [], "image": "a.png", "scene": {"groups": [], "background": "x", '
+                                  '"layout_seed": 1}}'])
+def test_a_line_of_a_split_that_is_something_else_is_named(line: str, tmp_path: Path) -> None:
+    (tmp_path / "scenes.jsonl").write_text(f"\n{line}\n")
+    with pytest.raises(UserError, match=r"scenes.jsonl:2: is no scene with questions \("):
+        read_split(tmp_path)
+    (tmp_path / "scenes.jsonl").write_bytes(b"\n\xff")
+    with pytest.raises(UserError, match="scenes.jsonl:2: is not UTF-8 text"):
+        read_split(tmp_path)

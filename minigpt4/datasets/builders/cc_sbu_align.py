@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import is_regular
 from minigpt4.common.registry import builders
 from minigpt4.datasets.config import DatasetConfig, annotations_of, folder_of
 from minigpt4.datasets.dataset import RecordDataset, checked_caption
 from minigpt4.datasets.formats.json_files import read_json_list
+from minigpt4.datasets.record_fields import nearest_form, quoted
+from minigpt4.processors.decoding import missing
+from minigpt4.processors.file_formats import READ_ENDINGS, UNREAD_ENDINGS
 from minigpt4.records.conversations import Conversation, caption_conversation
 from minigpt4.records.images import ImageRef
 
@@ -43,15 +47,28 @@ class AlignRecords:
 
     def __call__(self, record: object) -> Conversation:
         if not isinstance(record, Mapping) or "image_id" not in record:
-            raise UserError("data.record", what="has no 'image_id'", fix="see docs/data.md for the layout")
-        caption = checked_caption(record.get("caption"))
-        return caption_conversation(self._image(str(record["image_id"])), caption)
+            raise UserError("data.record", what="has no 'image_id'", fix=nearest_form(record, ("image_id",)))
+        if "caption" not in record:
+            raise UserError("data.caption", what="no caption", fix=nearest_form(record, ("caption",)))
+        caption = checked_caption(record["caption"])
+        return caption_conversation(self._image(record["image_id"]), caption)
 
-    def _image(self, image_id: str) -> ImageRef:
+    def _image(self, written: object) -> ImageRef:
+        """The file of that stem whose ending is an image's; sidecars (0.txt, 0.caption) stand beside it."""
+        image_id = str(written) if isinstance(written, str | int) else ""
+        if not image_id or Path(image_id).is_absolute() or ".." in Path(image_id).parts:
+            raise UserError("data.record", what=f"'image_id' is {quoted(written)}",
+                            fix="give the name of the image without its ending")
         path = self.folder / f"{image_id}.jpg"
-        if not path.exists():
-            others = sorted(self.folder.glob(f"{glob.escape(image_id)}.*"))
+        if not is_regular(path):
+            others = sorted(self.folder.glob(f"{glob.escape(image_id)}.*"), key=_likelihood)
             if not others:
-                raise UserError("image.missing", where=f"{self.folder}/{image_id}.*", what="image file is missing")
+                raise missing(f"{self.folder}/{image_id}.*")
             path = others[0]
         return ImageRef(path=path, name=str(path))
+
+
+def _likelihood(path: Path) -> tuple[int, str]:
+    """Sort key: files that end like an image first, then images that are not read here, then anything else."""
+    ending = path.suffix[1:].lower()
+    return (0 if ending in READ_ENDINGS else 1 if ending in UNREAD_ENDINGS else 2), path.name

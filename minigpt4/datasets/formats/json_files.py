@@ -17,6 +17,9 @@ from typing import Any
 import numpy as np
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import shown
+from minigpt4.common.texts import read_text
+from minigpt4.datasets.record_fields import names_of
 
 
 @dataclass(frozen=True)
@@ -53,17 +56,29 @@ def read_json_list(path: Path, key: str = "annotations") -> PackedRecords:
 
     Raises `UserError` with file, line and column if it is not JSON, or if it has no list.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise UserError("data.json", where=f"{path}:{error.lineno}:{error.colno}", what=f"wrong JSON ({error.msg})",
-                        fix="fix the file there; nothing of it was used") from error
-    except UnicodeDecodeError as error:
-        raise UserError("data.json", where=str(path), what=f"is not UTF-8 text (byte {error.start})") from error
-    except OSError as error:
-        raise UserError("data.json", where=str(path), what=f"cannot be read ({error.strerror})") from error
+    value, where = _parsed(path), shown(path)
     records = value.get(key) if isinstance(value, dict) else value
     if not isinstance(records, list):
-        raise UserError("data.json", where=str(path), what=f"is not a list and has no list under '{key}'",
-                        fix="see docs/data.md for the layout")
+        kind = f"object with {names_of(value)}" if isinstance(value, dict) else type(value).__name__
+        raise UserError("data.json", where=where, what=f"is not a list and has no list under '{key}', but one {kind}",
+                        fix="write all records as one list: [{…}, {…}]")
     return PackedRecords.pack(path, records)
+
+
+def _parsed(path: Path) -> Any:
+    text, where = read_text(path, "data.json"), shown(path)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data" and _is_object(text[: error.pos]):
+            raise UserError("data.json", where=f"{where}:{error.lineno}", what="has a JSON object per line, and one "
+                            "list of all is wanted here", fix="read it with the data set image_jsonl, or write "
+                            "[ before, commas between and ] behind the objects") from error
+        raise UserError("data.json", where=f"{where}:{error.lineno}:{error.colno}", what=f"wrong JSON ({error.msg})",
+                        fix="fix the file there; nothing of it was used") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise UserError("data.json", where=where, what=f"unusual JSON ({error})") from error
+
+
+def _is_object(text: str) -> bool:
+    return text.strip().startswith("{") and text.strip().endswith("}")

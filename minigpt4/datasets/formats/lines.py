@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import open_regular, shown
+from minigpt4.common.texts import HEAD, SAVE_AS_UTF8, cannot_read, refuse_other_kinds
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,12 @@ class TextLines:
 
     @classmethod
     def open(cls, path: Path) -> TextLines:
-        """Find the lines. Raises `UserError` if the file cannot be read."""
+        """Find the lines. Raises `UserError` if the file cannot be read, or is no UTF-8 text from its beginning."""
         offsets, numbers, offset, digest = [], [], 0, hashlib.sha256()
         try:
-            with open(path, "rb") as file:
+            with open_regular(path) as file:
+                refuse_other_kinds(path, file.read(HEAD))
+                file.seek(0)
                 for number, line in enumerate(file, start=1):
                     if line.strip():
                         offsets.append(offset)
@@ -39,7 +43,7 @@ class TextLines:
                     offset += len(line)
                     digest.update(line)
         except OSError as error:
-            raise UserError("data.file", where=str(path), what=f"cannot be read ({error.strerror})") from error
+            raise cannot_read(path, error, "data.file") from error
         return cls(path, np.array(offsets, dtype=np.int64), np.array(numbers, dtype=np.int64), digest.hexdigest())
 
     def fingerprint(self) -> str:
@@ -50,17 +54,18 @@ class TextLines:
         return len(self.offsets)
 
     def place(self, number: int) -> str:
-        return f"{self.path}:{self.numbers[number]}"
+        return f"{shown(self.path)}:{self.numbers[number]}"
 
     def __getitem__(self, number: int) -> str:
         try:
-            with open(self.path, "rb") as file:
+            with open_regular(self.path) as file:
                 file.seek(int(self.offsets[number]))
                 return file.readline().decode("utf-8-sig").rstrip("\r\n")
         except UnicodeDecodeError as error:
-            raise UserError("data.text", where=self.place(number), what="is not UTF-8 text") from error
+            raise UserError("data.text", where=self.place(number), what="is not UTF-8 text",
+                            fix=SAVE_AS_UTF8) from error
         except OSError as error:
-            raise UserError("data.file", where=str(self.path), what=f"cannot be read ({error.strerror})") from error
+            raise cannot_read(self.path, error, "data.file") from error
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,11 @@ class JsonLines:
 
     @classmethod
     def open(cls, path: Path) -> JsonLines:
-        return cls(TextLines.open(path))
+        """Find the lines. Raises `UserError` if the file cannot be read, or is one JSON value over all lines."""
+        lines = TextLines.open(path)
+        if len(lines):
+            _refuse_one_value(path, lines)
+        return cls(lines)
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -89,3 +98,19 @@ class JsonLines:
         except json.JSONDecodeError as error:
             place = f"{self.place(number)}:{error.colno}"
             raise UserError("data.json", where=place, what=f"wrong JSON ({error.msg})") from error
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+            raise UserError("data.json", where=self.place(number), what=f"unusual JSON ({error})") from error
+
+
+def _refuse_one_value(path: Path, lines: TextLines) -> None:
+    """Raise `UserError` for a list, or an object that is spread over lines: JSON where JSON lines are wanted."""
+    try:
+        first = lines[0].strip()
+    except UserError:
+        return  # told line by line
+    if first.startswith("["):
+        raise UserError("data.json", where=shown(path), what="is one JSON list, not a JSON object per line",
+                        fix="write each object on a line of its own, or read the list with the data set llava_instruct")
+    if first == "{":
+        raise UserError("data.json", where=shown(path), what="is JSON spread over lines, not a JSON object per line",
+                        fix="write each object on a single line")

@@ -6,12 +6,13 @@ The caption is `json["caption"]`, or the txt where the json has none; it goes th
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt4.common.config.paths import expand_shards
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import open_regular, shown
 from minigpt4.datasets.dataset import checked_caption
 from minigpt4.datasets.formats.tar_index import ShardIndex, index_shards, shard_name
 from minigpt4.processors.captions import TextProcessor
@@ -37,18 +38,23 @@ class ShardDataset:
         """A hash of the tars' index."""
         return self.index.fingerprint()
 
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """Members that belong to no sample: how many end so."""
+        return self.index.left_out
+
     def __len__(self) -> int:
         return len(self.index)
 
     def sample(self, number: int, draw: int = 0) -> Sample | Unreadable:
         shard, key = self.index.shard_of(number), self.index.key_of(number)
-        sample_id, source = f"{shard.stem}/{key}", f"{shard_name(shard)}, member {key}"
+        sample_id, source = shown(f"{shard.stem}/{key}"), shown(f"{shard_name(shard)}, member {key}")
         try:
             caption = caption_of(self._read(number, "json"), self._read(number, "txt"))
             image = self._image(number, shard, source)
             return Sample(sample_id, source, caption_conversation(image, self.text_processor(caption), self.question))
         except UserError as error:
-            return Unreadable(sample_id, source, error.what, error.code)
+            return Unreadable.because(sample_id, source, error)
 
     def _image(self, number: int, shard: Path, source: str) -> ImageRef:
         where = self.index.range_of(number, "image")
@@ -61,7 +67,7 @@ class ShardDataset:
         if where is None:
             return None
         try:
-            with open(self.index.shard_of(number), "rb") as file:
+            with open_regular(self.index.shard_of(number)) as file:
                 file.seek(where[0])
                 return file.read(where[1])
         except OSError as error:
@@ -92,7 +98,7 @@ def caption_of(json_bytes: bytes | None, txt_bytes: bytes | None) -> str:
 def decoded(text: bytes) -> str:
     """UTF-8 or an error: replacement characters would be learned as words."""
     try:
-        return text.decode("utf-8")
+        return text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError("data.caption", what="caption is not valid UTF-8") from error
 
@@ -103,4 +109,6 @@ def _caption_in_json(json_bytes: bytes) -> object:
     except json.JSONDecodeError as error:
         what = f"wrong JSON at {error.lineno}:{error.colno} ({error.msg})"
         raise UserError("data.json", what=what) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, thousands of brackets
+        raise UserError("data.json", what=f"unusual JSON ({error})") from error
     return record.get("caption") if isinstance(record, dict) else None

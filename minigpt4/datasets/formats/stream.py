@@ -18,11 +18,12 @@ from minigpt4.common.config.paths import expand_shards
 from minigpt4.common.errors import UserError
 from minigpt4.common.seeds import seed_for
 from minigpt4.datasets.formats.shards import caption_of
-from minigpt4.datasets.formats.tar_index import IMAGE_ENDINGS
 from minigpt4.processors.captions import TextProcessor
+from minigpt4.processors.file_formats import READ_ENDINGS, UNREAD_ENDINGS
 from minigpt4.records.conversations import IMAGE_MARK, Sample, Unreadable, caption_conversation
 from minigpt4.records.images import ImageRef
 
+SIDE_BY_SIDE = "in a stream the members of a sample stand side by side: pack the tar with --sort=name"
 SHUFFLE_BUFFER = 1000
 """samples held back and drawn from, as in the original"""
 
@@ -109,13 +110,14 @@ class ShardStream:
         key, source = raw["__key__"], f"shard {raw['__url__']}, member {raw['__key__']}"
         try:
             caption = self.text_processor(caption_of(raw.get("json"), raw.get("txt")))
-            encoded = next((value for ending, value in raw.items() if ending in IMAGE_ENDINGS), None)
-            if encoded is None:
-                raise UserError("data.no_image", what="no image beside its caption")
-            image = ImageRef(data=encoded, name=source)
+            images = [value for endings in (READ_ENDINGS, UNREAD_ENDINGS) for ending, value in raw.items()
+                      if ending in endings]
+            if not images:
+                raise UserError("data.no_image", what="no image beside its caption", fix=SIDE_BY_SIDE)
+            image = ImageRef(data=images[0], name=source)
             return Sample(key, source, caption_conversation(image, caption, self.question))
         except UserError as error:
-            return Unreadable(key, source, error.what, error.code)
+            return Unreadable.because(key, source, error)
 
 
 def _cut(url: str, count: int, after: str) -> Unreadable:

@@ -1,8 +1,10 @@
 """An own index of local image-caption tars: which bytes of which shard are image, json and txt of sample i.
 
-Members are grouped by key (the name up to its first dot) as webdataset does, S samples -> `rows` [S]. Order is that of
-shards and members, so sample i is the same in every process. The rows are in one array without Python objects: worker
-processes share its memory, or map the same file where the index is kept (`build_info.index`).
+Members are grouped by key (the name up to its first dot) as webdataset does, but wherever they stand in their shard;
+S samples -> `rows` [S]. Names with more dots (a.v2.jpg, a.v2.txt) are pairs by their last dot, where a key has no
+member with one dot. What belongs to no sample is counted by its ending. Order is that of shards and of the
+samples' first members, so sample i is the same in every process. The rows are in one array without Python objects:
+worker processes share its memory, or map the same file where the index is kept (`build_info.index`).
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,14 +21,21 @@ from typing import Any
 import numpy as np
 
 from minigpt4.common.errors import UserError
-from minigpt4.common.files import atomic_file, write_json
+from minigpt4.common.files import atomic_file, shown, write_json
 from minigpt4.datasets.formats.tar_walk import CutTar, Member, tar_members
+from minigpt4.processors.file_formats import READ_ENDINGS, UNREAD_ENDINGS
 from minigpt4.records.conversations import Unreadable
 
 log = logging.getLogger(__name__)
 
 PARTS = ("image", "json", "txt")
-IMAGE_ENDINGS = frozenset("jpg jpeg jpe jfif png webp gif bmp tif tiff ppm pgm avif jp2".split())
+IMAGE_ENDINGS = READ_ENDINGS | UNREAD_ENDINGS
+"""an image that is not read here is named when it is opened"""
+LONGEST_KEY = 4096
+"""bytes of a name; a longer one would be reserved in every row"""
+LISTED_ENDINGS = 8
+VERSION = "2"
+"""of the kept form"""
 
 Range = tuple[int, int]
 """offset and length; offset -1 = the part is absent"""
@@ -35,15 +45,79 @@ _ABSENT: Range = (-1, 0)
 
 @dataclass
 class _Group:
+    """Members of one key, by part; `order` is the number of the first one in its shard."""
+
     key: str
+    order: int
     parts: dict[str, Range] = field(default_factory=dict)
+    endings: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
-        return "image" in self.parts and len(self.parts) > 1
+        return not _IMAGES.isdisjoint(self.parts) and bool(self.parts.keys() - _IMAGES)
 
     def row(self, shard: int) -> tuple[Any, ...]:
-        return (shard, self.key.encode("utf-8", "surrogateescape"), *(self.parts.get(part, _ABSENT) for part in PARTS))
+        parts = {"image": self.parts.get(_UNREAD, _ABSENT), **self.parts}
+        return (shard, self.key.encode("utf-8", "surrogateescape"), *(parts.get(part, _ABSENT) for part in PARTS))
+
+
+_UNREAD = "unread image"
+_IMAGES = frozenset(("image", _UNREAD))
+
+
+class _Groups:
+    """The samples of one shard, as its members come."""
+
+    def __init__(self) -> None:
+        self.left_out: Counter[str] = Counter()
+        self._plain: dict[str, _Group] = {}
+        self._dotted: dict[str, _Group] = {}
+        self._repeated: list[_Group] = []
+        self._count = 0
+
+    def add(self, member: Member) -> None:
+        key, ending = _key_and_ending(member.name)
+        self._count += 1
+        if (part := _part_of(ending)) is not None and len(key) <= LONGEST_KEY:
+            self._put(self._plain, key, part, ending, member)
+            return
+        dotted, last = key + "." + ending.rpartition(".")[0], ending.rpartition(".")[2]
+        if "." in ending and (part := _part_of(last)) is not None and len(dotted) <= LONGEST_KEY:
+            dotted = member.name[: len(dotted)]  # as it is written, not in lower case
+            self._put(self._dotted, dotted, part, ending, member)
+        else:
+            self.left_out[ending] += 1
+
+    def finished(self) -> list[_Group]:
+        """All samples in the order of their first members; the rest is counted as left out."""
+        groups = [*self._plain.values(), *self._repeated]
+        for key, group in self._dotted.items():
+            if group.complete and _key_and_ending(key)[0] not in self._plain:
+                groups.append(group)
+            else:
+                self.left_out.update(group.endings)
+        return sorted(groups, key=lambda group: group.order)
+
+    def drop(self, key: str) -> None:
+        """Forget a sample of which a member is cut."""
+        for groups in (self._plain, self._dotted):
+            groups.pop(key, None)
+
+    def drop_last_if_incomplete(self) -> None:
+        """Forget the sample that the archive ended within, if it did."""
+        for groups in (self._plain, self._dotted):
+            last = next(reversed(groups.values()), None)
+            if last is not None and not last.complete:
+                groups.pop(last.key)
+
+    def _put(self, groups: dict[str, _Group], key: str, part: str, ending: str, member: Member) -> None:
+        group = groups.get(key)
+        if group is None or part in group.parts:
+            if group is not None:
+                self._repeated.append(groups.pop(key))
+            group = groups[key] = _Group(key, self._count)
+        group.parts[part] = (member.offset, member.length)
+        group.endings.append(ending)
 
 
 @dataclass(frozen=True)
@@ -54,6 +128,8 @@ class ShardIndex:
     rows: np.ndarray
     """[S] with fields shard, key, image, json, txt"""
     damaged: tuple[Unreadable, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """ending -> members of that ending that belong to no sample"""
     kept: Path | None = None
 
     def __len__(self) -> int:
@@ -102,19 +178,30 @@ def index_shards(shards: Sequence[Path], keep_in: Path | None = None) -> ShardIn
     """
     kept = keep_in / f"{_fingerprint(shards)}.npy" if keep_in else None
     if kept and kept.exists():
-        damaged = tuple(Unreadable(**entry) for entry in json.loads(kept.with_suffix(".json").read_text()))
-        return ShardIndex(tuple(shards), np.load(kept, mmap_mode="r"), damaged, kept)
+        facts = json.loads(kept.with_suffix(".json").read_text(encoding="utf-8"))
+        damaged = tuple(Unreadable(**entry) for entry in facts["damaged"])
+        return ShardIndex(tuple(shards), np.load(kept, mmap_mode="r"), damaged, facts["left_out"], kept)
     rows: list[tuple[Any, ...]] = []
     damaged_shards: list[Unreadable] = []
+    left_out: Counter[str] = Counter()
     for number, path in enumerate(shards):
-        groups, damage = _groups_of(path)
+        groups, damage = _groups_of(path, left_out)
         rows += [group.row(number) for group in groups]
         damaged_shards += [damage] if damage else []
+    if left_out:
+        log.warning("%s: members left out, as they belong to no sample: %s", shard_name(shards[0]), counted(left_out))
     array = np.array(rows, dtype=_row_type(rows))
     if kept is None:
-        return ShardIndex(tuple(shards), array, tuple(damaged_shards))
-    _keep(kept, array, damaged_shards)
-    return ShardIndex(tuple(shards), np.load(kept, mmap_mode="r"), tuple(damaged_shards), kept)
+        return ShardIndex(tuple(shards), array, tuple(damaged_shards), left_out)
+    _keep(kept, array, damaged_shards, left_out)
+    return ShardIndex(tuple(shards), np.load(kept, mmap_mode="r"), tuple(damaged_shards), left_out, kept)
+
+
+def counted(left_out: Mapping[str, int]) -> str:
+    """Endings with their counts, the most frequent first: '6 .v2.jpg, 1 .cls'."""
+    ordered = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
+    more = [f"{len(ordered) - LISTED_ENDINGS} other endings"] if len(ordered) > LISTED_ENDINGS else []
+    return ", ".join([*(f"{count} .{shown(ending)[:40]}" for ending, count in ordered[:LISTED_ENDINGS]), *more])
 
 
 def _row_type(rows: list[tuple[Any, ...]]) -> np.dtype[Any]:
@@ -122,29 +209,28 @@ def _row_type(rows: list[tuple[Any, ...]]) -> np.dtype[Any]:
     return np.dtype([("shard", "<i4"), ("key", f"S{longest}"), *((part, "<i8", 2) for part in PARTS)])
 
 
-def _groups_of(path: Path) -> tuple[list[_Group], Unreadable | None]:
-    """Samples of one shard, and what is wrong with its end."""
-    groups: list[_Group] = []
+def _groups_of(path: Path, left_out: Counter[str]) -> tuple[list[_Group], Unreadable | None]:
+    """Samples of one shard, and what is wrong with its end; adds to the counts of members without a sample."""
+    groups, damage = _Groups(), None
     try:
         for member in tar_members(path):
-            _add(groups, member)
+            groups.add(member)
     except CutTar as cut:
         damage = _damage(path, cut)
-        if groups and (groups[-1].key == _key_and_ending(cut.member)[0] or not groups[-1].complete):
-            groups.pop()
-        log.warning("%s: %s; its %d samples before that are used", damage.source, damage.reason, len(groups))
-        return groups, damage
-    return groups, None
+        groups.drop(_key_and_ending(cut.member)[0])
+        groups.drop_last_if_incomplete()
+    found = groups.finished()
+    left_out.update(groups.left_out)
+    if damage is not None:
+        log.warning("%s: %s; its %d samples before that are used", damage.source, damage.reason, len(found))
+    return found, damage
 
 
-def _add(groups: list[_Group], member: Member) -> None:
-    key, ending = _key_and_ending(member.name)
-    part = "image" if ending in IMAGE_ENDINGS else ending
-    if part not in PARTS:
-        return
-    if not groups or groups[-1].key != key or part in groups[-1].parts:
-        groups.append(_Group(key))
-    groups[-1].parts[part] = (member.offset, member.length)
+def _part_of(ending: str) -> str | None:
+    """Which part of a sample a member with this ending is; None for those of no use here."""
+    if ending in READ_ENDINGS:
+        return "image"
+    return _UNREAD if ending in UNREAD_ENDINGS else ending if ending in PARTS[1:] else None
 
 
 def _key_and_ending(name: str) -> tuple[str, str]:
@@ -155,12 +241,12 @@ def _key_and_ending(name: str) -> tuple[str, str]:
 
 
 def _damage(path: Path, cut: CutTar) -> Unreadable:
-    member = f", member {cut.member}" if cut.member else ""
-    return Unreadable(f"{path.stem}/{cut.member}", shard_name(path) + member, cut.reason, "data.shard_cut")
+    source = shard_name(path) + (f", member {cut.member}" if cut.member else "")
+    return Unreadable(shown(f"{path.stem}/{cut.member}"), shown(source), cut.reason, "data.shard_cut")
 
 
 def _fingerprint(shards: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(VERSION.encode())
     for path in shards:
         try:
             facts = path.stat()
@@ -171,7 +257,9 @@ def _fingerprint(shards: Sequence[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _keep(kept: Path, rows: np.ndarray, damaged: list[Unreadable]) -> None:
-    write_json(kept.with_suffix(".json"), [vars(entry) for entry in damaged])
+def _keep(kept: Path, rows: np.ndarray, damaged: list[Unreadable], left_out: Mapping[str, int]) -> None:
+    facts = {"damaged": [vars(entry) for entry in damaged],
+             "left_out": {shown(ending): count for ending, count in left_out.items()}}
+    write_json(kept.with_suffix(".json"), facts)
     with atomic_file(kept) as part, open(part, "wb") as file:
         np.save(file, rows)

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import open_regular
+from minigpt4.common.texts import cannot_read
 
 BLOCK = 512
 
@@ -43,14 +45,13 @@ def tar_members(path: Path) -> Iterator[Member]:
         UserError: where the file cannot be opened or is compressed.
     """
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             _refuse_compressed(file, path)
             size = file.seek(0, 2)
             file.seek(0)
             yield from _walk(file, size)
     except OSError as error:
-        raise UserError("data.shard", where=str(path), what=f"cannot be read ({error.strerror})",
-                        fix="see docs/data.md#shards") from error
+        raise cannot_read(path, error, "data.shard") from error
 
 
 def _walk(file: BinaryIO, size: int) -> Iterator[Member]:
@@ -60,6 +61,8 @@ def _walk(file: BinaryIO, size: int) -> Iterator[Member]:
         if info is None:
             return
         data, name = offset + BLOCK, long_name or info.name
+        if info.size < 0:
+            raise CutTar(f"archive has a damaged header at byte {offset} (a size of {info.size})", name)
         if data + info.size > size:
             raise CutTar("archive ends in the middle of this member", name)
         if info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE):

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from minigpt4.common.config.ranges import NonNegativeFloat
@@ -27,6 +27,8 @@ from minigpt4.models.language_models.placement import DeviceMap, input_device
 from minigpt4.models.language_models.quantized import Quantization
 from minigpt4.models.part import PartConfig
 
+POSITIONS = "max_position_embeddings"
+"""what transformers calls them in every config, whatever the file says (n_positions, n_ctx)"""
 OLD_CONFIG_VALUES = {"LLaMAForCausalLM": "LlamaForCausalLM", "LLaMATokenizer": "LlamaTokenizer"}
 """spellings of March 2023 that transformers 5 does not know (docs/originals/minigpt4.md#files-llm)"""
 
@@ -126,6 +128,26 @@ def _explained(where: str) -> Iterator[None]:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError("weights.config", where=where, what=f"its values make no language model ({reason[:200]})",
                         fix="check the values, or download or copy the file again") from error
+
+
+def positions_of(config: PreTrainedConfig) -> int | None:
+    """The longest row that a language model is made for; None where its config names no length.
+
+    A longer row ends in an index beyond a table of learned positions (GPT-2, OPT), or is nonsense to the model.
+    """
+    found = getattr(config, POSITIONS, None)
+    return found if isinstance(found, int) and found > 0 else None
+
+
+def positions_said(values: Mapping[str, Any]) -> int | None:
+    """The same from the values of a config.json alone, which need not make a model yet."""
+    kind = str(values.get("model_type", "llama")).lower()
+    if kind not in CONFIG_MAPPING:
+        return None
+    usual = AutoConfig.for_model(kind)
+    name = usual.attribute_map.get(POSITIONS, POSITIONS)
+    found = values.get(name, values.get(POSITIONS, getattr(usual, POSITIONS, None)))
+    return found if isinstance(found, int) and found > 0 else None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from minigpt4.common.config import load_config
 from minigpt4.common.config.paths import shipped_folder
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_file
+from minigpt4.common.texts import read_text
 from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.runners.finetuning.own_data import read_own_data
 from minigpt4.runners.finetuning.own_run import Wishes, run_yaml
@@ -99,4 +100,4 @@ def _prompts_of(bundle: Path) -> str:
     """The prompts that the bundle was trained with, else those of the original's stage 2."""
     own = bundle / PROMPTS
     source = own if own.exists() else shipped_folder() / "prompts" / "alignment.txt"
-    return source.read_text(encoding="utf-8")
+    return read_text(source, "prompts.text")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minigpt4.common.errors import UserError, UserErrors
+from minigpt4.common.files import is_regular, shown
 from minigpt4.datasets.dataset import RecordDataset
 from minigpt4.datasets.formats.lines import JsonLines
 from minigpt4.datasets.instructions import ImageRecords
@@ -66,7 +67,7 @@ def _all_right(dataset: RecordDataset, images: Path) -> list[Conversation]:
     for number in range(len(dataset)):
         sample = dataset.sample(number)
         if isinstance(sample, Unreadable):
-            wrong.append(f"{sample.source}: {sample.reason}")
+            wrong.append(str(sample))
             continue
         absent += [f"{sample.source}: {name}" for name in _absent_images(sample, images)]
         conversations.append(sample.conversation)
@@ -77,7 +78,7 @@ def _all_right(dataset: RecordDataset, images: Path) -> list[Conversation]:
     if absent:
         mistakes.append(UserError("finetune.images_missing", where=f"--images {images}",
                                   what=f"{len(absent)} images are not there: {_first(absent)}",
-                                  fix="names in the JSONL are relative to this folder"))
+                                  fix=f"names in the JSONL are relative to this folder{_of_windows(absent)}"))
     if mistakes:
         raise UserErrors(mistakes)
     return conversations
@@ -85,8 +86,13 @@ def _all_right(dataset: RecordDataset, images: Path) -> list[Conversation]:
 
 def _absent_images(sample: Sample, images: Path) -> list[str]:
     paths = [image.path for image in sample.conversation.images]
-    return [str(path.relative_to(images) if path.is_relative_to(images) else path)
-            for path in paths if path is not None and not path.is_file()]
+    return [shown(path.relative_to(images) if path.is_relative_to(images) else path)
+            for path in paths if path is not None and not is_regular(path)]
+
+
+def _of_windows(absent: Sequence[str]) -> str:
+    backslashes = any("\\" in name for name in absent)
+    return "; backslashes do not separate folders here: write /" if backslashes else ""
 
 
 def _first(sentences: Sequence[str]) -> str:

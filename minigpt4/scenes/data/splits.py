@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import shown
+from minigpt4.common.texts import read_text
 from minigpt4.scenes.scene import Group, Scene
 from minigpt4.scenes.words.questions import Exchange
 from minigpt4.scenes.words.wording import QuestionType
@@ -24,13 +26,27 @@ class AskedScene:
 
 
 def read_split(folder: Path, limit: int | None = None) -> list[AskedScene]:
-    """The first `limit` scenes of a split that `minigpt4 data scenes` wrote. Raises `UserError` if there is none."""
+    """The first `limit` scenes of a split that `minigpt4 data scenes` wrote.
+
+    Raises:
+        UserError: there is no such file, or a line of it is something else.
+    """
     path = folder / "scenes.jsonl"
     if not path.is_file():
         raise UserError("scenes.missing", where=str(path), what="does not exist",
                         fix=f"write it: minigpt4 data scenes --output {folder.parent}")
-    lines = path.read_text(encoding="utf-8").splitlines()[:limit]
-    return [_asked(folder, json.loads(line)) for line in lines]
+    lines = read_text(path, "scenes.split").split("\n")
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    return [_read(folder, line, f"{shown(path)}:{number}") for number, line in numbered[:limit]]
+
+
+def _read(folder: Path, line: str, where: str) -> AskedScene:
+    try:
+        return _asked(folder, json.loads(line))
+    except (ValueError, TypeError, KeyError, AttributeError, AssertionError, RecursionError) as error:
+        kind = type(error).__name__
+        raise UserError("scenes.split", where=where, what=f"is no scene with questions ({kind}: {str(error)[:100]})",
+                        fix="write the split again: minigpt4 data scenes") from error
 
 
 def _asked(folder: Path, record: Mapping[str, Any]) -> AskedScene:

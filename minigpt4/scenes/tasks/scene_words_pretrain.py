@@ -68,6 +68,7 @@ class SceneWordsPretrain:
         self._config, self._run = config, config.run
         self._place = place
         self._renderer = _ByQuestion(loaded.renderer)
+        self._max_positions = loaded.max_positions
         self._words = {name: WordImages(loaded.tokenizer) for name in config.datasets}
         limits = UnreadableLimits(share=self._run.max_unreadable)
         self.ledger = Ledger(ledger_path(Path(self._run.output_dir), place.rank), limits)
@@ -98,7 +99,8 @@ class SceneWordsPretrain:
         return chain.from_iterable(
             EvaluationLoader(build_indexed(name, config, split), self._renderer, self._words[name], batch_size=size,
                              rank=self._place.rank, world_size=self._place.world_size, seed=self._run.seed,
-                             num_workers=self._run.num_workers, limit=limit)
+                             num_workers=self._run.num_workers, limit=limit,
+                             max_positions=self._max_positions)
             for name, config in self._config.datasets.items()
         )
 
@@ -144,7 +146,7 @@ class SceneWordsPretrain:
         return TrainingLoader(
             build_source(self._config.datasets, seed=run.seed), self._renderer, self._words,
             batch_size=batch_size(self._config), rank=self._place.rank, world_size=self._place.world_size,
-            seed=run.seed, num_workers=run.num_workers, ledger=self.ledger,
+            seed=run.seed, num_workers=run.num_workers, ledger=self.ledger, max_positions=self._max_positions,
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import templates
+from minigpt4.common.texts import read_text
 from minigpt4.conversation.chat_template import named_template
 from minigpt4.conversation.labels import LabelRule
 from minigpt4.conversation.template import Template, template_around_prompt
@@ -96,11 +97,11 @@ def read_prompts(path: str | None) -> tuple[str, ...]:
     """The prompts of a text file: its lines that hold an image mark.
 
     Raises:
-        UserError: the file has no such line, or one with more than one mark.
+        UserError: the file is no UTF-8 text, has no such line, or one with more than one mark.
     """
     if not path:
         return ()
-    lines = [line for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line for line in read_text(Path(path), "prompts.text").splitlines() if line.strip()]
     prompts = tuple(line for line in lines if IMAGE_MARK in line)
     if not prompts:
         raise UserError(
