@@ -128,7 +128,7 @@ def _changed() -> Iterator[HostileImage]:
 
 # --- formats that are not read, under the name of one that is ---
 
-POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(/tmp/started) (w) file closefile showpage\n%%EOF\n"
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(started) (w) file closefile showpage\n%%EOF\n"
 STARTS = {
     "psd": b"8BPS\0\1" + b"\0" * 6 + struct.pack(">HIIHH", 3, 9, 9, 8, 3), "xcf": b"gimp xcf v011\0",
     "heic": struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic", "jxl": b"\xff\x0a" + b"\0" * 9,
