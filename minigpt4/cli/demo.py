@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from minigpt4.cli._decoding_arguments import add_other_llm_argument
 from minigpt4.common.errors import UserError
+from minigpt4.serve.address import credentials
 
 HELP = "Chat about images in the browser; without a model it serves the embedded default."
 EXAMPLES = (
@@ -17,6 +22,8 @@ EXAMPLES = (
 EMBEDDED_DEFAULT = Path("eval_configs/minigpt4_scenes.yaml")
 TRAINED = Path("output/minigpt4_scenes_stage2")
 """where the embedded default's second stage writes"""
+ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""signals that ask a program to end (Windows has no SIGHUP)"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,12 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, metavar="N", help="default: the first free one from 7860")
     parser.add_argument("--share", action="store_true",
                         help="a public address through gradio's servers; off unless given")
+    parser.add_argument("--auth", metavar="USER:PASSWORD",
+                        help="who may come in; without it, everybody who reaches the address")
     parser.add_argument("--max-new-tokens", type=int, default=300, metavar="N",
                         help="longest answer in tokens; can be changed in the page (default: 300)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    source, device = model_source(arguments), device_of(arguments)
+    source, device, auth = model_source(arguments), device_of(arguments), credentials(arguments.auth)
     from minigpt4.inference.load import load_model
     from minigpt4.scenes.about import about
     from minigpt4.scenes.examples import scene_examples
@@ -46,11 +55,26 @@ def run(arguments: argparse.Namespace) -> int:
     import_gradio()  # a missing extra is reported before gigabytes are loaded
     loaded = load_model(source, device=device, options=arguments.options,
                         allow_other_llm=arguments.allow_other_llm)
-    with tempfile.TemporaryDirectory(prefix="minigpt4_examples_") as folder:
+    with ended_by_signals(), tempfile.TemporaryDirectory(prefix="minigpt4_examples_") as folder:
         page = build_page(loaded, examples=scene_examples(Path(folder)), about=about(loaded.config),
                           knobs=Knobs(max_new_tokens=arguments.max_new_tokens))
-        launch(page, host=arguments.host, port=arguments.port, share=arguments.share)
+        launch(page, host=arguments.host, port=arguments.port, share=arguments.share, auth=auth)
     return 0
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """`kill` and a closed terminal end the program as Ctrl-C does: what it wrote is deleted on the way out."""
+    before = {number: signal.signal(number, _leave) for number in ENDINGS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
 
 
 def model_source(arguments: argparse.Namespace) -> str:

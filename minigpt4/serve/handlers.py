@@ -1,0 +1,74 @@
+"""gradio's events of the page: each finds the visitor of its session and hands on what happens in the conversation.
+
+Imported once gradio is known to be there.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from typing import Any
+
+from gradio import Request, skip
+
+from minigpt4.serve.visitor import Knobs, View
+from minigpt4.serve.visitors import Visitors
+from minigpt4.serve.wording import ENGLISH, WORDINGS, Wording
+
+NOTHING_WRITTEN = {"text": "", "files": []}
+
+
+class Handlers:
+    """What happens when somebody clicks.
+
+    Args:
+        visitors: who is here.
+    """
+
+    def __init__(self, visitors: Visitors) -> None:
+        self.visitors = visitors
+
+    def arrive(self, request: Request) -> None:
+        """The page was opened."""
+        self.visitors.of(request.session_hash)
+
+    def begin(self, request: Request) -> None:
+        """A question was sent; it may have to wait."""
+        self.visitors.of(request.session_hash).begin()
+
+    def ask(self, question: dict[str, Any] | None, temperature: float, beams: int, length: int, language: str,
+            request: Request) -> Iterator[tuple[Any, ...]]:
+        """The conversation, a notice and what stands in the box, while the answer grows."""
+        question, visitor = question or {}, self.visitors.of(request.session_hash)
+        text, files = question.get("text") or "", [str(file) for file in question.get("files") or []]
+        emptied = False
+        for view in visitor.ask(text, files, Knobs(temperature, beams, length), _words(language)):
+            box = NOTHING_WRITTEN if not view.refused else question if emptied else skip()
+            emptied = not view.refused
+            yield list(view.messages), as_html(view), box
+        if request.session_hash is None:
+            visitor.end()
+
+    def retry(self, temperature: float, beams: int, length: int, language: str, request: Request
+              ) -> Iterator[tuple[Any, ...]]:
+        """The conversation and a notice, while the last question is answered again."""
+        visitor = self.visitors.of(request.session_hash)
+        for view in visitor.retry(Knobs(temperature, beams, length), _words(language)):
+            yield list(view.messages), as_html(view)
+
+    def stop(self, request: Request) -> None:
+        """End the answer."""
+        self.visitors.of(request.session_hash).stop()
+
+    def clear(self, request: Request) -> tuple[Any, ...]:
+        """Start over."""
+        return list(self.visitors.of(request.session_hash).clear().messages), "", NOTHING_WRITTEN
+
+
+def as_html(view: View) -> str:
+    """The notice; names of files in it are what somebody called them, so it is text and nothing else."""
+    return html.escape(view.notice)
+
+
+def _words(language: str) -> Wording:
+    return WORDINGS.get(language, ENGLISH)
