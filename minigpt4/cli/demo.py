@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from minigpt4.cli._decoding_arguments import add_other_llm_argument
 from minigpt4.common.errors import UserError
 from minigpt4.serve.address import credentials
+from minigpt4.serve.private_folder import PrivateFolder
 
 HELP = "Chat about images in the browser; without a model it serves the embedded default."
 EXAMPLES = (
@@ -46,20 +46,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     source, device, auth = model_source(arguments), device_of(arguments), credentials(arguments.auth)
+    with ended_by_signals(), PrivateFolder() as folder:
+        _serve(arguments, source, device, auth, folder.path / "examples")
+    return 0
+
+
+def _serve(arguments: argparse.Namespace, source: str, device: str | None, auth: tuple[str, str] | None,
+           folder: Path) -> None:
+    from minigpt4.serve.page import build_page, import_gradio, launch
+
+    import_gradio()  # a missing extra is reported before gigabytes are loaded
     from minigpt4.inference.load import load_model
     from minigpt4.scenes.about import about
     from minigpt4.scenes.examples import scene_examples
-    from minigpt4.serve.page import build_page, import_gradio, launch
     from minigpt4.serve.visitor import Knobs
 
-    import_gradio()  # a missing extra is reported before gigabytes are loaded
-    loaded = load_model(source, device=device, options=arguments.options,
-                        allow_other_llm=arguments.allow_other_llm)
-    with ended_by_signals(), tempfile.TemporaryDirectory(prefix="minigpt4_examples_") as folder:
-        page = build_page(loaded, examples=scene_examples(Path(folder)), about=about(loaded.config),
-                          knobs=Knobs(max_new_tokens=arguments.max_new_tokens))
-        launch(page, host=arguments.host, port=arguments.port, share=arguments.share, auth=auth)
-    return 0
+    loaded = load_model(source, device=device, options=arguments.options, allow_other_llm=arguments.allow_other_llm)
+    page = build_page(loaded, examples=scene_examples(folder), about=about(loaded.config),
+                      knobs=Knobs(max_new_tokens=arguments.max_new_tokens))
+    launch(page, host=arguments.host, port=arguments.port, share=arguments.share, auth=auth)
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from typing import Any, TypeAlias
 from minigpt4.common.errors import UserError
 from minigpt4.serve.limits import Limits
 from minigpt4.serve.uploads import Uploads
-from minigpt4.serve.visitors import Visitors
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -49,7 +48,6 @@ OPEN = re.compile(
     rf"|{API}/(info|openapi\.json|startup-events|app_id|user|login_check|token|theme\.css|upload|upload_progress"
     r"|queue/(join|data)|heartbeat/[\w-]+|cancel|reset|(run|api|call)/[^:]*|file=.+)/?")
 """paths that the page and gradio_client use"""
-HEARTBEAT = re.compile(rf"{API}/heartbeat/([\w-]+)")
 
 log = logging.getLogger(__name__)
 
@@ -59,13 +57,12 @@ class Gate:
 
     Args:
         app: gradio's application.
-        visitors: told when a tab is closed.
         uploads: take over every file that arrives.
         limits: sizes of requests.
     """
 
-    def __init__(self, app: Application, visitors: Visitors, uploads: Uploads, limits: Limits) -> None:
-        self.app, self.visitors, self.uploads, self.limits = app, visitors, uploads, limits
+    def __init__(self, app: Application, uploads: Uploads, limits: Limits) -> None:
+        self.app, self.uploads, self.limits = app, uploads, limits
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,11 +82,6 @@ class Gate:
             await self._upload(scope, receive, send, size)
         elif scope["method"] == "POST":
             await self._post(scope, receive, send, size)
-        elif beat := HEARTBEAT.fullmatch(path):
-            try:
-                await self.app(scope, receive, send)
-            finally:
-                self.visitors.leave(beat[1])
         else:
             await self.app(scope, receive, send)
 

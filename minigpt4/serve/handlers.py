@@ -6,12 +6,12 @@ Imported once gradio is known to be there.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gradio import Request, skip
 
-from minigpt4.serve.visitor import Knobs, View
+from minigpt4.serve.visitor import Knobs, Message
 from minigpt4.serve.visitors import Visitors
 from minigpt4.serve.wording import ENGLISH, WORDINGS, Wording
 
@@ -32,6 +32,11 @@ class Handlers:
         """The page was opened."""
         self.visitors.of(request.session_hash)
 
+    def leave(self, request: Request) -> None:
+        """The tab was closed, or left by loading the page anew."""
+        if request.session_hash is not None:
+            self.visitors.leave(request.session_hash)
+
     def begin(self, request: Request) -> None:
         """A question was sent; it may have to wait."""
         self.visitors.of(request.session_hash).begin()
@@ -45,7 +50,7 @@ class Handlers:
         for view in visitor.ask(text, files, Knobs(temperature, beams, length), _words(language)):
             box = NOTHING_WRITTEN if not view.refused else question if emptied else skip()
             emptied = not view.refused
-            yield list(view.messages), as_html(view), box
+            yield as_shown(view.messages), html.escape(view.notice), box
         if request.session_hash is None:
             visitor.end()
 
@@ -54,7 +59,7 @@ class Handlers:
         """The conversation and a notice, while the last question is answered again."""
         visitor = self.visitors.of(request.session_hash)
         for view in visitor.retry(Knobs(temperature, beams, length), _words(language)):
-            yield list(view.messages), as_html(view)
+            yield as_shown(view.messages), html.escape(view.notice)
 
     def stop(self, request: Request) -> None:
         """End the answer."""
@@ -62,12 +67,13 @@ class Handlers:
 
     def clear(self, request: Request) -> tuple[Any, ...]:
         """Start over."""
-        return list(self.visitors.of(request.session_hash).clear().messages), "", NOTHING_WRITTEN
+        return as_shown(self.visitors.of(request.session_hash).clear().messages), "", NOTHING_WRITTEN
 
 
-def as_html(view: View) -> str:
-    """The notice; names of files in it are what somebody called them, so it is text and nothing else."""
-    return html.escape(view.notice)
+def as_shown(messages: Sequence[Message]) -> list[Message]:
+    """Messages for gradio's components, which read even plain text as HTML: what somebody wrote is escaped."""
+    return [{**message, "content": html.escape(message["content"], quote=False)}
+            if isinstance(message["content"], str) else message for message in messages]
 
 
 def _words(language: str) -> Wording:

@@ -135,6 +135,7 @@ def build_page(loaded: LoadedModel, *, examples: Sequence[Example] = (), knobs: 
         language.change(_reword(about), [language], worded, queue=False, show_progress="hidden")
         page.load(None, None, [language], js=OWN_LANGUAGE, queue=False)
         page.load(on.arrive, None, None, queue=False, show_progress="hidden")
+        page.unload(on.leave)
     return Page(page, visitors, folder)
 
 
@@ -168,7 +169,7 @@ def _serve(page: Page, host: str, port: int | None, share: bool, auth: tuple[str
     from starlette.middleware import Middleware
 
     visitors, limits = page.visitors, page.visitors.limits
-    gate = Middleware(Gate, visitors=visitors, uploads=visitors.uploads, limits=limits)  # type: ignore[arg-type]
+    gate = Middleware(Gate, uploads=visitors.uploads, limits=limits)  # type: ignore[arg-type]
     theme = gradio.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     page.blocks.queue(default_concurrency_limit=None, max_size=4 * limits.waiting)
     bypass_proxies(host)

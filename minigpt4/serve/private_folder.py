@@ -9,14 +9,17 @@ import tempfile
 from pathlib import Path
 
 VARIABLE = "GRADIO_TEMP_DIR"
-"""gradio reads it whenever it judges or stores a file"""
+"""gradio reads it when it is imported, and whenever it judges or stores a file"""
+TORCH_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+"""torch makes this folder at its import; nothing is compiled here"""
 PREFIX = "minigpt4_page_"
 
 
 class PrivateFolder:
-    """Made, named to gradio, and removed by `remove` or at the end of the process.
+    """Made, named to gradio, and removed by `remove`, at the end of a `with`, or at the end of the process.
 
-    Several pages of one process share the folder of the first, since gradio knows one only.
+    Best made before gradio and torch are imported. Several of one process are the folder of the first, since gradio
+    knows one only.
     """
 
     def __init__(self) -> None:
@@ -25,8 +28,15 @@ class PrivateFolder:
         if self._owned:
             self._before = known
             known = os.environ[VARIABLE] = os.path.realpath(tempfile.mkdtemp(prefix=PREFIX))
+            os.environ.setdefault(TORCH_VARIABLE, os.path.join(known, "torch"))
             atexit.register(self.remove)
         self.path = Path(known)
+
+    def __enter__(self) -> PrivateFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
 
     def remove(self) -> None:
         """Delete everything in it; a second call does nothing."""
