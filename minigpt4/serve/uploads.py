@@ -75,8 +75,9 @@ class Uploads:
                 source.rename(target)
             except FileNotFoundError:  # the same content came twice at once, and the other one was given its place
                 os.link(self._same[path], target)
-            if not any(source.parent.iterdir()):
-                source.parent.rmdir()
+            else:
+                if not any(source.parent.iterdir()):
+                    source.parent.rmdir()
             self._same[path] = str(target)
             while len(self._same) > REMEMBERED:
                 self._same.popitem(last=False)

@@ -77,7 +77,8 @@ class Visitor:
                  memory: SharedMemory | None = None, uploads: Uploads | None = None) -> None:
         self.loaded = loaded
         self.limits = limits or Limits()
-        self.line = line or Line(self.limits.waiting, self.limits.waiting_each, self.limits.answer_seconds)
+        own = Line(self.limits.waiting, self.limits.waiting_each, self.limits.answer_seconds)
+        self.line = own if line is None else line
         self.memory = memory
         self.uploads = uploads
         self.ended = False
