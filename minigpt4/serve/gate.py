@@ -72,7 +72,8 @@ class Gate:
         try:
             await self._pass(scope, receive, guarded)
         except UserError as error:
-            await _refuse(guarded, 413, error)
+            asked = scope["path"].rstrip("/") == f"{API}/queue/join"
+            await (_refuse_question(guarded, error) if asked else _refuse(guarded, 413, error))
 
     async def _pass(self, scope: Message, receive: Receive, send: Send) -> None:
         path, size = scope["path"], _size(scope)
@@ -109,10 +110,13 @@ class Gate:
             body, more = body + message.get("body", b""), message.get("more_body", False)
             if len(body) > limit:
                 raise too_large
-        if any(not self.uploads.holds(path) for path in _paths(body)):
-            await _refuse(send, 400, UserError("page.foreign_file", what="a question can only come with files that "
-                                               "were uploaded here", fix="upload the image first"))
-            return
+        paths = list(_paths(body))
+        if len(paths) > self.limits.question_files:
+            raise UserError("page.many_images", what=f"the question comes with {len(paths)} images, "
+                            f"more than {self.limits.question_files}", fix="show fewer images")
+        if any(not self.uploads.holds(path) for path in set(paths)):
+            raise UserError("page.foreign_file", what="a question can only come with files that were uploaded here",
+                            fix="upload the image first")
         await self.app(scope, _replayed(body, receive), send)
 
 
@@ -149,8 +153,18 @@ def _with_headers(send: Send) -> Send:
     return guarded
 
 
+async def _refuse_question(send: Send, error: UserError) -> None:
+    """As gradio's page and client read it: the sentence stands below the box."""
+    invalid = {"__type__": "validate", "is_valid": False, "message": str(error), "parameter_name": "question"}
+    await _answer(send, 422, {"detail": [invalid], "code": error.code})
+
+
 async def _refuse(send: Send, status: int, error: UserError) -> None:
-    body = json.dumps({"detail": str(error), "code": error.code}).encode()
+    await _answer(send, status, {"detail": str(error), "code": error.code})
+
+
+async def _answer(send: Send, status: int, value: object) -> None:
+    body = json.dumps(value).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

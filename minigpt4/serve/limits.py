@@ -24,6 +24,8 @@ class Limits:
     """of any request that is no upload"""
     question_characters: int = 20_000
     conversation_characters: int = 100_000
+    question_files: int = 1000
+    """gradio looks at each one's path before the question reaches us; the language model's context has its own bound"""
     pixels: int = 40_000_000
     """of one image; a larger one is refused by its header"""
     question_pixels: int = 120_000_000

@@ -177,6 +177,8 @@ class Visitor:
             yield stopped
         finally:
             self._asking.remove(stopped)
+            if self.stopped is stopped:
+                self.begin()  # an event of this answer ends no other one
 
     def _refuse_unbearable(self, text: str, files: Sequence[str], knobs: Knobs) -> None:
         """What can be told by counting, before anything is opened or encoded."""

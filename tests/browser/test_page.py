@@ -130,9 +130,10 @@ def shows_as_text(tab: Any, text: str) -> None:
     tab.click("#clear")
     tab.wait_for_selector("#conversation .message", state="detached")
     ask(tab, text)
-    tab.wait_for_selector("#conversation .bot.message")
     shown = "#conversation .user.message .message-content"
-    assert "".join(tab.inner_text(shown).split()) == "".join(text.split())
+    tab.wait_for_function("([at, text]) => document.querySelector(at)?.innerText.replace(/\\s/g, '') === text",
+                          arg=[shown, "".join(text.split())])
+    tab.wait_for_selector("#conversation .bot.message")
     assert tab.evaluate("at => document.querySelectorAll(at + ' :is(img, a, script, iframe, svg, video, form, object, "
                         "embed, link, style, base, meta, input, details)').length", shown) == 0
 
@@ -151,7 +152,7 @@ def test_all_markup_is_text(tab: Any) -> None:
 def test_markup_in_an_answer_and_in_a_name_is_text(tab: Any, served: LoadedModel, tmp_path: Path,
                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     answer = "![](http://evil.test/x) <img src=http://evil.test/y> [a](http://evil.test/z) & <b>"
-    monkeypatch.setattr(type(served.tokenizer), "decode", lambda *_: answer)
+    monkeypatch.setattr(type(served.tokenizer), "decode", lambda *_, **__: answer)
     ask(tab, "what is this")
     tab.wait_for_function("document.querySelector('#conversation .bot.message')?.innerText.includes('evil.test/z')")
     assert tab.inner_text("#conversation .bot.message .message-content").startswith(answer)

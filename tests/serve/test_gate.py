@@ -11,6 +11,7 @@ import pytest
 
 from minigpt4.serve.gate import POLICY
 from minigpt4.serve.page import Page
+from minigpt4.serve.wording import ENGLISH
 from tests import page_attack
 from tests.page_attack import Said, Talker
 
@@ -45,6 +46,11 @@ def test_a_question_with_an_image_is_answered_and_leaves_nothing(served: Served)
     assert not list(folder.rglob("rose.png")), "the tab is closed"
 
 
+def test_questions_one_after_another_need_nothing_between_them(served: Served) -> None:
+    with Talker(served[1]) as talker:
+        assert all(talker.ask("what is this").notice != ENGLISH.stopped for _ in range(3))
+
+
 def test_names_are_text(served: Served) -> None:
     with Talker(served[1]) as talker:
         said = talker.ask("what", talker.upload(("a&b.png", b"no image")))
@@ -65,7 +71,19 @@ def test_sizes_are_bounded_by_sentences(served: Served) -> None:
 def test_only_files_that_were_uploaded_come_with_a_question(served: Served, path: str) -> None:
     with Talker(served[1]) as talker:
         said = talker.ask("what", [path])
-    assert said.status == 400 and "files that were uploaded here" in said.notice
+    assert said.status == 413 and "files that were uploaded here" in said.notice
+
+
+def test_too_many_files_are_refused_where_gradios_client_and_page_show_it(served: Served) -> None:
+    with Talker(served[1]) as talker:
+        one = talker.upload(("rose.png", page_attack.rose()))
+        assert talker.ask("what", one * 1001).notice == (
+            "the question comes with 1001 images, more than 1000; show fewer images")
+        assert "images, the language model has room for" in talker.ask("what", one * 300).notice
+        question = {"text": "what", "files": [{"path": "/etc/passwd"}]}
+        answer = talker.http.post("/gradio_api/queue/join", json={"data": [question], "session_hash": talker.session})
+        assert answer.status_code == 422 and "uploaded here" in answer.json()["detail"][0]["message"]
+        assert talker.ask("what is this", one).answered
 
 
 def judged(said: Said, seconds: float) -> None:
