@@ -156,14 +156,14 @@ def _with_headers(send: Send) -> Send:
 async def _refuse_question(send: Send, error: UserError) -> None:
     """As gradio's page and client read it: the sentence stands below the box."""
     invalid = {"__type__": "validate", "is_valid": False, "message": str(error), "parameter_name": "question"}
-    await _answer(send, 422, {"detail": [invalid], "code": error.code})
+    await _reply(send, 422, {"detail": [invalid], "code": error.code})
 
 
 async def _refuse(send: Send, status: int, error: UserError) -> None:
-    await _answer(send, status, {"detail": str(error), "code": error.code})
+    await _reply(send, status, {"detail": str(error), "code": error.code})
 
 
-async def _answer(send: Send, status: int, value: object) -> None:
+async def _reply(send: Send, status: int, value: object) -> None:
     body = json.dumps(value).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -48,8 +48,11 @@ class Handlers:
         text, files = question.get("text") or "", [str(file) for file in question.get("files") or []]
         emptied = False
         for view in visitor.ask(text, files, Knobs(temperature, beams, length), _words(language)):
-            box = NOTHING_WRITTEN if not view.refused else question if emptied else skip()
-            emptied = not view.refused
+            box: Any = skip()  # whoever writes the next question meanwhile keeps it
+            if view.refused and emptied:
+                box = question
+            elif not view.refused and not emptied:
+                box, emptied = NOTHING_WRITTEN, True
             yield as_shown(view.messages), html.escape(view.notice), box
         if request.session_hash is None:
             visitor.end()

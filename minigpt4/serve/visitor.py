@@ -210,8 +210,9 @@ class Visitor:
         late = _Deadline(self.limits.answer_seconds, stopped)
         with late:
             for event in events:
-                if chat is not self.chat:
-                    return  # cleared meanwhile
+                if chat is not self.chat:  # cleared meanwhile, and the last view is the one that stays
+                    yield View(tuple(self.messages))
+                    return
                 if isinstance(event, Notice):
                     notice = f"{notice} {event.text}".strip()
                 elif isinstance(event, TextDelta):

@@ -75,6 +75,19 @@ def test_stop_ends_a_long_answer(tab: Any) -> None:
     assert ENGLISH.stopped in notice(tab, ENGLISH.stopped)
 
 
+@pytest.mark.usefixtures("slow_answers")
+def test_clear_ends_an_answer_and_what_is_written_meanwhile_stays(tab: Any) -> None:
+    ask(tab, "what is this")
+    tab.wait_for_selector("#conversation .bot.message")
+    tab.fill("#question textarea", "and what is red")
+    tab.wait_for_timeout(300)
+    assert tab.input_value("#question textarea") == "and what is red"
+    tab.click("#clear")
+    tab.wait_for_selector("#conversation .message", state="detached")
+    tab.wait_for_timeout(500)
+    assert tab.query_selector("#conversation .message") is None
+
+
 @pytest.mark.parametrize("tab", ["zh-CN"], indirect=True)
 def test_chinese_by_the_browsers_own_language(tab: Any, rose: Path) -> None:
     tab.wait_for_selector(f"text={CHINESE.title}")
@@ -181,19 +194,26 @@ def test_the_policy_is_kept_by_the_page_itself(browser: Any, address: str) -> No
 
 
 def test_a_closed_tab_leaves_nothing(browser: Any, address: str, page: Any, rose: Path) -> None:
-    tab, before = browser.new_page(), len(page.visitors)
+    def kept() -> tuple[int, int]:
+        return len(page.visitors), len(list(page.folder.path.rglob("rose.png")))
+
+    def wait_for(number: tuple[int, int]) -> None:
+        deadline = time.monotonic() + 10
+        while kept() != number and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert kept() == number
+
+    wait_for((0, 0))  # tabs of other tests
+    tab = browser.new_page()
     tab.goto(address)
     tab.wait_for_selector("#question textarea")
     upload(tab, rose)
     tab.wait_for_selector("#question img, #question .thumbnail-item")
     ask(tab, "what is this")
     wait_for_answers(tab, 1)
-    assert len(page.visitors) == before + 1 and list(page.folder.path.rglob("rose.png"))
+    assert kept() == (1, 1)
     tab.close()
-    deadline = time.monotonic() + 10
-    while len(page.visitors) > before and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert len(page.visitors) == before and not list(page.folder.path.rglob("rose.png"))
+    wait_for((0, 0))
 
 
 def test_a_password_lets_in_and_keeps_out(browser: Any, served: LoadedModel) -> None:

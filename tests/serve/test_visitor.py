@@ -71,6 +71,16 @@ def test_clear_begins_anew(visitor: Visitor, image: str) -> None:
     assert len(asked(visitor, "what is red")[-1].messages) == 2
 
 
+def test_an_answer_that_was_cleared_meanwhile_shows_nothing_of_it(visitor: Visitor, image: str) -> None:
+    views = []
+    for view in visitor.ask("what is this", [image], Knobs(max_new_tokens=300), ENGLISH):
+        views.append(view)
+        if len(views) == 3:
+            visitor.clear()
+    assert views[-1].messages == () and visitor.messages == []
+    assert not asked(visitor, "what is red")[-1].refused
+
+
 def test_u16_mistakes_are_sentences_and_change_nothing(visitor: Visitor, image: str, tmp_path: Path) -> None:
     asked(visitor, "what is this", image)
     before = tuple(visitor.messages)
