@@ -24,6 +24,7 @@ from minigpt4.serve.wording import ENGLISH, WORDINGS
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
+os.environ.setdefault("GRADIO_RUN_HISTORY", "False")
 
 REMEMBERED_SESSIONS = 100
 """sessions of which gradio keeps its own copy of the page; `Visitors` keep the conversations"""
@@ -63,15 +64,21 @@ def import_gradio() -> Any:
 class Page:
     """A page that can be served, and what it keeps for its visitors."""
 
-    blocks: Any
+    site: Any
     """gradio's `Blocks`"""
     visitors: Visitors
     folder: PrivateFolder
 
+    @property
+    def blocks(self) -> dict[int, Any]:
+        """gradio's components by number."""
+        components: dict[int, Any] = self.site.blocks
+        return components
+
     def close(self) -> None:
         """Stop serving, end all conversations, delete all files."""
         self.visitors.close()
-        self.blocks.close(verbose=False)
+        self.site.close(verbose=False)
         self.folder.remove()
 
 
@@ -158,7 +165,7 @@ def launch(page: Page, *, host: str, port: int | None, share: bool, auth: tuple[
         print(f"serving at {address} (press Ctrl-C to stop)", flush=True)
         if sentence := warning(host, share=share, auth=auth is not None):
             print(sentence, flush=True)
-        page.blocks.block_thread()
+        page.site.block_thread()
     finally:
         page.close()
     return address
@@ -171,15 +178,15 @@ def _serve(page: Page, host: str, port: int | None, share: bool, auth: tuple[str
     visitors, limits = page.visitors, page.visitors.limits
     gate = Middleware(Gate, uploads=visitors.uploads, limits=limits)  # type: ignore[arg-type]
     theme = gradio.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    page.blocks.queue(default_concurrency_limit=None, max_size=4 * limits.waiting)
+    page.site.queue(default_concurrency_limit=None, max_size=4 * limits.waiting)
+    os.environ.pop("GRADIO_NUM_WORKERS", None)  # they would take uploads past the gate
     bypass_proxies(host)
     try:
-        _, address, public = page.blocks.launch(
+        _, address, public = page.site.launch(
             server_name=host, server_port=port, share=share, auth=auth, quiet=True, prevent_thread_lock=True,
             theme=theme, css=STYLE, max_file_size=limits.file_bytes, footer_links=[], ssr_mode=False, show_error=False,
-            run_history=False, mcp_server=False, enable_monitoring=False, num_workers=0,
-            max_threads=4 * limits.waiting, state_session_capacity=REMEMBERED_SESSIONS,
-            app_kwargs={"middleware": [gate]},
+            mcp_server=False, enable_monitoring=False, max_threads=4 * limits.waiting,
+            state_session_capacity=REMEMBERED_SESSIONS, app_kwargs={"middleware": [gate]},
         )
     except OSError as error:
         raise UserError("demo.port", where=f"--port {port}", what=f"cannot be served ({error})",

@@ -44,6 +44,8 @@ class PrivateFolder:
             return
         self._owned = False
         shutil.rmtree(self.path, ignore_errors=True)  # an upload may still arrive while the server ends
+        if os.environ.get(TORCH_VARIABLE, "").startswith(str(self.path)):
+            del os.environ[TORCH_VARIABLE]
         if self._before:
             os.environ[VARIABLE] = self._before
         else:

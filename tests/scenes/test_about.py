@@ -30,7 +30,7 @@ def test_chat_with_another_model_does_not(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_the_page_says_it_below_its_heading() -> None:
-    heading = next(block for block in build_page(tiny.model(), about=ABOUT).blocks.blocks.values()
+    heading = next(block for block in build_page(tiny.model(), about=ABOUT).blocks.values()
                    if getattr(block, "elem_id", "") == "heading")
     assert ABOUT["en"] in heading.value
     assert about(tiny.config()) == {} and about(replace(tiny.config(), model_type=MODEL_TYPE)) == ABOUT

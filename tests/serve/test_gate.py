@@ -126,4 +126,4 @@ def test_the_examples_list_is_seeded() -> None:
 
 
 def test_nothing_lies_outside_the_private_folder(served: Served) -> None:
-    assert Path(served[0].blocks.app.uploaded_file_dir) == served[0].folder.path
+    assert Path(served[0].site.app.uploaded_file_dir) == served[0].folder.path
