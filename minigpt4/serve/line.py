@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from minigpt4.common.errors import UserError
 
@@ -17,7 +17,7 @@ LOOK_AGAIN_S = 0.2
 @dataclass(eq=False)
 class _Ticket:
     person: object
-    begun: float | None = field(default=None)
+    begun: float | None = None
 
 
 class Line:
@@ -78,8 +78,7 @@ class Line:
             ticket.begun = now
         return first is ticket
 
-    def _drop(self, which: object) -> None:
-        assert callable(which)
+    def _drop(self, which: Callable[[_Ticket], bool]) -> None:
         with self._changed:
             self._tickets = [ticket for ticket in self._tickets if not which(ticket)]
             self._changed.notify_all()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,18 +156,19 @@ class Visitor:
         shown: list[Message] = [{"role": "user", "content": {"path": file}} for file in files]
         shown += [{"role": "user", "content": text}] if text else []
         images = [ImageRef(path=Path(file), name=Path(file).name) for file in files]  # no sentence knows a folder
+        chat = self.chat
         with self._turn() as stopped:
             yield View((*self.messages, *shown), " ".join(notices))
             with self.line.place(self, stopped):
-                before = list(self.messages)
-                events = self.chat.ask(text, images, knobs.settings(), cancelled=stopped)
-                yield from self._grow([*before, *shown], events, words, " ".join(notices), stopped)
+                events = chat.ask(text, images, knobs.settings(), cancelled=stopped)
+                yield from self._grow(chat, [*self.messages, *shown], events, words, " ".join(notices), stopped)
 
     def _retry(self, knobs: Knobs, words: Wording) -> Iterator[View]:
         self._refuse_unbearable("", [], knobs)
+        chat = self.chat
         with self._turn() as stopped, self.line.place(self, stopped):
-            events = self.chat.retry(knobs.settings(), cancelled=stopped)
-            yield from self._grow(self.messages[:-1], events, words, "", stopped)
+            events = chat.retry(knobs.settings(), cancelled=stopped)
+            yield from self._grow(chat, self.messages[:-1], events, words, "", stopped)
 
     @contextmanager
     def _turn(self) -> Iterator[threading.Event]:
@@ -204,15 +205,11 @@ class Visitor:
             raise UserError("image.large", what=f"the images of this question have {pixels} pixels together, "
                             f"more than {limits.question_pixels}", fix="show fewer at once, or make them smaller")
 
-    def _grow(self, asked: Sequence[Message], events: Iterable[Event], words: Wording, notice: str,
+    def _grow(self, chat: Chat, asked: Sequence[Message], events: Iterator[Event], words: Wording, notice: str,
               stopped: threading.Event) -> Iterator[View]:
-        chat, answer = self.chat, ""
-        late = _Deadline(self.limits.answer_seconds, stopped)
+        answer, late = "", _Deadline(self.limits.answer_seconds, stopped)
         with late:
-            for event in events:
-                if chat is not self.chat:  # cleared meanwhile, and the last view is the one that stays
-                    yield View(tuple(self.messages))
-                    return
+            while chat is self.chat and (event := next(events, None)) is not None:
                 if isinstance(event, Notice):
                     notice = f"{notice} {event.text}".strip()
                 elif isinstance(event, TextDelta):
@@ -220,8 +217,11 @@ class Visitor:
                 elif isinstance(event, Done):
                     answer = event.text + (" […]" if event.reason != "stop" else "")
                     notice = " ".join(filter(None, (notice, _ending(event, words, late=late.passed))))
-                self.messages = [*asked, {"role": "assistant", "content": answer}]
-                yield View(tuple(self.messages), notice)
+                if chat is self.chat:
+                    self.messages = [*asked, {"role": "assistant", "content": answer}]
+                    yield View(tuple(self.messages), notice)
+        if chat is not self.chat:  # cleared meanwhile, and the last view is the one that stays
+            yield View(tuple(self.messages))
 
 
 class _Deadline:
