@@ -113,8 +113,8 @@ class Engine:
 
     def refuse_too_many_images(self, number: int, settings: DecodingSettings) -> None:
         """Raise `UserError` where images alone do not fit, before one is decoded; the originals cut instead."""
-        if self.loaded.behaviour.context_cut is None:
-            positions = number * self.loaded.renderer.tokens_per_image
+        positions = number * self.loaded.renderer.tokens_per_image
+        if positions and self.loaded.behaviour.context_cut is None:
             refuse_too_long(positions, settings.max_new_tokens, settings.max_context or self.context)
 
     def _fitted(self, prompt: Prompt, settings: DecodingSettings) -> Prompt:

@@ -1,19 +1,17 @@
-"""gradio's events of the page: each finds the visitor of its session and hands on what happens in the conversation.
-
-Imported once gradio is known to be there.
-"""
+"""gradio's events of the page: each finds the visitor of its session and hands on what happens in the conversation."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Sequence
-from typing import Any
-
-from gradio import Request, skip
+from typing import TYPE_CHECKING, Any
 
 from minigpt4.serve.visitor import Knobs, Message
 from minigpt4.serve.visitors import Visitors
 from minigpt4.serve.wording import ENGLISH, WORDINGS, Wording
+
+if TYPE_CHECKING:
+    from gradio import Request
 
 NOTHING_WRITTEN = {"text": "", "files": []}
 
@@ -26,7 +24,13 @@ class Handlers:
     """
 
     def __init__(self, visitors: Visitors) -> None:
+        from gradio import Request, skip
+
         self.visitors = visitors
+        self._unchanged = skip()
+        for handler in vars(type(self)).values():
+            if "request" in getattr(handler, "__annotations__", {}):
+                handler.__annotations__["request"] = Request  # gradio hands the request to who asks for its very class
 
     def arrive(self, request: Request) -> None:
         """The page was opened."""
@@ -48,7 +52,7 @@ class Handlers:
         text, files = question.get("text") or "", [str(file) for file in question.get("files") or []]
         emptied = False
         for view in visitor.ask(text, files, Knobs(temperature, beams, length), _words(language)):
-            box: Any = skip()  # whoever writes the next question meanwhile keeps it
+            box: Any = self._unchanged  # whoever writes the next question meanwhile keeps it
             if view.refused and emptied:
                 box = question
             elif not view.refused and not emptied:

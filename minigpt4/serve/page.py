@@ -15,6 +15,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.extras import import_extra
 from minigpt4.serve.address import bypass_proxies, warning
 from minigpt4.serve.gate import Gate
+from minigpt4.serve.handlers import Handlers
 from minigpt4.serve.limits import Limits
 from minigpt4.serve.private_folder import PrivateFolder
 from minigpt4.serve.uploads import Uploads
@@ -94,8 +95,6 @@ def build_page(loaded: LoadedModel, *, examples: Sequence[Example] = (), knobs: 
         limits: what visitors may ask of it.
     """
     gradio = import_gradio()
-    from minigpt4.serve.handlers import Handlers
-
     knobs, about, limits, folder = knobs or Knobs(), about or {}, limits or Limits(), PrivateFolder()
     longest = knobs.max_new_tokens
     limits = replace(limits, new_tokens=max(limits.new_tokens, longest))
