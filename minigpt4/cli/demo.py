@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from minigpt4.cli._decoding_arguments import add_other_llm_argument
 from minigpt4.cli._source import add_imports_argument, add_verify_argument
 from minigpt4.common.config.ranges import NonNegativeInt, Port, PositiveInt, number
 from minigpt4.common.errors import UserError
+from minigpt4.serve.address import credentials
+from minigpt4.serve.private_folder import PrivateFolder
 
 HELP = "Chat about images in the browser; without a model it serves the embedded default."
 EXAMPLES = (
@@ -19,6 +24,8 @@ EXAMPLES = (
 EMBEDDED_DEFAULT = Path("eval_configs/minigpt4_scenes.yaml")
 TRAINED = Path("output/minigpt4_scenes_stage2")
 """where the embedded default's second stage writes"""
+ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""signals that ask a program to end (Windows has no SIGHUP)"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,27 +43,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=number(Port), metavar="N", help="default: the first free one from 7860")
     parser.add_argument("--share", action="store_true",
                         help="a public address through gradio's servers; off unless given")
+    parser.add_argument("--auth", metavar="USER:PASSWORD",
+                        help="who may come in; without it, everybody who reaches the address")
     parser.add_argument("--max-new-tokens", type=number(PositiveInt), default=300, metavar="N",
                         help="longest answer in tokens; can be changed in the page (default: 300)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    source, device = model_source(arguments), device_of(arguments)
+    source, device, auth = model_source(arguments), device_of(arguments), credentials(arguments.auth)
+    with ended_by_signals(), PrivateFolder() as folder:
+        _serve(arguments, source, device, auth, folder.path / "examples")
+    return 0
+
+
+def _serve(arguments: argparse.Namespace, source: str, device: str | None, auth: tuple[str, str] | None,
+           folder: Path) -> None:
+    from minigpt4.serve.page import build_page, import_gradio, launch
+
+    import_gradio()  # a missing extra is reported before gigabytes are loaded
     from minigpt4.inference.load import load_model
     from minigpt4.scenes.about import about
     from minigpt4.scenes.examples import scene_examples
-    from minigpt4.serve.page import build_page, import_gradio, launch
     from minigpt4.serve.visitor import Knobs
 
-    import_gradio()  # a missing extra is reported before gigabytes are loaded
-    loaded = load_model(source, device=device, options=arguments.options,
-                        allow_other_llm=arguments.allow_other_llm, allow_imports=arguments.allow_imports,
-                        verify=arguments.verify)
-    with tempfile.TemporaryDirectory(prefix="minigpt4_examples_") as folder:
-        page = build_page(loaded, examples=scene_examples(Path(folder)), about=about(loaded.config),
-                          knobs=Knobs(max_new_tokens=arguments.max_new_tokens))
-        launch(page, host=arguments.host, port=arguments.port, share=arguments.share)
-    return 0
+    loaded = load_model(source, device=device, options=arguments.options, allow_other_llm=arguments.allow_other_llm,
+                        allow_imports=arguments.allow_imports, verify=arguments.verify)
+    page = build_page(loaded, examples=scene_examples(folder), about=about(loaded.config),
+                      knobs=Knobs(max_new_tokens=arguments.max_new_tokens))
+    launch(page, host=arguments.host, port=arguments.port, share=arguments.share, auth=auth)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """`kill` and a closed terminal end the program as Ctrl-C does: what it wrote is deleted on the way out."""
+    before = {number: signal.signal(number, _leave) for number in ENDINGS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
 
 
 def model_source(arguments: argparse.Namespace) -> str:

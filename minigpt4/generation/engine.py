@@ -105,11 +105,23 @@ class Engine:
             self._answer(row, len(prompt), 0, settings, (), None) for row, prompt in zip(rows, prompts, strict=True)
         ]
 
-    def _fitted(self, prompt: Prompt, settings: DecodingSettings) -> Prompt:
+    @property
+    def context(self) -> int:
+        """Positions of prompt and answer together, unless the settings say otherwise."""
         built_for = getattr(self.llm.config, "max_position_embeddings", None) or ORIGINAL_CONTEXT
-        if (original := self.loaded.behaviour.context_cut) is not None:
-            return cut_from_left(prompt, settings.max_new_tokens, settings.max_context or original)
-        refuse_too_long(prompt, settings.max_new_tokens, settings.max_context or built_for)
+        return self.loaded.behaviour.context_cut or int(built_for)
+
+    def refuse_too_many_images(self, number: int, settings: DecodingSettings) -> None:
+        """Raise `UserError` where images alone do not fit, before one is decoded; the originals cut instead."""
+        positions = number * self.loaded.renderer.tokens_per_image
+        if positions and self.loaded.behaviour.context_cut is None:
+            refuse_too_long(positions, settings.max_new_tokens, settings.max_context or self.context)
+
+    def _fitted(self, prompt: Prompt, settings: DecodingSettings) -> Prompt:
+        context = settings.max_context or self.context
+        if self.loaded.behaviour.context_cut is not None:
+            return cut_from_left(prompt, settings.max_new_tokens, context)
+        refuse_too_long(len(prompt), settings.max_new_tokens, context)
         return prompt
 
     def _start_ids(self, rows: int) -> Tensor | None:

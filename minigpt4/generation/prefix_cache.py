@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torch import Tensor
 from transformers import DynamicCache, PreTrainedConfig
 
 from minigpt4.generation.prompt import Key
@@ -23,6 +24,12 @@ class PrefixCache:
     def clear(self) -> None:
         self._cache = DynamicCache(config=self._config)
         self._keys: list[Key] = []
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the tensors of all layers take."""
+        values = [value for layer in self._cache.layers for value in vars(layer).values()]
+        return sum(value.untyped_storage().nbytes() for value in values if isinstance(value, Tensor))
 
     def take(self, keys: Sequence[Key]) -> tuple[DynamicCache, int]:
         """The cache cut to the longest common prefix with `keys`, and its length.

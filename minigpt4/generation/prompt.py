@@ -56,12 +56,12 @@ def cut_from_left(prompt: Prompt, max_new_tokens: int, max_context: int) -> Prom
     return Prompt(prompt.embeddings[first:], prompt.keys[first:])
 
 
-def refuse_too_long(prompt: Prompt, max_new_tokens: int, max_context: int) -> None:
+def refuse_too_long(positions: int, max_new_tokens: int, max_context: int) -> None:
     """Raise `UserError` where prompt and answer do not fit; dropping the beginning would drop the image."""
-    if len(prompt) + max_new_tokens > max_context:
+    if positions + max_new_tokens > max_context:
         raise UserError(
             "chat.too_long",
-            what=f"the conversation takes {len(prompt)} positions and the answer up to {max_new_tokens}, "
+            what=f"the conversation takes {positions} positions and the answer up to {max_new_tokens}, "
             f"the language model has {max_context}",
             fix="start a new conversation or ask for fewer tokens",
         )

@@ -22,7 +22,10 @@ from minigpt4.generation.settings import DecodingSettings
 from minigpt4.generation.stops import cut_at_stop, held_back
 from minigpt4.inference.events import Done, Event, Notice, TextDelta, Usage
 from minigpt4.inference.images import ImageTokens, as_image_ref
+from minigpt4.inference.memory import SharedMemory
+from minigpt4.processors.decoding import MAX_PIXELS
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
+from minigpt4.records.images import ImageRef
 
 BARE_CAPTIONS = "plain"
 """template of stage 1"""
@@ -35,17 +38,22 @@ class Chat:
         loaded: the model.
         settings: how answers are chosen, unless a question says otherwise.
         system: text instead of the template's own system text.
+        memory: bounds what this and other conversations keep; None = this one keeps its own without a bound.
+        max_pixels: images with more pixels are refused before decoding.
     """
 
     def __init__(
-        self, loaded: LoadedModel, settings: DecodingSettings | None = None, *, system: str | None = None
+        self, loaded: LoadedModel, settings: DecodingSettings | None = None, *, system: str | None = None,
+        memory: SharedMemory | None = None, max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.loaded = loaded
         self.settings = settings or DecodingSettings()
         self.engine = Engine(loaded)
-        self.images = ImageTokens(loaded)
+        self.memory = memory
+        self.images = ImageTokens(loaded, max_pixels)
         self.cache = self.engine.new_cache()
         self.conversation = Conversation((), (), system)
+        self._seen: tuple[tuple[ImageRef, ...], list[str]] = ((), [])
         self.cancelled = threading.Event()
 
     def ask(self, text: str, images: Sequence[Any] = (), settings: DecodingSettings | None = None, *,
@@ -65,12 +73,14 @@ class Chat:
         Raises:
             UserError: no question and no image, an unreadable image, or a conversation that is too long.
         """
-        asked = self._with_question(text, images)
+        settings = settings or self.settings
+        asked = self._with_question(text, images, settings)
+        digests = [*self._digests(), *self.images.look(asked.images[len(self.conversation.images) :])]
         if text.strip() and self.loaded.renderer.chat.name == BARE_CAPTIONS:
             yield Notice(
                 "these weights were trained on bare captions (stage 1): they caption images but do not answer questions"
             )
-        yield from self._answer(asked, settings or self.settings, cancelled)
+        yield from self._answer(asked, digests, settings, cancelled)
 
     def answer(self, text: str, images: Sequence[Any] = (), settings: DecodingSettings | None = None) -> str:
         """Like `ask`, the whole answer at once."""
@@ -82,44 +92,57 @@ class Chat:
         turns = self.conversation.turns
         if not turns or turns[-1].role != "assistant":
             raise UserError("chat.nothing_to_retry", what="there is no answer yet", fix="ask something first")
-        yield from self._answer(replace(self.conversation, turns=turns[:-1]), settings or self.settings, cancelled)
+        asked = replace(self.conversation, turns=turns[:-1])
+        yield from self._answer(asked, self._digests(), settings or self.settings, cancelled)
 
     def cancel(self) -> None:
         """End the answer that is being given (from another thread)."""
         self.cancelled.set()
 
     def clear(self) -> None:
-        """Begin a new conversation."""
+        """Begin a new conversation; nothing of the old one is kept."""
         self.conversation = Conversation((), (), self.conversation.system)
         self.cache.clear()
+        self.images.clear()
 
-    def _with_question(self, text: str, images: Sequence[Any]) -> Conversation:
+    def _with_question(self, text: str, images: Sequence[Any], settings: DecodingSettings) -> Conversation:
         if IMAGE_MARK in text:
             raise UserError("chat.mark", what=f"a question cannot contain {IMAGE_MARK}", fix="give the image itself")
         if not text.strip() and not images:
             raise UserError("chat.empty", what="nothing was asked", fix="write a question or show an image")
-        new = [as_image_ref(image) for image in images]
-        for image in new:
-            self.images.processor(image)  # an unreadable image is refused before the conversation changes
         old = self.conversation
+        self.engine.refuse_too_many_images(len(old.images) + len(images), settings)
+        new = [as_image_ref(image) for image in images]
         turns = self.loaded.renderer.chat.question(text, len(new))
         return replace(old, turns=(*old.turns, *turns), images=(*old.images, *new))
 
-    def _answer(self, asked: Conversation, settings: DecodingSettings, cancelled: threading.Event | None
-                ) -> Iterator[Event]:
+    def _digests(self) -> list[str]:
+        """Of the conversation's images: those that were seen are not decoded again."""
+        images, digests = self._seen
+        return digests if images is self.conversation.images else self.images.look(self.conversation.images)
+
+    def _answer(self, asked: Conversation, digests: list[str], settings: DecodingSettings,
+                cancelled: threading.Event | None) -> Iterator[Event]:
         self.cancelled = cancelled or threading.Event()
         if self.cancelled.is_set():
-            self.conversation = replace(asked, turns=(*asked.turns, Turn("assistant", "")))
+            self._keep(asked, digests, "")
             yield Done("cancelled", "", Usage(0, 0, 0))
             return
-        tokens, digests = self.images.of(asked.images)
+        tokens, digests = self.images.of(asked.images, digests)
         rendered = self.loaded.renderer.render_prompt(asked)
         prompt = embed_prompt(self.loaded.model, rendered, tokens, digests)
         stream = _Stream(self, prompt, settings)
         yield from stream
         answer = stream.answer
-        self.conversation = replace(asked, turns=(*asked.turns, Turn("assistant", answer.text)))
+        self._keep(asked, digests, answer.text)
         yield Done(answer.reason, answer.text, Usage(answer.prompt_length, answer.reused, len(answer.ids)))
+
+    def _keep(self, asked: Conversation, digests: list[str], answer: str) -> None:
+        self.conversation = replace(asked, turns=(*asked.turns, Turn("assistant", answer)))
+        self._seen = asked.images, digests
+        if self.memory is not None:
+            self.memory.used(self.images)
+            self.memory.used(self.cache)
 
 
 class _Stream:

@@ -17,7 +17,8 @@ from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import shown
 from minigpt4.models.vision_language_model import VisionLanguageModel
-from minigpt4.processors.images import FittedImages, ImageProcessor
+from minigpt4.processors.decoding import MAX_PIXELS
+from minigpt4.processors.images import FittedImages, ImageProcessor, ImageProcessorConfig
 from minigpt4.records.batches import PIXELS
 from minigpt4.records.images import ImageRef
 
@@ -69,8 +70,12 @@ def _file_ref(path: Path) -> ImageRef:
     return ImageRef(path=path, name=name)
 
 
-def processor_of(loaded: LoadedModel) -> ImageProcessor:
+def processor_of(loaded: LoadedModel, max_pixels: int = MAX_PIXELS) -> ImageProcessor:
     """The image processor of chat and evaluation: the pixels the model was trained on.
+
+    Args:
+        loaded: the model.
+        max_pixels: larger images are refused before decoding.
 
     Raises:
         UserError: the model is text-only.
@@ -78,7 +83,8 @@ def processor_of(loaded: LoadedModel) -> ImageProcessor:
     if loaded.image_spec is None:
         raise UserError("image.text_only", what="this model is text-only: it has no visual path",
                         fix="ask without an image")
-    return FittedImages(loaded.image_spec)
+    config = ImageProcessorConfig(image_size=loaded.image_spec.size, max_pixels=max_pixels)
+    return FittedImages(loaded.image_spec, config)
 
 
 class ImageTokens:
@@ -86,30 +92,73 @@ class ImageTokens:
 
     Args:
         loaded: the model.
+        max_pixels: larger images are refused before decoding.
     """
 
-    def __init__(self, loaded: LoadedModel) -> None:
+    def __init__(self, loaded: LoadedModel, max_pixels: int = MAX_PIXELS) -> None:
         self.model: VisionLanguageModel = loaded.model
         self._loaded = loaded
+        self._max_pixels = max_pixels
         self._known: OrderedDict[str, Tensor] = OrderedDict()
+        self._pixels: dict[str, Tensor] = {}
 
     @cached_property
     def processor(self) -> ImageProcessor:
-        return processor_of(self._loaded)
+        return processor_of(self._loaded, self._max_pixels)
 
-    def of(self, images: Sequence[ImageRef]) -> tuple[Tensor | None, list[str]]:
-        """Tokens [N, tokens, D] and the digest of each image's pixels; (None, []) without images."""
+    @property
+    def nbytes(self) -> int:
+        """Bytes that remembered tokens and pixels take."""
+        kept = [*list(self._known.values()), *list(self._pixels.values())]
+        return sum(tensor.numel() * tensor.element_size() for tensor in kept)
+
+    def clear(self) -> None:
+        """Forget all images; what is asked for again is computed again."""
+        self._known, self._pixels = OrderedDict(), {}
+
+    def look(self, images: Sequence[ImageRef]) -> list[str]:
+        """Decode images, keep their pixels until they are encoded, and return the digest of each one's pixels.
+
+        Raises:
+            UserError: an image cannot be read.
+        """
+        digests = []
+        for image in images:
+            pixels = self.processor(image)
+            digests.append(hashlib.sha256(pixels.numpy().tobytes()).hexdigest())
+            if digests[-1] not in self._known:
+                self._pixels[digests[-1]] = pixels
+        return digests
+
+    def of(self, images: Sequence[ImageRef], digests: Sequence[str] = ()) -> tuple[Tensor | None, list[str]]:
+        """Tokens [N, tokens, D] and the digest of each image's pixels; (None, []) without images.
+
+        Args:
+            images: in the order of the conversation.
+            digests: of the first of them, from `look` or an earlier call; what is still remembered is not decoded.
+        """
         if not images:
             return None, []
-        pixels = [self.processor(image) for image in images]
-        digests = [hashlib.sha256(value.numpy().tobytes()).hexdigest() for value in pixels]
-        new = {digest: value for digest, value in zip(digests, pixels, strict=True) if digest not in self._known}
+        known, pixels = dict(self._known), dict(self._pixels)  # `clear` may come from another thread
+        found = list(digests)[: len(images)]
+        for number, image in enumerate(images):
+            if number >= len(found) or (found[number] not in known and found[number] not in pixels):
+                found[number : number + 1] = self.look([image])
+                pixels.update(self._pixels)
+        new = {digest: pixels[digest] for digest in found if digest not in known}
         if new:
             with torch.no_grad():
                 pixels_of_new = torch.stack(list(new.values())).to(self.model.device)
                 tokens = self.model.encode_images({PIXELS: pixels_of_new})
-            self._known.update(zip(new, tokens, strict=True))
-        found = torch.stack([self._known[digest] for digest in digests])
-        while len(self._known) > max(REMEMBERED_IMAGES, len(digests)):
-            self._known.popitem(last=False)
-        return found, digests
+            known.update(zip(new, tokens, strict=True))
+        self._remember({digest: known[digest] for digest in found})
+        return torch.stack([known[digest] for digest in found]), found
+
+    def _remember(self, tokens: dict[str, Tensor]) -> None:
+        remembered = self._known
+        for digest, value in tokens.items():
+            remembered[digest] = value
+            remembered.move_to_end(digest)
+            self._pixels.pop(digest, None)
+        while len(remembered) > max(REMEMBERED_IMAGES, len(tokens)):
+            remembered.popitem(last=False)

@@ -6,23 +6,29 @@ Several visitors talk to one model; their questions are answered one after anoth
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.common.extras import import_extra
-from minigpt4.serve.visitor import MAX_FILE_MB, Knobs, Visitor
+from minigpt4.serve.address import bypass_proxies, warning
+from minigpt4.serve.gate import Gate
+from minigpt4.serve.handlers import Handlers
+from minigpt4.serve.limits import Limits
+from minigpt4.serve.private_folder import PrivateFolder
+from minigpt4.serve.uploads import Uploads
+from minigpt4.serve.visitor import Knobs
+from minigpt4.serve.visitors import Visitors
 from minigpt4.serve.wording import ENGLISH, WORDINGS
 
-if TYPE_CHECKING:
-    from gradio import Blocks
-
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
+os.environ.setdefault("GRADIO_RUN_HISTORY", "False")
 
-ONE_AT_A_TIME = "model"
-"""gradio's name for the queue that all answers share"""
+REMEMBERED_SESSIONS = 100
+"""sessions of which gradio keeps its own copy of the page; `Visitors` keep the conversations"""
 
 STYLE = """
 .gradio-container { max-width: 900px !important; margin: 0 auto !important; }
@@ -39,7 +45,6 @@ STYLE = """
 @media (max-width: 640px) { #top { flex-wrap: wrap; } #examples .gallery { grid-template-columns: 1fr; } }
 """
 OWN_LANGUAGE = "() => navigator.language.toLowerCase().startsWith('zh') ? 'zh' : 'en'"
-NOTHING_WRITTEN = {"text": "", "files": []}
 SWITCH_DARK = "() => { document.body.classList.toggle('dark'); }"
 
 
@@ -56,28 +61,56 @@ def import_gradio() -> Any:
     return import_extra("gradio", "demo", where="minigpt4 demo", without="minigpt4 chat")
 
 
+@dataclass(frozen=True)
+class Page:
+    """A page that can be served, and what it keeps for its visitors."""
+
+    site: Any
+    """gradio's `Blocks`"""
+    visitors: Visitors
+    folder: PrivateFolder
+
+    @property
+    def blocks(self) -> dict[int, Any]:
+        """gradio's components by number."""
+        components: dict[int, Any] = self.site.blocks
+        return components
+
+    def close(self) -> None:
+        """Stop serving, end all conversations, delete all files."""
+        self.visitors.close()
+        self.site.close(verbose=False)
+        self.folder.remove()
+
+
 def build_page(loaded: LoadedModel, *, examples: Sequence[Example] = (), knobs: Knobs | None = None,
-               about: Mapping[str, str] | None = None) -> Any:
-    """The page as gradio `Blocks`, ready for `launch`.
+               about: Mapping[str, str] | None = None, limits: Limits | None = None) -> Page:
+    """The page, ready for `launch`.
 
     Args:
         loaded: the model.
         examples: offered below the conversation.
         knobs: where the settings stand at first.
         about: a sentence on what the model knows, by language code; shown below the heading.
+        limits: what visitors may ask of it.
     """
     gradio = import_gradio()
-    knobs, about = knobs or Knobs(), about or {}
+    knobs, about, limits, folder = knobs or Knobs(), about or {}, limits or Limits(), PrivateFolder()
+    longest = knobs.max_new_tokens
+    limits = replace(limits, new_tokens=max(limits.new_tokens, longest))
+    visitors = Visitors(loaded, Uploads(folder.path, limits), limits)
+    on = Handlers(visitors)
     with gradio.Blocks(title="MiniGPT-4", analytics_enabled=False, fill_height=True) as page:
-        visitor = gradio.State()
         with gradio.Row(elem_id="top"):
             heading = gradio.Markdown(_heading("en", about), elem_id="heading")
             language = gradio.Radio([(words.name, code) for code, words in WORDINGS.items()], value="en",
                                     show_label=False, container=False, elem_id="language")
             dark = gradio.Button(ENGLISH.dark, size="sm", elem_id="dark")
+        # what people and models write is shown as text: markdown could make the browser ask other hosts
         chatbot = gradio.Chatbot(show_label=False, height=460, elem_id="conversation", buttons=["copy"],
-                                 placeholder=ENGLISH.empty, feedback_options=None, layout="bubble")
-        notice = gradio.Markdown("", elem_id="notice")
+                                 placeholder=ENGLISH.empty, feedback_options=None, layout="bubble",
+                                 render_markdown=False, allow_tags=False, latex_delimiters=[])
+        notice = gradio.HTML("", elem_id="notice", js_on_load=None)
         question = gradio.MultimodalTextbox(file_types=["image"], file_count="multiple", sources=["upload"],
                                             placeholder=ENGLISH.placeholder, show_label=False, autofocus=True,
                                             elem_id="question", max_plain_text_length=10000)
@@ -86,104 +119,84 @@ def build_page(loaded: LoadedModel, *, examples: Sequence[Example] = (), knobs: 
             retry = gradio.Button(ENGLISH.retry, elem_id="retry")
             clear = gradio.Button(ENGLISH.clear, elem_id="clear")
         with gradio.Accordion(ENGLISH.settings, open=False, elem_id="settings") as settings:
-            temperature = gradio.Slider(0, 2, knobs.temperature, step=0.1, label=ENGLISH.temperature,
+            temperature = gradio.Slider(0, limits.temperature, knobs.temperature, step=0.1, label=ENGLISH.temperature,
                                         info=ENGLISH.temperature_info)
-            beams = gradio.Slider(1, 10, knobs.num_beams, step=1, label=ENGLISH.beams, info=ENGLISH.beams_info)
-            length = gradio.Slider(10, 2000, knobs.max_new_tokens, step=10, label=ENGLISH.length,
+            beams = gradio.Slider(1, limits.beams, knobs.num_beams, step=1, label=ENGLISH.beams,
+                                  info=ENGLISH.beams_info)
+            length = gradio.Slider(min(10, longest), limits.new_tokens, longest, step=10, label=ENGLISH.length,
                                    info=ENGLISH.length_info)
         if examples:
             gradio.Examples([[{"text": one.question, "files": [one.image]}] for one in examples], [question],
                             label=f"{ENGLISH.examples} · {WORDINGS['zh'].examples}", elem_id="examples")
 
-        asked = [visitor, question, temperature, beams, length, language]
-        answered = [visitor, chatbot, notice, question]
+        panel, answered = [temperature, beams, length, language], [chatbot, notice, question]
         at_once = {"queue": False, "show_progress": "hidden"}
-        model = {"concurrency_id": ONE_AT_A_TIME, "concurrency_limit": 1, "show_progress": "hidden"}
-        question.submit(_begin(loaded), [visitor], [visitor], **at_once).then(_ask(loaded), asked, answered, **model)
-        retry.click(_begin(loaded), [visitor], [visitor], **at_once).then(
-            _retry(loaded), [visitor, temperature, beams, length, language], answered[:3], **model)
-        stop.click(_stop, [visitor], None, queue=False)
-        gradio.on([clear.click, chatbot.clear], _clear(loaded), [visitor], answered, queue=False)
+        in_line = {"concurrency_limit": None, "show_progress": "hidden"}  # the line is kept by `Visitors`
+        question.submit(on.begin, None, None, **at_once).then(on.ask, [question, *panel], answered, **in_line)
+        retry.click(on.begin, None, None, **at_once).then(on.retry, panel, answered[:2], **in_line)
+        stop.click(on.stop, None, None, queue=False)
+        gradio.on([clear.click, chatbot.clear], on.clear, None, answered, queue=False)
         dark.click(None, js=SWITCH_DARK)
         worded = [heading, dark, chatbot, question, stop, retry, clear, settings, temperature, beams, length]
         language.change(_reword(about), [language], worded, queue=False, show_progress="hidden")
         page.load(None, None, [language], js=OWN_LANGUAGE, queue=False)
-        page.load(lambda: Visitor(loaded), None, [visitor], queue=False, show_progress="hidden")
-    return page
+        page.load(on.arrive, None, None, queue=False, show_progress="hidden")
+        page.unload(on.leave)
+    return Page(page, visitors, folder)
 
 
-def launch(page: Blocks, *, host: str, port: int | None, share: bool, wait: bool = True) -> str:
+def launch(page: Page, *, host: str, port: int | None, share: bool, auth: tuple[str, str] | None = None,
+           wait: bool = True) -> str:
     """Serve the page; returns its address (after Ctrl-C, unless `wait` is False).
 
     Args:
+        page: closed at the end, also when it is interrupted; with `wait=False` that is the caller's.
         host: 127.0.0.1 = this machine only, 0.0.0.0 = the network.
         port: None = the first free one from 7860.
         share: True = a public address through gradio's servers.
+        auth: user and password; None = everybody who reaches the address may come in.
         wait: False = return while the page is being served.
     """
-    gradio = import_gradio()
-    theme = gradio.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    page.queue(default_concurrency_limit=None)
+    if not wait:
+        return _serve(page, host, port, share, auth)
     try:
-        _, address, public = page.launch(
-            server_name=host, server_port=port, share=share, quiet=True, prevent_thread_lock=True, theme=theme,
-            css=STYLE, max_file_size=f"{MAX_FILE_MB}mb", footer_links=[], ssr_mode=False, show_error=True,
+        address = _serve(page, host, port, share, auth)
+        print(f"serving at {address} (press Ctrl-C to stop)", flush=True)
+        if sentence := warning(host, share=share, auth=auth is not None):
+            print(sentence, flush=True)
+        page.site.block_thread()
+    finally:
+        page.close()
+    return address
+
+
+def _serve(page: Page, host: str, port: int | None, share: bool, auth: tuple[str, str] | None) -> str:
+    gradio = import_gradio()
+    from starlette.middleware import Middleware
+
+    visitors, limits = page.visitors, page.visitors.limits
+    gate = Middleware(Gate, uploads=visitors.uploads, limits=limits)  # type: ignore[arg-type]
+    theme = gradio.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    page.site.queue(default_concurrency_limit=None, max_size=4 * limits.waiting)
+    os.environ.pop("GRADIO_NUM_WORKERS", None)  # they would take uploads past the gate
+    bypass_proxies(host)
+    try:
+        _, address, public = page.site.launch(
+            server_name=host, server_port=port, share=share, auth=auth, quiet=True, prevent_thread_lock=True,
+            theme=theme, css=STYLE, max_file_size=limits.file_bytes, footer_links=[], ssr_mode=False, show_error=False,
+            mcp_server=False, enable_monitoring=False, max_threads=4 * limits.waiting,
+            state_session_capacity=REMEMBERED_SESSIONS, app_kwargs={"middleware": [gate]},
         )
     except OSError as error:
         raise UserError("demo.port", where=f"--port {port}", what=f"cannot be served ({error})",
                         fix="choose another one, or leave it out to take a free one") from error
-    if wait:
-        print(f"serving at {public or address} (press Ctrl-C to stop)", flush=True)
-        page.block_thread()
+    visitors.watch()
     return str(public or address)
 
 
 def _heading(language: str, about: Mapping[str, str]) -> str:
     words = WORDINGS[language]
     return "\n\n".join([f"## MiniGPT-4 · {words.title}\n{words.how_to}", *filter(None, [about.get(language)])])
-
-
-def _begin(loaded: LoadedModel) -> Any:
-    def begin(visitor: Visitor | None) -> Visitor:
-        visitor = visitor or Visitor(loaded)
-        visitor.begin()
-        return visitor
-
-    return begin
-
-
-def _ask(loaded: LoadedModel) -> Any:
-    def ask(visitor: Visitor | None, question: dict[str, Any], temperature: float, beams: int, length: int,
-            language: str) -> Iterator[tuple[Any, ...]]:
-        visitor = visitor or Visitor(loaded)
-        text, files = question.get("text") or "", [str(file) for file in question.get("files") or []]
-        for view in visitor.ask(text, files, Knobs(temperature, beams, length), WORDINGS[language]):
-            yield visitor, list(view.messages), view.notice, question if view.refused else NOTHING_WRITTEN
-
-    return ask
-
-
-def _retry(loaded: LoadedModel) -> Any:
-    def retry(visitor: Visitor | None, temperature: float, beams: int, length: int, language: str
-              ) -> Iterator[tuple[Any, ...]]:
-        visitor = visitor or Visitor(loaded)
-        for view in visitor.retry(Knobs(temperature, beams, length), WORDINGS[language]):
-            yield visitor, list(view.messages), view.notice
-
-    return retry
-
-
-def _stop(visitor: Visitor | None) -> None:
-    if visitor is not None:
-        visitor.stop()
-
-
-def _clear(loaded: LoadedModel) -> Any:
-    def clear(visitor: Visitor | None) -> tuple[Any, ...]:
-        visitor = visitor or Visitor(loaded)
-        return visitor, list(visitor.clear().messages), "", NOTHING_WRITTEN
-
-    return clear
 
 
 def _reword(about: Mapping[str, str]) -> Any:

@@ -33,6 +33,9 @@ class Wording:
     empty: str
     cut_off: str
     stopped: str
+    out_of_time: str
+    idle: str
+    failed: str
     only_first_frame: str
     mistakes: Mapping[str, str] = field(default_factory=dict)
     """error code -> sentence; `{what}` is the detail in English. A code that is not here is reported in English"""
@@ -65,6 +68,9 @@ ENGLISH = Wording(
     empty="No conversation yet",
     cut_off="The answer reached the longest length.",
     stopped="Stopped.",
+    out_of_time="The answer took too long and was ended.",
+    idle="Nothing was asked for a long time, so the conversation had ended; this is a new one.",
+    failed="This question could not be answered because of an error on the server; its log says more.",
     only_first_frame="{name}: of an animated image only the first frame is looked at.",
 )
 
@@ -88,6 +94,9 @@ CHINESE = Wording(
     empty="还没有对话",
     cut_off="回答已达到最大长度。",
     stopped="已停止。",
+    out_of_time="回答用时过长，已终止。",
+    idle="长时间没有提问，之前的对话已结束；现在是新的对话。",
+    failed="服务器出错，无法回答这个问题；详情见服务器日志。",
     only_first_frame="{name}：动画图片只看第一帧。",
     mistakes={
         "chat.empty": "还没有提问：请写下问题或放入一张图片。",
@@ -99,6 +108,12 @@ CHINESE = Wording(
         "image.large": "图片太大，请先缩小（{what}）。",
         "image.truncated": "图片数据不完整，请重新下载。",
         "image.damaged": "图片数据已损坏（{what}）。",
+        "image.missing": "服务器上已没有这张图片，请重新上传。",
+        "page.long_question": "问题太长，请缩短（{what}）。",
+        "page.many_images": "图片太多，请减少图片（{what}）。",
+        "page.knobs": "设置超出了允许的范围。",
+        "page.busy": "现在提问的人太多，请稍后再试。",
+        "page.busy_self": "上一个问题还没有回答完，请等待或先停止。",
         "page.large_file": "文件太大（{what}），请先缩小图片。",
     },
 )

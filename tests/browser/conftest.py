@@ -56,16 +56,24 @@ def slow_answers(served: LoadedModel) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def address(served: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The page of the tiny model, served for the whole session."""
+def page(served: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The page of the tiny model."""
     from minigpt4.scenes.examples import scene_examples
-    from minigpt4.serve.page import build_page, launch
+    from minigpt4.serve.page import build_page
     from minigpt4.serve.visitor import Knobs
 
-    page = build_page(served, examples=scene_examples(tmp_path_factory.mktemp("examples")),
-                      knobs=Knobs(max_new_tokens=40))
-    yield launch(page, host="127.0.0.1", port=None, share=False, wait=False)
-    page.close()
+    built = build_page(served, examples=scene_examples(tmp_path_factory.mktemp("examples")),
+                       knobs=Knobs(max_new_tokens=40))
+    yield built
+    built.close()
+
+
+@pytest.fixture(scope="session")
+def address(page: Any) -> str:
+    """Where it is served for the whole session."""
+    from minigpt4.serve.page import launch
+
+    return launch(page, host="127.0.0.1", port=None, share=False, wait=False)
 
 
 @pytest.fixture

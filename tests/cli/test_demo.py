@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +14,9 @@ import pytest
 from minigpt4.cli import demo
 from minigpt4.cli.main import main, parser_of
 from minigpt4.common.errors import UserError
-from tests import tiny
+from tests import page_attack, tiny
 from tests.cli.pages import write_bundle
+from tests.page_attack import Talker
 
 
 def flags(*words: str):  # noqa: ANN201
@@ -58,9 +63,47 @@ def test_a_taken_port_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert f"--port {port}: cannot be served" in capsys.readouterr().err
 
 
-def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
+def test_behind_a_proxy_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gradio looks at its own page at the start; a proxy that knows nothing of this machine must not be asked."""
+    import httpx
 
+    from minigpt4.serve.page import build_page, launch
+
+    for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9" if "http" in name.lower() else "")
+    page = build_page(tiny.model())
+    address = launch(page, host="127.0.0.1", port=None, share=False, wait=False)
+    assert httpx.get(address).status_code == 200
+    page.close()
+
+
+def test_a_password_without_a_user_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--model", "x", "--auth", "secret"]) == 2
+    assert "--auth: needs a user and a password; write --auth user:password" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_nothing_is_left_however_it_ends(tmp_path: Path, ending: signal.Signals) -> None:
+    write_bundle(tmp_path / "mine", template="vicuna_v0")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = {**os.environ, "TMPDIR": str(temporary), "http_proxy": "http://127.0.0.1:9"}
+    command = [sys.executable, "-m", "minigpt4", "demo", "--model", str(tmp_path / "mine"), "--host", "0.0.0.0",
+               "--device", "cpu"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        address = next(line.split()[2] for line in process.stdout if line.startswith("serving at"))
+        assert "give --auth user:password" in process.stdout.readline()
+        with Talker(address.replace("localhost", "127.0.0.1"), stays=True) as talker:
+            assert talker.ask("what is this", talker.upload(("rose.png", page_attack.rose())), tokens=10).answered
+            assert list(temporary.rglob("rose.png"))
+            process.send_signal(ending)
+            assert process.wait(60) == (143 if ending == signal.SIGTERM else 0)
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     from minigpt4.serve.page import build_page
 
     monkeypatch.setitem(sys.modules, "gradio", None)

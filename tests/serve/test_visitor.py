@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,33 @@ def test_clear_begins_anew(visitor: Visitor, image: str) -> None:
     asked(visitor, "what is this", image)
     assert visitor.clear().messages == ()
     assert len(asked(visitor, "what is red")[-1].messages) == 2
+
+
+def test_an_answer_that_was_cleared_meanwhile_shows_nothing_of_it(visitor: Visitor, image: str) -> None:
+    views = []
+    for view in visitor.ask("what is this", [image], Knobs(max_new_tokens=300), ENGLISH):
+        views.append(view)
+        if len(views) == 3:
+            visitor.clear()
+    assert views[-1].messages == () and visitor.messages == []
+    assert not asked(visitor, "what is red")[-1].refused
+
+
+def test_a_question_that_waited_while_the_page_was_cleared_is_forgotten(visitor: Visitor, image: str) -> None:
+    with visitor.line.place("somebody else", threading.Event()):
+        views = visitor.ask("what is this", [image], SHORT, ENGLISH)
+        assert next(views).messages
+        visitor.clear()
+        assert [view.messages for view in views] == [()]
+    assert visitor.messages == [] and visitor.chat.conversation.turns == ()
+
+
+def test_stop_ends_a_question_that_waits_in_the_line(visitor: Visitor) -> None:
+    with visitor.line.place("somebody else", threading.Event()):
+        views = visitor.ask("what is this", [], SHORT, ENGLISH)
+        next(views)
+        visitor.stop()
+        assert list(views)[-1].notice == ENGLISH.stopped
 
 
 def test_u16_mistakes_are_sentences_and_change_nothing(visitor: Visitor, image: str, tmp_path: Path) -> None:
