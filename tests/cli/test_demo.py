@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,19 @@ def test_a_password_without_a_user_is_told(capsys: pytest.CaptureFixture[str]) -
     assert "--auth: needs a user and a password; write --auth user:password" in capsys.readouterr().err
 
 
+def _hears_sigint() -> None:
+    """A shell makes its background jobs deaf to Ctrl-C, and they pass that on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def _killed_at_the_end(process: subprocess.Popen[str]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        process.kill()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_nothing_is_left_however_it_ends(tmp_path: Path, ending: signal.Signals) -> None:
@@ -91,7 +106,8 @@ def test_nothing_is_left_however_it_ends(tmp_path: Path, ending: signal.Signals)
     environment = {**os.environ, "TMPDIR": str(temporary), "http_proxy": "http://127.0.0.1:9"}
     command = [sys.executable, "-m", "minigpt4", "demo", "--model", str(tmp_path / "mine"), "--host", "0.0.0.0",
                "--device", "cpu"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment,
+                          preexec_fn=_hears_sigint) as process, _killed_at_the_end(process):
         assert process.stdout is not None
         address = next(line.split()[2] for line in process.stdout if line.startswith("serving at"))
         assert "give --auth user:password" in process.stdout.readline()

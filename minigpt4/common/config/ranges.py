@@ -34,7 +34,7 @@ class Range:
     def __contains__(self, number: float) -> bool:
         over = number > self.low if self.above_low else number >= self.low
         under = number < self.high if self.below_high else number <= self.high
-        return math.isfinite(number) and over and under
+        return over and under and (isinstance(number, int) or math.isfinite(number))
 
     def __str__(self) -> str:
         """'1 or more', '1 to 1024', 'more than 0 and up to 1'"""

@@ -117,7 +117,7 @@ def _make_in_range(hint: object, kind: object, value: object, spot: Spot) -> Any
     made, allowed = make_value(kind, value, spot), range_of(hint)
     if made is FAILED or allowed is None or made in allowed:
         return made
-    return spot.fail("config.value", f"is {made!r}", allowed.advice)
+    return spot.fail("config.value", f"is {made!r:.40}", allowed.advice)
 
 
 def _make_union(args: tuple[Any, ...], value: object, spot: Spot) -> Any:
