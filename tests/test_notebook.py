@@ -29,6 +29,8 @@ def shell(line: str, values: dict) -> None:
     command = command.replace("python train.py", "minigpt4 train")
     if "data scenes" in command:
         command += " --stage1 64 --stage2 16 --dialogues 64 --eval 2"
+    if "run.iters_per_epoch" in command:
+        command += " run.warmup_steps=0"
     assert run_command(command) == 0, command
 
 
