@@ -22,6 +22,7 @@ from minigpt4.runners.lock import LOCK, RunLock
 from minigpt4.runners.logs import Logs
 from minigpt4.runners.run_folder import RunFolder
 from minigpt4.weights.bundles.seal import seal
+from tests.hostile.damage import KINDS, damage
 from tests.parity import minigpt4_folder
 from tests.tasks.tiny_runs import write_tiny_run
 
@@ -32,7 +33,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     shutil.copytree(minigpt4_folder.folder() / "parts", folder / "parts")
     path = write_tiny_run(folder, run={"keep_checkpoints": 9, "save_every": 2, "valid_splits": []})
+    shutil.copytree(minigpt4_folder.folder() / "data" / "cc_sbu_align", folder / "data")
     text = path.read_text(encoding="utf-8").replace(str(minigpt4_folder.folder() / "parts"), "parts")
+    text = text.replace(str(minigpt4_folder.folder() / "data" / "cc_sbu_align"), "data")
     path.write_text(text.replace(str(folder / "out"), "out"), encoding="utf-8")
     before = Path.cwd()
     os.chdir(folder)
@@ -80,6 +83,24 @@ def test_a_flipped_bit_in_any_file_is_refused_and_the_checkpoint_before_goes_on(
     assert (run.path / "set_aside" / "checkpoint_00000004" / "state.pt").exists()
 
 
+@pytest.mark.slow
+def test_twenty_damaged_checkpoints_are_refused(run: RunFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+                                               ) -> None:
+    """One thing each, as tests/hostile/damage.py does it; every sentence names the checkpoint before."""
+    whole = tmp_path / "whole"
+    shutil.copytree(run.checkpoint(4), whole)
+    for number in range(20):
+        kind = KINDS[number % len(KINDS)]
+        name = damage(run.checkpoint(4), random.Random(number), kind)
+        if (name, kind) == ("state.pt", "removed"):  # then it is no checkpoint any more, and the one before is newest
+            name = damage(run.checkpoint(4), random.Random(number), "bit")
+            shutil.copyfile(whole / "state.pt", run.checkpoint(4) / "state.pt")
+        assert resume() == 2, (name, kind)
+        assert "--resume-from 2" in capsys.readouterr().err, (name, kind)
+        shutil.rmtree(run.checkpoint(4))
+        shutil.copytree(whole, run.checkpoint(4))
+
+
 def test_without_a_checkpoint_before_it_says_so(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(run.checkpoint(2))
     flip(run.checkpoint(4) / "config.yaml", random.Random(3))
@@ -108,6 +129,46 @@ def _exchange_vision(folder: Path) -> None:
     torch.save({name: value * 1.01 for name, value in torch.load(file, weights_only=True).items()}, file)
 
 
+def _exchange_resampler(folder: Path) -> None:
+    file = folder / "parts" / "blip2_pretrained_tiny.pth"
+    content = torch.load(file, weights_only=True)
+    tensors = content.get("model", content)
+    name = next(name for name in tensors if "crossattention" in name and name.endswith("query.weight"))
+    tensors[name] = tensors[name] * 1.01
+    torch.save(content, file)
+
+
+def _exchange_tokenizer(folder: Path) -> None:
+    path = folder / "parts" / "llm" / "added_tokens.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**{f"{name}x": number for name, number in known.items()}}))
+
+
+def _another_caption(folder: Path) -> None:
+    path = folder / "data" / "filter_cap.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["annotations"][0]["caption"] += " And more."
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _fewer_records(folder: Path) -> None:
+    path = folder / "data" / "filter_cap.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({"annotations": content["annotations"][:-1]}), encoding="utf-8")
+
+
+def _tensors_of_another_step(folder: Path) -> None:
+    second, fourth = (folder / "out" / f"checkpoint_0000000{step}" for step in (2, 4))
+    shutil.copyfile(second / "model.safetensors", fourth / "model.safetensors")
+    seal(fourth)
+
+
+def _no_tensors(folder: Path) -> None:
+    checkpoint = folder / "out" / "checkpoint_00000004"
+    save_file({"other.weight": torch.zeros(2)}, checkpoint / "model.safetensors")
+    seal(checkpoint)
+
+
 def _empty_manifest(folder: Path) -> None:
     path = folder / "out" / "checkpoint_00000004" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "parts": {}}))
@@ -122,8 +183,11 @@ def _state_of_another_step(folder: Path) -> None:
 
 @pytest.mark.parametrize(("change", "sentence"), [
     (_exchange_llm, "was trained with the llm"), (_exchange_vision, "was trained with the vision"),
+    (_exchange_resampler, "was trained with the resampler"), (_exchange_tokenizer, "was trained with the tokenizer"),
+    (_another_caption, "the training data changed: cc_sbu_align had"), (_fewer_records, "the training data changed"),
+    (_tensors_of_another_step, "files of different bundles stand together"), (_no_tensors, "connector"),
     (_empty_manifest, "lacks what trains: connector"), (_state_of_another_step, "is the state after step 2"),
-], ids=["llm", "vision", "manifest", "state"])
+], ids=["llm", "vision", "resampler", "tokenizer", "caption", "records", "tensors", "no tensors", "manifest", "state"])
 def test_exchanged_parts_are_refused(run: RunFolder, change: Callable[[Path], None], sentence: str,
                                      capsys: pytest.CaptureFixture[str]) -> None:
     change(Path.cwd())
