@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -125,7 +126,7 @@ class TrainingLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         self.ledger.note_damaged(self._damaged())
-        for batch in map(_raise_if_error, _naming_dead_workers(self._batches())):
+        for batch in map(_raise_if_error, self._batches()):
             self.position += 1
             self.ledger.note(len(batch.sample_ids) + len(batch.unsupervised), batch.unreadable)
             yield batch
@@ -189,7 +190,7 @@ class EvaluationLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         batches = _data_loader(self._ordered, range(len(self._ordered)), self.num_workers)
-        return map(_raise_if_error, _naming_dead_workers(batches))
+        return map(_raise_if_error, batches)
 
 
 def _batch_or_error(maker: BatchMaker, step: int, drawn: Iterable[Drawn]) -> BatchOrError:
@@ -200,15 +201,19 @@ def _batch_or_error(maker: BatchMaker, step: int, drawn: Iterable[Drawn]) -> Bat
         return error
 
 
-def _naming_dead_workers(batches: Iterable[BatchOrError]) -> Iterator[BatchOrError]:
-    """A worker process that was killed becomes a `UserError`."""
+@contextmanager
+def naming_dead_workers() -> Iterator[None]:
+    """A worker process that was killed becomes a `UserError`.
+
+    PyTorch raises it wherever the main thread is when the signal comes, so the whole loop stands inside.
+    """
     try:
-        yield from batches
+        yield
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
         raise UserError("data.worker", where="run.num_workers", what="a process that reads images was killed "
-                        f"({str(error).splitlines()[0].rstrip('.')})", fix="continue with the same command and "
+                        f"({str(error).splitlines()[0].rstrip('. ')})", fix="continue with the same command and "
                         "--resume; if memory is short, with a smaller run.num_workers") from error
 
 

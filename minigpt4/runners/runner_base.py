@@ -17,6 +17,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_file
 from minigpt4.common.registry import runners
 from minigpt4.common.seeds import seed_everything, seed_for
+from minigpt4.datasets.loader import naming_dead_workers
 from minigpt4.records.batches import Batch
 from minigpt4.runners.checkpoint import RunState, check_data, check_settings, read_state, write_checkpoint
 from minigpt4.runners.config import RETIRED_KEYS, RunConfig, relations
@@ -90,9 +91,10 @@ class RunnerBase:
             self._make_ready()
             logs = self._open_logs()
             try:
-                stopped = self._train(logs)
-                if not stopped:
-                    self._measure_all("test", self.run_config.test_splits, logs, limit=None)
+                with naming_dead_workers():
+                    stopped = self._train(logs)
+                    if not stopped:
+                        self._measure_all("test", self.run_config.test_splits, logs, limit=None)
             finally:
                 logs.close()
             self._say_goodbye(stopped)
