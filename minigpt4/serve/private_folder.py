@@ -24,10 +24,11 @@ class PrivateFolder:
 
     def __init__(self) -> None:
         known = os.environ.get(VARIABLE, "")
-        self._owned = not (Path(known).name.startswith(PREFIX) and Path(known).is_dir())
+        prefix = f"{PREFIX}{os.getpid()}_"  # a program that this one starts is told its folder, and needs another
+        self._owned = not (Path(known).name.startswith(prefix) and Path(known).is_dir())
         if self._owned:
             self._before = known
-            known = os.environ[VARIABLE] = os.path.realpath(tempfile.mkdtemp(prefix=PREFIX))
+            known = os.environ[VARIABLE] = os.path.realpath(tempfile.mkdtemp(prefix=prefix))
             os.environ.setdefault(TORCH_VARIABLE, os.path.join(known, "torch"))
             atexit.register(self.remove)
         self.path = Path(known)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from minigpt4.cli.main import main
 from minigpt4.common.config import load_config, load_fragment
 from minigpt4.common.errors import UserErrors
 from tests.conftest import ORACLES
@@ -82,3 +83,12 @@ def test_a_packaged_yaml_loads_as_a_fragment(path: Path) -> None:
         assert config.model.llm.weights == written["model"]["llama_model"]
         wanted = "q_former" if written["model"].get("has_qformer", True) else "merge_neighbours"
         assert config.model.resampler.name == wanted
+
+
+def test_the_originals_stage_1_tells_all_its_placeholders_in_one_run(capsys: pytest.CaptureFixture[str]) -> None:
+    path = FOLDER / "april2023" / "train_configs" / "minigpt4_stage1_pretrain.yaml"
+    assert main(["train", "--cfg-path", str(path), "--dry-run"]) == 2
+    said = capsys.readouterr().err
+    for key in ("model.llm.weights", "model.vision.weights", "model.resampler.weights",
+                "datasets.laion.build_info.storage", "datasets.cc_sbu.build_info.storage"):
+        assert f"{key} still has the placeholder" in said
