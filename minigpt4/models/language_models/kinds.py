@@ -35,14 +35,20 @@ def refuse_other_kinds(values: Mapping[str, Any], where: str) -> None:
         raise _error(where, f"belongs to a {kind}: transformers has no class {kind}; such a model needs {own}, which "
                      "is not run here" + (f" (the nearest name that it knows is {near[0]})" if near else ""))
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or values.get("is_encoder_decoder") or _has_other_head(values):
-        what = ", ".join(values.get("architectures") or [kind])
+        what = ", ".join(_architectures(values) or [kind])
         more = " (an encoder-decoder)" if values.get("is_encoder_decoder") else ""
         raise _error(where, f"belongs to a {what}{more}, not to a causal language model")
 
 
+def _architectures(values: Mapping[str, Any]) -> list[str]:
+    """The class names of a config.json; none where it says something else."""
+    found = values.get("architectures")
+    return [str(name) for name in found] if isinstance(found, list) else []
+
+
 def _refuse_images(values: Mapping[str, Any], kind: str, where: str) -> None:
     """A whole vision-language model has the language model inside it, under other names."""
-    names = ", ".join(values.get("architectures") or [kind])
+    names = ", ".join(_architectures(values) or [kind])
     if any(key in values for key in LLAVA_KEYS):
         raise _error(where, f"belongs to a whole LLaVA-like model ({names}: images, projector and language model in "
                      "one)",
@@ -63,7 +69,7 @@ def _refuse_quantized(values: Mapping[str, Any], where: str) -> None:
 
 
 def _has_other_head(values: Mapping[str, Any]) -> bool:
-    names = [str(name) for name in values.get("architectures") or []]
+    names = _architectures(values)
     usual = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(str(values.get("model_type", "llama")).lower())
     return usual not in names and any(name.endswith(OTHER_HEADS) for name in names)
 
