@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from minigpt4.cli._config_arguments import add_config_arguments
+from minigpt4.common.errors import UserError
 
 HELP = "Estimate what a config needs before it runs: parameters, memory, time, and what fits on which card."
 EXAMPLES = (
@@ -25,5 +26,8 @@ def run(arguments: argparse.Namespace) -> int:
     from minigpt4.runners.planning.report import plan_lines
 
     config: Any = load_fragment(arguments.cfg_path, arguments.options)
+    if config.model is None:
+        raise UserError("config.missing", where=str(arguments.cfg_path), what="has no section 'model'",
+                        fix="give a run YAML; minigpt4 configs list names the packaged ones")
     print("\n".join(plan_lines(config, llm=arguments.llm, folder=arguments.cfg_path.parent)))
     return 0

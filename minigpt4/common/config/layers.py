@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import open_regular
 
 KeyPath = tuple[str, ...]
 
@@ -112,7 +113,8 @@ def read_yaml(path: Path, *, aliases: bool = True) -> Layer:
         UserError: it is absent, not YAML, or not a mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with open_regular(path) as file:
+            text = file.read().decode("utf-8-sig")
     except OSError as error:
         raise UserError(
             "config.file", where=str(path), what=f"cannot be read ({error.strerror})",

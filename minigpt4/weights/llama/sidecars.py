@@ -67,7 +67,7 @@ def new_tokenizer_files(model: bytes, vocabulary: Vocabulary) -> dict[str, bytes
 
 def as_json(values: Mapping[str, Any]) -> bytes:
     """Readable JSON."""
-    return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def _without_paths(values: Mapping[str, Any]) -> dict[str, Any]:
