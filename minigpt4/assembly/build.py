@@ -26,7 +26,7 @@ from minigpt4.assembly.manifest import data_of
 from minigpt4.assembly.part_files import checkpoint_file, visual_files
 from minigpt4.assembly.verification import as_trained, changes_since, check_fingerprints, check_tokenizer
 from minigpt4.common.config import Config
-from minigpt4.common.devices import choose_device
+from minigpt4.common.devices import choose_device, is_out_of_memory
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import systems
 from minigpt4.conversation.renderer import Renderer
@@ -63,8 +63,15 @@ def build(config: Config, *, device: str | None = None, sources: Sources | None 
     """
     run = config.run
     chosen = choose_device(device or ("auto" if run is None else str(run.device)))
-    return build_model(config.model, device=chosen, seed=DEFAULT_SEED if run is None else run.seed,
-                       sources=sources)
+    try:
+        return build_model(config.model, device=chosen, seed=DEFAULT_SEED if run is None else run.seed,
+                           sources=sources)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError("model.memory", where="model", what="does not fit into the memory of this machine",
+                        fix="minigpt4 plan says what it needs; make a part smaller, or load the language model in few "
+                        "bits: model.llm.quantize=int8") from error
 
 
 def build_renderer(config: SystemConfig) -> Renderer:

@@ -33,3 +33,8 @@ def choose_device(wanted: str, place: Place = ALONE) -> torch.device:
     if kind == "cuda" and ":" not in wanted:
         return torch.device("cuda", place.local_rank)
     return torch.device(wanted)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """CUDA has a class for it, the CPU only a sentence."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

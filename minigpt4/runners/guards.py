@@ -104,11 +104,6 @@ def find_culprit(model: nn.Module, task: Task, batch: Batch, precision: Precisio
     return found[0] if found else "in the loss itself"
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """CUDA has a class for it, the CPU only a sentence."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-
-
 def out_of_memory(window: Sequence[Batch], device: torch.device) -> UserError:
     """The numbers and three remedies."""
     largest = max(window, key=lambda batch: batch.input_ids.numel())

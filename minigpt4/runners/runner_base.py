@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from minigpt4.common.devices import is_out_of_memory
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_file
 from minigpt4.common.registry import runners
@@ -23,7 +24,7 @@ from minigpt4.runners.checkpoint import RunState, check_data, check_settings, re
 from minigpt4.runners.config import RETIRED_KEYS, RunConfig, relations
 from minigpt4.runners.console import Console, start_report
 from minigpt4.runners.curve import draw_curve
-from minigpt4.runners.guards import NonFiniteGuard, check_first_loss, find_culprit, is_out_of_memory, out_of_memory
+from minigpt4.runners.guards import NonFiniteGuard, check_first_loss, find_culprit, out_of_memory
 from minigpt4.runners.interrupt import StopRequest
 from minigpt4.runners.job import Job
 from minigpt4.runners.lock import RunLock

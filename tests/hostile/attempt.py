@@ -58,11 +58,11 @@ def attempt(deed: Callable[[], object]) -> Ending:
 
 def command(*words: str) -> Ending:
     """Run `minigpt4 WORDS…` in this process."""
-    said = io.StringIO()
+    said, printed = io.StringIO(), io.StringIO()
     status: list[int] = []
 
     def run() -> None:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
             try:
                 status.append(main(list(words)))
             except SystemExit as ended:
@@ -72,7 +72,7 @@ def command(*words: str) -> Ending:
     ending = attempt(run)
     if ending.kind != "accepted" or status == [0]:
         return ending
-    sentence = said.getvalue().strip()
+    sentence = said.getvalue().strip() or printed.getvalue().strip()
     kind = "refused" if sentence and "Traceback" not in sentence else "traceback"
     return Ending(kind, sentence, ending.seconds)
 

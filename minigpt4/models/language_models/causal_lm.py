@@ -22,6 +22,7 @@ from minigpt4.common.config.ranges import NonNegativeFloat
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import language_models
 from minigpt4.models.activation_checkpointing import enable_activation_checkpointing
+from minigpt4.models.language_models.bounds import refuse_absurd_sizes
 from minigpt4.models.language_models.kinds import refuse_other_kinds
 from minigpt4.models.language_models.placement import DeviceMap, input_device
 from minigpt4.models.language_models.quantized import Quantization
@@ -108,6 +109,7 @@ def transformers_config(values: Mapping[str, Any], *, where: str = "model.llm", 
         UserError: they are another kind of model's.
     """
     refuse_other_kinds(values, where)
+    refuse_absurd_sizes(values, where=where)
     known = {key: value for key, value in values.items() if key not in NOT_OF_THE_WEIGHTS and not key.startswith("_")}
     known["model_type"] = str(known.get("model_type", "llama")).lower()
     with _explained(where):
