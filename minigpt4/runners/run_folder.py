@@ -44,9 +44,21 @@ class RunFolder:
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, oldest first. Their folders appear atomically, so those that exist are complete."""
+        return [folder for folder in self._folders() if (folder / STATE_FILE).exists()]
+
+    def _folders(self) -> list[Path]:
+        """Every folder that is called a checkpoint, oldest first."""
         found = [(int(match[1]), folder) for folder in self.path.glob("checkpoint_*")
-                 if (match := _CHECKPOINT.fullmatch(folder.name)) and (folder / STATE_FILE).exists()]
+                 if (match := _CHECKPOINT.fullmatch(folder.name))]
         return [folder for _, folder in sorted(found)]
+
+    def refuse_newer_without_state(self, checkpoint: Path | None) -> None:
+        """Raise `UserError` if a checkpoint after this one has lost its state: then this one is not the newest."""
+        after = [folder for folder in self._folders() if checkpoint is None or folder.name > checkpoint.name]
+        if after:
+            raise UserError("train.damaged_checkpoint", where=str(after[-1]), what=f"has no {STATE_FILE}",
+                            fix=f"continue from the checkpoint before it: --resume-from {_step_of(checkpoint)}"
+                            if checkpoint else "there is none before it: start again in another run.output_dir")
 
     def newest(self) -> Path | None:
         """The newest complete checkpoint."""
@@ -61,7 +73,7 @@ class RunFolder:
         """The checkpoint after a step. Raises `UserError` naming those that are there."""
         place = self.checkpoint(step)
         if place not in self.checkpoints():
-            there = ", ".join(str(int(folder.name.rpartition("_")[2])) for folder in self.checkpoints())
+            there = ", ".join(str(_step_of(folder)) for folder in self.checkpoints())
             raise UserError("train.no_checkpoint", where=f"--resume-from {step}",
                             what=f"{self.path} has no checkpoint after this step",
                             fix=f"there are: {there}" if there else "start without --resume-from")
@@ -69,7 +81,7 @@ class RunFolder:
 
     def set_aside_after(self, checkpoint: Path) -> list[Path]:
         """Move later checkpoints into `set_aside`, so that none of them is taken for the newest; returns them."""
-        later = [folder for folder in self.checkpoints() if folder.name > checkpoint.name]
+        later = [folder for folder in self._folders() if folder.name > checkpoint.name]
         for folder in later:
             target = self.path / SET_ASIDE / folder.name
             shutil.rmtree(target, ignore_errors=True)
@@ -110,3 +122,7 @@ class RunFolder:
         clear_litter(self.path)
         if self.nonfinite.is_dir():
             clear_litter(self.nonfinite)
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("_")[2])

@@ -120,15 +120,17 @@ class RunnerBase:
     def _check_checkpoint(self) -> None:
         """Compare all files of the checkpoint to resume with its checksums; later ones are set aside."""
         checkpoint = self._checkpoint_to_resume()
+        if self.resume and self.resume_from is None:
+            self.folder.refuse_newer_without_state(checkpoint)
         if checkpoint is None:
             return
-        for later in self.folder.set_aside_after(checkpoint):
-            log.info("set aside: %s", later)
         try:
             compare_checksums(checkpoint)
             read_state(checkpoint)
         except UserError as error:
             raise self._with_the_way_on(error, checkpoint) from error
+        for later in self.folder.set_aside_after(checkpoint):
+            log.info("set aside: %s", later)
 
     def _with_the_way_on(self, error: UserError, checkpoint: Path) -> UserError:
         before = self.folder.before(checkpoint)

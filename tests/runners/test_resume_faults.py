@@ -94,13 +94,19 @@ def test_twenty_damaged_checkpoints_are_refused(run: RunFolder, tmp_path: Path, 
     for number in range(20):
         kind = KINDS[number % len(KINDS)]
         name = damage(run.checkpoint(4), random.Random(number), kind)
-        if (name, kind) == ("state.pt", "removed"):  # then it is no checkpoint any more, and the one before is newest
-            name = damage(run.checkpoint(4), random.Random(number), "bit")
-            shutil.copyfile(whole / "state.pt", run.checkpoint(4) / "state.pt")
         assert resume() == 2, (name, kind)
         assert "--resume-from 2" in capsys.readouterr().err, (name, kind)
         shutil.rmtree(run.checkpoint(4))
         shutil.copytree(whole, run.checkpoint(4))
+
+
+def test_a_checkpoint_without_its_state_is_not_passed_over(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    (run.checkpoint(4) / "state.pt").unlink()
+    assert resume() == 2
+    assert "checkpoint_00000004: has no state.pt; continue from the checkpoint before it: --resume-from 2" in (
+        capsys.readouterr().err)
+    assert resume("--resume-from", "2") == 0
+    assert (run.path / "set_aside" / "checkpoint_00000004").is_dir()
 
 
 def test_without_a_checkpoint_before_it_says_so(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:

@@ -230,3 +230,11 @@ def test_verify_finds_a_config_that_cannot_be_read(bundle: Path) -> None:
     (bundle / "config.yaml").write_text(text.replace("max_txt_len", "max_text_len"))
     with pytest.raises(UserError, match="max_text_len is unknown"):
         verify_surroundings(open_bundle(bundle))
+
+
+@pytest.mark.parametrize("kept", [[], ["vision", "resampler", "llm"]])
+def test_a_manifest_that_leaves_out_a_part_is_refused(bundle: Path, kept: list[str]) -> None:
+    """Else the projection would begin at random without a word."""
+    change(bundle, lambda manifest: manifest.update(parts={name: manifest["parts"][name] for name in kept}))
+    with pytest.raises(UserError, match="says nothing of the part .*connector.*, which would begin at random"):
+        load_model(bundle)

@@ -98,7 +98,11 @@ class Bundle:
                 )
 
     def check_parts(self, names: Sequence[str]) -> None:
-        """Raise `UserError` if the bundle stores a part that a model of these parts does not have."""
+        """Raise `UserError` if the bundle says nothing of one of these parts of a model, or stores another one."""
+        unnamed = sorted(set(names) - self.manifest.parts.keys())
+        if unnamed:
+            raise UserError("bundle.parts", where=str(self.folder / MANIFEST), what=f"says nothing of the part "
+                            f"{', '.join(unnamed)}, which would begin at random", fix="take another copy of the bundle")
         absent = sorted(set(self.stored_parts) - set(names))
         if absent:
             raise UserError(
