@@ -236,5 +236,11 @@ def test_verify_finds_a_config_that_cannot_be_read(bundle: Path) -> None:
 def test_a_manifest_that_leaves_out_a_part_is_refused(bundle: Path, kept: list[str]) -> None:
     """Else the projection would begin at random without a word."""
     change(bundle, lambda manifest: manifest.update(parts={name: manifest["parts"][name] for name in kept}))
-    with pytest.raises(UserError, match="says nothing of the part .*connector.*, which would begin at random"):
+    with pytest.raises(UserError, match="does not say where the part .*connector.* is, which would begin at random"):
+        load_model(bundle)
+
+
+def test_a_manifest_that_says_a_stored_part_is_elsewhere_is_refused(bundle: Path) -> None:
+    change(bundle, lambda manifest: manifest["parts"]["connector"].update(stored=False, origins=[]))
+    with pytest.raises(UserError, match="does not say where the part connector is"):
         load_model(bundle)

@@ -99,10 +99,11 @@ class Bundle:
 
     def check_parts(self, names: Sequence[str]) -> None:
         """Raise `UserError` if the bundle says nothing of one of these parts of a model, or stores another one."""
-        unnamed = sorted(set(names) - self.manifest.parts.keys())
+        known = {name for name, entry in self.manifest.parts.items() if entry.stored or entry.origins}
+        unnamed = sorted(set(names) - known)
         if unnamed:
-            raise UserError("bundle.parts", where=str(self.folder / MANIFEST), what=f"says nothing of the part "
-                            f"{', '.join(unnamed)}, which would begin at random", fix="take another copy of the bundle")
+            raise UserError("bundle.parts", where=str(self.folder / MANIFEST), fix="take another copy of the bundle",
+                            what=f"does not say where the part {', '.join(unnamed)} is, which would begin at random")
         absent = sorted(set(self.stored_parts) - set(names))
         if absent:
             raise UserError(
