@@ -79,6 +79,14 @@ def test_whole_files_are_noticed(bundle: Path, tmp_path: Path, change: Callable[
         shutil.rmtree(tmp_path / "changed")
 
 
+def test_what_a_download_or_a_clone_adds_is_no_damage(bundle: Path) -> None:
+    (bundle / "source.json").write_text("{}")
+    (bundle / ".git").mkdir()
+    (bundle / ".git" / "HEAD").write_text("ref")
+    (bundle / ".gitattributes").write_text("*.safetensors filter=lfs")
+    assert compare_checksums(bundle)
+
+
 def test_a_load_compares_sizes_and_sums_if_asked(bundle: Path) -> None:
     load_model(bundle, verify=True)
     flip(bundle / "prompts.txt" if (bundle / "prompts.txt").exists() else bundle / "config.yaml", random.Random(2))

@@ -13,6 +13,7 @@ from pathlib import Path
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder, write_json
 from minigpt4.weights.bundles.bundle import MANIFEST, Bundle
+from minigpt4.weights.bundles.licences import SOURCE
 from minigpt4.weights.files.checksums import SHA256SUMS, Progress, digest_of, nothing, read_checksums, write_checksums
 from minigpt4.weights.files.readers import read_json
 
@@ -67,7 +68,7 @@ def compare_checksums(folder: Path, on_bytes: Progress = nothing) -> int:
     digests = read_checksums(listed)
     if _as_written(digests) != listed.read_bytes():
         raise UserError("bundle.checksums", where=str(listed), what="is not as it was written", fix=AGAIN)
-    there = set(files_in(folder)) - {SHA256SUMS}
+    there = {name for name in files_in(folder) if name in digests or not _is_of_the_way(name)} - {SHA256SUMS}
     faults = [f"{name} is missing" for name in sorted(digests.keys() - there)]
     faults += [f"{name} was added" for name in sorted(there - digests.keys())]
     faults += [f"{name} was changed" for name in sorted(digests.keys() & there)
@@ -76,6 +77,11 @@ def compare_checksums(folder: Path, on_bytes: Progress = nothing) -> int:
         raise UserError("bundle.checksums", where=str(folder), what=f"{'; '.join(faults)} (by {SHA256SUMS})",
                         fix=f"{AGAIN}, or, if you changed it yourself, accept it: {OWN_CHANGE} {folder}")
     return len(digests)
+
+
+def _is_of_the_way(name: str) -> bool:
+    """What a download or a clone leaves beside a bundle's own files."""
+    return name == SOURCE or name == ".gitattributes" or name.startswith(".git/")
 
 
 def _as_written(digests: dict[str, str]) -> bytes:

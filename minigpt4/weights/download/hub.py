@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 OTHER_FORMS = (".bin", ".pth", ".pt", ".h5", ".msgpack", ".ot", ".gguf", ".onnx")
 """files of weights that are not wanted where the same folder holds safetensors"""
+NOT_NEEDED = (".gitattributes", "SHA256SUMS")
+"""git's own file, and sums, which are written here of what came"""
 TRUE = ("1", "ON", "YES", "TRUE")
 MOST_FILES = 20_000
 """of a repository of weights"""
@@ -177,11 +179,11 @@ def _refusal(source: Source, error: Exception) -> UserError:
 
 
 def _needed(names: Sequence[str]) -> list[str]:
-    """All but git's own file, and weights in one form only: safetensors where there are any."""
+    """All but `NOT_NEEDED`, and weights in one form only: safetensors where there are any."""
     has_safetensors = {os.path.dirname(name) for name in names if name.endswith(".safetensors")}
     return [
         name for name in names
-        if name != ".gitattributes"
+        if name not in NOT_NEEDED
         and not (name.endswith((*OTHER_FORMS, ".bin.index.json")) and os.path.dirname(name) in has_safetensors)
     ]
 
