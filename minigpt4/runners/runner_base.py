@@ -148,6 +148,7 @@ class RunnerBase:
         job = self.job
         iterations = self.run_config.iters_per_epoch or job.task.batches_per_epoch()
         self.timetable = Timetable(self.run_config.max_epoch, iterations, self.run_config.accum_grad_iters)
+        self._data = job.task.data_identities()
         state = self._state_to_resume()
         if state is not None:
             report = job.bundle.restore(self.folder.checkpoint(state.step))
@@ -168,7 +169,7 @@ class RunnerBase:
             return None
         state = read_state(checkpoint)
         check_settings(state.settings, self.job.settings)
-        check_data(state.data, self.job.task.data_identities())
+        check_data(state.data, self._data)
         return state
 
     def _restore(self, state: RunState) -> None:
@@ -295,7 +296,7 @@ class RunnerBase:
             state = RunState(
                 step=self.step, position=self.timetable.position(self.step), ledgers=ledgers,
                 counts={**self.counts, "nonfinite": self._guard.count}, settings=dict(self.job.settings),
-                data=self.job.task.data_identities(),
+                data=self._data,
                 **self._update.state(),
             )
             try:

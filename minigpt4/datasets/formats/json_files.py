@@ -41,7 +41,7 @@ class PackedRecords:
 
     def fingerprint(self) -> str:
         """A hash of all records."""
-        return hashlib.sha256(self.packed.tobytes()).hexdigest()
+        return hashlib.sha256(self.packed.data).hexdigest()
 
     def place(self, number: int) -> str:
         return f"{self.path}, record {number}"

@@ -137,7 +137,7 @@ class ShardIndex:
 
     def fingerprint(self) -> str:
         """A hash of the names, places and sizes of all members."""
-        return hashlib.sha256(np.ascontiguousarray(self.rows).tobytes()).hexdigest()
+        return hashlib.sha256(np.ascontiguousarray(self.rows).view(np.uint8).data).hexdigest()
 
     def shard_of(self, number: int) -> Path:
         return self.shards[int(self.rows[number]["shard"])]
