@@ -25,7 +25,7 @@ from typing import BinaryIO
 
 import psutil
 
-from minigpt4.common.errors import UserError
+from minigpt4.common.errors import UserError, printable
 
 _KINDS = (
     (stat.S_ISDIR, errno.EISDIR, "is a folder"), (stat.S_ISFIFO, errno.EINVAL, "is a named pipe, not a file"),
@@ -34,8 +34,8 @@ _KINDS = (
 )
 
 
-_STEERING = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-"""line ends, escape sequences and changes of the direction of writing"""
+_LINE_ENDS = re.compile("[\t\n\u2028\u2029]")
+"""fine in a sentence, odd in a name"""
 
 
 def open_regular(path: str | Path) -> BinaryIO:
@@ -68,7 +68,7 @@ def shown(path: str | Path) -> str:
         text = os.fsencode(path).decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # half a surrogate pair, which no file name holds
         text = str(path).encode("utf-8", "backslashreplace").decode("utf-8")
-    return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
+    return _LINE_ENDS.sub(lambda found: ascii(found[0])[1:-1], printable(text))
 
 
 @contextmanager

@@ -77,6 +77,7 @@ class RunnerBase:
         self.resume_from = resume_from
         self.folder = RunFolder(Path(job.run.output_dir))
         self.precision = choose_precision(job.run, job.device)
+        self._state: RunState | None = None
         self.step = 0
         self.counts = {"unreadable": 0, "unsupervised": 0}
         self._guard = NonFiniteGuard(self.folder.nonfinite, job.run.max_nonfinite, job.group.rank)
@@ -126,7 +127,7 @@ class RunnerBase:
             return
         try:
             compare_checksums(checkpoint)
-            read_state(checkpoint)
+            self._state = read_state(checkpoint)
         except UserError as error:
             raise self._with_the_way_on(error, checkpoint) from error
         for later in self.folder.set_aside_after(checkpoint):
@@ -167,7 +168,8 @@ class RunnerBase:
         checkpoint = self._checkpoint_to_resume()
         if checkpoint is None:
             return None
-        state = read_state(checkpoint)
+        state = self._state or read_state(checkpoint)
+        self._state = None  # it may be as large as the optimizer
         check_settings(state.settings, self.job.settings)
         check_data(state.data, self._data)
         return state

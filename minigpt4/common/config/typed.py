@@ -199,10 +199,11 @@ def _make_scalar(hint: object, value: object, spot: Spot) -> Any:
 def _finite(value: float, spot: Spot) -> Any:
     """A number that is one: nan and infinity, and whole numbers beyond all floats, are refused."""
     try:
-        if math.isfinite(number := float(value)):
-            return number
+        number = float(value)
     except OverflowError:
-        pass
+        number = math.inf
+    if math.isfinite(number):
+        return number
     return spot.fail("config.value", f"is {str(value)[:40]}", "use a finite number")
 
 

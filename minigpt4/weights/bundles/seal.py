@@ -12,7 +12,7 @@ from pathlib import Path
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder, write_json
-from minigpt4.weights.bundles.bundle import MANIFEST, Bundle
+from minigpt4.weights.bundles.bundle import MANIFEST
 from minigpt4.weights.bundles.licences import SOURCE
 from minigpt4.weights.files.checksums import SHA256SUMS, Progress, digest_of, nothing, read_checksums, write_checksums
 from minigpt4.weights.files.readers import read_json
@@ -44,11 +44,6 @@ def seal(folder: Path, on_bytes: Progress = nothing) -> int:
 def files_in(folder: Path) -> list[str]:
     """Every file below a folder, with slashes, in order."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
-
-
-def is_sealed(bundle: Bundle) -> bool:
-    """False for a bundle that an earlier version wrote: nothing tells whether all of its bytes are as they were."""
-    return bool(bundle.manifest.files) or (bundle.folder / SHA256SUMS).exists()
 
 
 def compare_checksums(folder: Path, on_bytes: Progress = nothing) -> int:
