@@ -37,7 +37,7 @@ class Photograph(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description="Choose photographs of every class from shards.")
     parser.add_argument("--shards", type=Path, required=True, help="folder of .tar files")
-    parser.add_argument("--credits", type=Path, required=True, help="table: sample, source, file_in_source, photographer")
+    parser.add_argument("--credits", type=Path, required=True, help="TSV: sample, source, file_in_source, photographer")
     parser.add_argument("--number", type=int, default=30, help="photographs of each class (default: 30)")
     parser.add_argument("--output", type=Path, default=HERE / "photos")
     arguments = parser.parse_args()
