@@ -13,6 +13,7 @@ from minigpt4.cli._source import source_of
 if TYPE_CHECKING:
     from minigpt4.inference.chat import Chat
     from minigpt4.inference.events import Event
+    from minigpt4.records.knowledge import Knowledge
 
 HELP = "Chat about images in the terminal: one question, or a conversation."
 EXAMPLES = (
@@ -20,6 +21,8 @@ EXAMPLES = (
     '--question "What colour are the stars?"',
     "minigpt4 chat output/minigpt4_scenes_stage2 --image output/scenes/seen/images/000001.png",
 )
+EXAMPLE_QUESTIONS = 4
+"""of those a model was trained on, shown at the start"""
 HOW_TO = "write a question; /image PATH shows an image, /clear starts over, /quit ends"
 
 
@@ -36,17 +39,22 @@ def run(arguments: argparse.Namespace) -> int:
     source = source_of(arguments)
     settings = settings_of(arguments)
     from minigpt4.inference.chat import Chat
-    from minigpt4.scenes.about import about
 
     loaded = source.load(arguments)
-    for sentence in filter(None, [about(loaded.config).get("en")]):
-        print(sentence, file=sys.stderr)
+    if loaded.knowledge is not None:
+        print(_introduction(loaded.knowledge), file=sys.stderr)
     chat = Chat(loaded, settings, system=arguments.system)
     if arguments.question is not None:
         show(chat.ask(arguments.question, arguments.image))
         return 0
     converse(chat, list(arguments.image))
     return 0
+
+
+def _introduction(knowledge: Knowledge) -> str:
+    """What the model knows, and what it can be asked."""
+    examples = " · ".join(knowledge.questions_in()[:EXAMPLE_QUESTIONS])
+    return "\n".join(filter(None, [knowledge.sentence(), f"Ask for example: {examples}" if examples else ""]))
 
 
 def show(events: Iterable[Event]) -> None:
