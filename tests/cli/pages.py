@@ -47,8 +47,9 @@ def make_demo(folder: Path, project: Path) -> None:
 
     The environment is the caller's: commands run in `folder`.
     """
-    for name in ("train_configs", "eval_configs", "prompts", "docs/images"):
+    for name in ("train_configs", "eval_configs", "prompts", "docs/images", "examples"):
         shutil.copytree(project / name, folder / name)
+    shutil.copy(project / "docs" / "one_page.py", folder / "docs")
     assert run_command(f"minigpt4 data scenes --output output/scenes {FEW_SCENES}") == 0
     for stage in (1, 2):
         assert run_command(f"minigpt4 train --resume --cfg-path train_configs/minigpt4_scenes_stage{stage}.yaml"
