@@ -64,11 +64,12 @@ def _serve(arguments: argparse.Namespace, source: str, device: str | None, auth:
     from minigpt4.inference.load import load_model
     from minigpt4.scenes.about import about
     from minigpt4.scenes.examples import scene_examples
-    from minigpt4.serve.visitor import Knobs
+    from minigpt4.serve.knobs import Knobs
 
     loaded = load_model(source, device=device, options=arguments.options, allow_other_llm=arguments.allow_other_llm,
                         allow_imports=arguments.allow_imports, verify=arguments.verify)
     page = build_page(loaded, examples=scene_examples(folder), about=about(loaded.config),
+                      name=Path(source).stem if source.endswith((".yaml", ".yml")) else Path(source).resolve().name,
                       knobs=Knobs(max_new_tokens=arguments.max_new_tokens))
     launch(page, host=arguments.host, port=arguments.port, share=arguments.share, auth=auth)
 
