@@ -70,12 +70,13 @@ def _serve(arguments: argparse.Namespace, source: str, device: str | None, auth:
     import_gradio()  # a missing extra is reported before gigabytes are loaded
     from minigpt4.inference.load import load_model
     from minigpt4.scenes.examples import examples_for
-    from minigpt4.serve.visitor import Knobs
+    from minigpt4.serve.knobs import Knobs
 
     loaded = load_model(source, device=device, options=arguments.options, allow_other_llm=arguments.allow_other_llm,
                         allow_imports=arguments.allow_imports, verify=arguments.verify)
-    about = loaded.knowledge.summary if loaded.knowledge else {}
-    page = build_page(loaded, examples=examples_for(loaded, folder), about=about,
+    page = build_page(loaded, examples=examples_for(loaded, folder),
+                      about=loaded.knowledge.summary if loaded.knowledge else {},
+                      name=Path(source).stem if source.endswith((".yaml", ".yml")) else Path(source).resolve().name,
                       knobs=Knobs(max_new_tokens=arguments.max_new_tokens))
     launch(page, host=arguments.host, port=arguments.port, share=arguments.share, auth=auth)
 

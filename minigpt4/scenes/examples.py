@@ -15,10 +15,15 @@ from minigpt4.serve.page import Example
 
 QUESTIONS: tuple[tuple[QuestionType, Language], ...] = (
     (QuestionType.COLOUR, "en"), (QuestionType.DESCRIPTION, "en"), (QuestionType.WHAT_IS_AT, "zh"),
+    (QuestionType.DESCRIPTION, "zh"),
 )
 SHOWN_SIDE = 224
 PHOTOGRAPHS = Path("examples/photos")
-ABOUT_PHOTOGRAPHS = (("sunflower", "What is this?"), ("motorcycle", "What colour is it?"), ("tulip", "这是什么？"))
+ABOUT_PHOTOGRAPHS = (
+    (("sunflower",), "What is this?"), (("motorcycle",), "Is there a star?"), (("daisy", "daisy"), "What is the same?"),
+    (("tulip",), "这是什么？"), (("shoe",), "主要是什么颜色？"), (("airplane", "airplane"), "有什么相同？"),
+)
+"""subjects shown and what is asked; a subject named twice = two photographs of it"""
 MODEL_TYPE = "scenes"
 """`model.model_type` of the embedded default"""
 
@@ -31,8 +36,12 @@ def examples_for(loaded: LoadedModel, folder: Path) -> list[Example]:
 
 def photograph_examples() -> list[Example]:
     """Photographs of the checkout that no training showed."""
-    kept = {each.subject: each for each in read_album(PHOTOGRAPHS).kept_back}
-    return [Example(str(kept[subject].path), question) for subject, question in ABOUT_PHOTOGRAPHS]
+    examples = []
+    for subjects, question in ABOUT_PHOTOGRAPHS:
+        kept = [str(each.path) for each in read_album(PHOTOGRAPHS).kept_back if each.subject == subjects[0]]
+        first, *others = kept[: len(subjects)]
+        examples.append(Example(first, question, tuple(others)))
+    return examples
 
 
 def scene_examples(folder: Path) -> list[Example]:
