@@ -76,6 +76,7 @@ def _serve(arguments: argparse.Namespace, source: str, device: str | None, auth:
                         allow_imports=arguments.allow_imports, verify=arguments.verify)
     page = build_page(loaded, examples=examples_for(loaded, folder),
                       about=loaded.knowledge.summary if loaded.knowledge else {},
+                      learned=REPORT if source == str(EMBEDDED_DEFAULT) and REPORT.exists() and not auth else None,
                       name=Path(source).stem if source.endswith((".yaml", ".yml")) else Path(source).resolve().name,
                       knobs=Knobs(max_new_tokens=arguments.max_new_tokens))
     launch(page, host=arguments.host, port=arguments.port, share=arguments.share, auth=auth)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from minigpt4.conversation.template import Template
 from minigpt4.serve.handlers import Example, Handlers, in_language
 from minigpt4.serve.knobs import Knobs
 from minigpt4.serve.limits import Limits
-from minigpt4.serve.shown import as_empty, as_heading
+from minigpt4.serve.shown import Title, as_empty, as_heading
 from minigpt4.serve.wording import ENGLISH, WORDINGS, Wording
 
 if TYPE_CHECKING:
@@ -89,17 +89,16 @@ class Parts:
     settings: Settings
     unseen: Unseen
     examples: Sequence[Example]
-    about: Mapping[str, str]
-    name: str
+    title: Title
     takes_system: bool
 
     @classmethod
-    def make(cls, examples: Sequence[Example], knobs: Knobs, about: Mapping[str, str], limits: Limits, name: str,
-             template: Template) -> Parts:
+    def make(cls, examples: Sequence[Example], knobs: Knobs, title: Title, limits: Limits, template: Template
+             ) -> Parts:
         """The components in their places, inside gradio's `Blocks`."""
         import gradio
 
-        head = _head(name, about)
+        head = _head(title)
         chatbot = gradio.Chatbot(  # what people and models write is shown as text: markdown could ask other hosts
             show_label=False, elem_id="conversation", buttons=[], placeholder=as_empty(ENGLISH),
             examples=_offered(examples, "en"), feedback_options=None, layout="bubble", render_markdown=False,
@@ -117,7 +116,7 @@ class Parts:
         settings = _settings(knobs, limits, takes_system=template.takes_system)
         unseen = Unseen(gradio.Textbox(visible=False), gradio.Number(visible=False), gradio.Textbox(visible=False))
         talk = Talk(chatbot, notice, question, camera, stop, keys)
-        return cls(head, talk, tools, settings, unseen, examples, about, name, template.takes_system)
+        return cls(head, talk, tools, settings, unseen, examples, title, template.takes_system)
 
     def connect(self, on: Handlers, site: Blocks) -> None:
         """Which event of gradio's `Blocks` and of the components calls what."""
@@ -178,7 +177,7 @@ class Parts:
 
         words = WORDINGS.get(language, ENGLISH)
         return [
-            as_heading(self.name, self.about, language), words.dark, update(label=words.language),
+            as_heading(self.title, language, words), words.dark, update(label=words.language),
             update(placeholder=as_empty(words), examples=_offered(self.examples, language)),
             update(placeholder=words.placeholder), words.camera, words.stop, _keys(words),
             words.retry, words.edit, words.delete, words.as_markdown, words.as_json, words.clear,
@@ -189,11 +188,11 @@ class Parts:
         ]
 
 
-def _head(name: str, about: Mapping[str, str]) -> Head:
+def _head(title: Title) -> Head:
     import gradio
 
     with gradio.Row(elem_id="top"):
-        heading = gradio.HTML(as_heading(name, about, "en"), elem_id="heading", js_on_load=None)
+        heading = gradio.HTML(as_heading(title, "en", ENGLISH), elem_id="heading", js_on_load=None)
         language = gradio.Radio([(words.name, code) for code, words in WORDINGS.items()], value="en",
                                 label=ENGLISH.language, show_label=False, container=False, elem_id="language")
         dark = gradio.Button(ENGLISH.dark, size="sm", elem_id="dark")

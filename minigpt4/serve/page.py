@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from minigpt4.assembly.loaded import LoadedModel
@@ -22,6 +23,7 @@ from minigpt4.serve.handlers import Example, Handlers
 from minigpt4.serve.knobs import Knobs
 from minigpt4.serve.limits import Limits
 from minigpt4.serve.private_folder import PrivateFolder
+from minigpt4.serve.shown import Title
 from minigpt4.serve.uploads import Uploads
 from minigpt4.serve.visitors import Visitors
 from minigpt4.serve.wording import WORDINGS
@@ -52,6 +54,8 @@ class Page:
     """gradio's `Blocks`"""
     visitors: Visitors
     folder: PrivateFolder
+    learned: Path | None = None
+    """HTML file that shows how the model learned"""
 
     @property
     def blocks(self) -> dict[int, Any]:
@@ -67,7 +71,8 @@ class Page:
 
 
 def build_page(loaded: LoadedModel, *, examples: Sequence[Example] = (), knobs: Knobs | None = None,
-               about: Mapping[str, str] | None = None, limits: Limits | None = None, name: str = "") -> Page:
+               about: Mapping[str, str] | None = None, limits: Limits | None = None, name: str = "",
+               learned: Path | None = None) -> Page:
     """The page, ready for `launch`.
 
     Args:
@@ -77,15 +82,17 @@ def build_page(loaded: LoadedModel, *, examples: Sequence[Example] = (), knobs: 
         about: a sentence on what the model knows, by language code; shown below the heading.
         limits: what visitors may ask of it.
         name: of the model, shown in the heading.
+        learned: HTML file that shows how the model learned; the heading links it.
     """
     gradio = import_gradio()
     knobs, limits, folder = knobs or Knobs(), limits or Limits(), PrivateFolder()
     limits = replace(limits, new_tokens=max(limits.new_tokens, knobs.max_new_tokens))
     visitors = Visitors(loaded, Uploads(folder.path, limits), limits)
     with gradio.Blocks(title="MiniGPT-4", analytics_enabled=False, fill_height=True) as site:
-        parts = Parts.make(examples, knobs, about or {}, limits, name, loaded.renderer.chat)
+        title = Title(name, about or {}, learned=learned is not None)
+        parts = Parts.make(examples, knobs, title, limits, loaded.renderer.chat)
         parts.connect(Handlers(visitors, examples, name), site)
-    return Page(site, visitors, folder)
+    return Page(site, visitors, folder, learned)
 
 
 def launch(page: Page, *, host: str, port: int | None, share: bool, auth: tuple[str, str] | None = None,
@@ -118,7 +125,8 @@ def _serve(page: Page, host: str, port: int | None, share: bool, auth: tuple[str
     from starlette.middleware import Middleware
 
     visitors, limits = page.visitors, page.visitors.limits
-    gate = Middleware(Gate, uploads=visitors.uploads, limits=limits)  # type: ignore[arg-type]
+    learned = page.learned.read_bytes() if page.learned and auth is None else None  # gradio asks who comes, we do not
+    gate = Middleware(Gate, uploads=visitors.uploads, limits=limits, learned=learned)  # type: ignore[arg-type]
     theme = gradio.themes.Soft(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     page.site.queue(default_concurrency_limit=None, max_size=4 * limits.waiting)
     os.environ.pop("GRADIO_NUM_WORKERS", None)  # they would take uploads past the gate

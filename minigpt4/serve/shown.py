@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from minigpt4.serve.gate import LEARNED
 from minigpt4.serve.messages import Measure, Message, Question, View
 from minigpt4.serve.wording import Wording
 
@@ -23,10 +25,27 @@ def as_notice(view: View) -> str:
     return f'<p class="{kind}" role="{role}">{html.escape(view.notice)}</p>'
 
 
-def as_heading(name: str, about: Mapping[str, str], language: str) -> str:
+@dataclass(frozen=True)
+class Title:
+    """What stands at the head of the page.
+
+    Args:
+        name: of the model.
+        about: what it knows, by language code.
+        learned: whether there is a page at `LEARNED` that shows how it learned.
+    """
+
+    name: str = ""
+    about: Mapping[str, str] = field(default_factory=dict)
+    learned: bool = False
+
+
+def as_heading(title: Title, language: str, words: Wording) -> str:
     """What the page is, which model answers, and what it knows."""
-    model = f'<span class="model">{html.escape(name)}</span> ' if name else ""
-    return f"<h1>MiniGPT-4</h1><p>{model}{html.escape(about.get(language, ''), quote=False)}</p>"
+    model = f'<span class="model">{html.escape(title.name)}</span> ' if title.name else ""
+    link = f' <a href="{LEARNED}" target="_blank">{words.how_it_learned}</a>' if title.learned else ""
+    about = html.escape(title.about.get(language, ""), quote=False)
+    return f"<h1>MiniGPT-4</h1><p>{model}{about}{link}</p>"
 
 
 def as_empty(words: Wording) -> str:

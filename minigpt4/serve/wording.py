@@ -17,6 +17,7 @@ class Wording:
     """as its own speakers write it"""
     title: str
     how_to: str
+    how_it_learned: str
     placeholder: str
     attach: str
     remove: str
@@ -81,6 +82,7 @@ class Wording:
 ENGLISH = Wording(
     name="English",
     title="Chat about images",
+    how_it_learned="See how it learned",
     how_to="Drop, paste or choose one or more images, ask about them, and keep asking.",
     placeholder="Ask about an image …",
     attach="Add images",
@@ -133,6 +135,7 @@ ENGLISH = Wording(
 CHINESE = Wording(
     name="中文",
     title="看图对话",
+    how_it_learned="看看它是怎样学会的",
     how_to="拖入、粘贴或选择一张或多张图片，提出问题，并可以继续追问。",
     placeholder="请就图片提问……",
     attach="添加图片",
