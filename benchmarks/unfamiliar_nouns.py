@@ -1,6 +1,6 @@
 """Nouns that no text of any training holds, English and Chinese: a model that was never told must say so.
 
-`tests/benchmarks/test_first_hour.py` holds the list apart from every word that training can write.
+`tests/scenes/test_newcomer.py` holds the list apart from every word that training can write.
 """
 
 from __future__ import annotations

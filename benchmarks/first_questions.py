@@ -1,10 +1,10 @@
 """What a newcomer meets in the first hour, in numbers: photographs, drawings, greetings, and what nobody taught.
 
-    python benchmarks/first_hour.py                    # asks output/minigpt4_scenes_stage2, a few CPU-minutes
+    python benchmarks/first_questions.py               # asks output/minigpt4_scenes_stage2, a few CPU-minutes
 
-Writes `benchmarks/results/first_questions.json` (figures, bars) and `first_answers.json` (what the README shows). The
-photographs are in the folder of the environment variable DATA (`data` if unset): `photos/val` and `photos/web`, none of
-which any training read. The exit status is 1 where a figure misses its bar.
+Writes `benchmarks/results/first_questions.json` (figures and bars). The photographs are in the folder of the
+environment variable DATA (`data` if unset): `photos/val` and `photos/web`, which no training read. The exit status is 1
+where a figure misses its bar.
 """
 
 from __future__ import annotations
@@ -97,7 +97,6 @@ def main() -> int:
                "bars": [{**asdict(bar), "met": bar.met} for bar in reached], "newcomer": table}
     folder = arguments.results / "benchmarks" / "results"
     write_json(folder / "first_questions.json", results)
-    write_json(folder / "first_answers.json", shown_answers(loaded))
     for row in table:
         print(f"{row['image']:<14} {row['question']:<20} {row['answer']}")
     for bar in reached:
@@ -259,15 +258,6 @@ def answers_of_newcomers(loaded: LoadedModel, folder: Path) -> list[dict[str, An
             for name, paths in images.items() for question in NEWCOMER]
     both = Chat(loaded, GREEDY).answer("What is the same?", [str(photograph), str(drawing)]).strip()
     return [*rows, {"image": "both", "question": "What is the same?", "answer": both}]
-
-
-def shown_answers(loaded: LoadedModel) -> list[dict[str, str]]:
-    """Three questions with their answers for the README."""
-    kept = {each.subject: each.path for each in read_album(PROJECT / "examples" / "photos").kept_back}
-    asked = (("sunflower", "What is this?", "en"), ("airplane", "Is there a dog?", "en"), ("tulip", "这是什么？", "zh"))
-    return [{"image": kept[subject].relative_to(PROJECT).as_posix(), "question": question, "language": language,
-             "answer": Chat(loaded, GREEDY).answer(question, [str(kept[subject])]).strip()}
-            for subject, question, language in asked]
 
 
 def bars(figures: Mapping[str, float]) -> list[Bar]:
