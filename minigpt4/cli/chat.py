@@ -24,6 +24,7 @@ EXAMPLES = (
 EXAMPLE_QUESTIONS = 4
 """of those a model was trained on, shown at the start"""
 HOW_TO = "write a question; /image PATH shows an image, /clear starts over, /quit ends"
+DEFAULT = "an empty line asks: {question}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.question is not None:
         show(chat.ask(arguments.question, arguments.image))
         return 0
-    converse(chat, list(arguments.image))
+    questions = loaded.knowledge.questions_in() if loaded.knowledge else []
+    converse(chat, list(arguments.image), questions[0] if questions else "")
     return 0
 
 
@@ -70,11 +72,16 @@ def show(events: Iterable[Event]) -> None:
             print(" […]" if event.reason == "length" else "", flush=True)
 
 
-def converse(chat: Chat, images: list[str]) -> None:
-    """Read questions until /quit or the end of the input; a mistake is reported and the conversation continues."""
+def converse(chat: Chat, images: list[str], default: str = "") -> None:
+    """Read questions until /quit or the end of the input; a mistake is reported and the conversation continues.
+
+    Args:
+        images: shown before the first question.
+        default: asked by an empty line.
+    """
     from minigpt4.common.errors import UserError
 
-    print(HOW_TO, file=sys.stderr)
+    print("; ".join([HOW_TO, *([DEFAULT.format(question=default)] if default else [])]), file=sys.stderr)
     while (line := _read_line()) is not None:
         word, _, rest = line.strip().partition(" ")
         if word == "/quit":
@@ -86,7 +93,7 @@ def converse(chat: Chat, images: list[str]) -> None:
             images.append(rest.strip())
         else:
             try:
-                show(chat.ask(line, images))
+                show(chat.ask(line if line.strip() else default, images))
                 images.clear()
             except UserError as error:
                 print(error, file=sys.stderr)
