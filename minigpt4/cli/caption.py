@@ -45,7 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     images = [path for path in contents.images if shown(path) not in done]
     loaded = source.load(arguments)
     captioner = Captioner(loaded, settings, arguments.prompt)
-    captions = write_captions(captioner.describe(images, batch_size=arguments.batch_size), arguments.output)
+    captions = write_captions(captioner.describe(images, batch_size=arguments.batch_size), arguments.output,
+                              arguments.folder)
     errors = [caption.error for caption in tqdm(captions, total=len(images), unit="image") if caption.error]
     print(f"{shown(arguments.output)}: {len(images) - len(errors)} captions, {len(errors)} unreadable, "
           f"{len(done)} from an earlier run")
