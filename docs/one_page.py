@@ -7,7 +7,8 @@
 An image goes through a vision transformer (EVA-ViT), then through the Q-Former, which boils hundreds of patches down
 to a few tokens, then through ONE linear layer that makes them as wide as the words of a language model. There they
 stand in the middle of a prompt as if they were words. Only that linear layer is trained; everything else was there
-before, and stays as it is. So the frozen parts are plain functions here: they read their weights from a dictionary,
+before, and stays as it is. (The small model that `make demo` trains has a convolutional network in the place of the
+vision transformer.) So the frozen parts are plain functions here: they read their weights from a dictionary,
 under the names that the released files give them. The first argument is a folder of eva_vit*.pth, blip2_*.pth, a
 projection *minigpt4*.pth and the language model's own folder, as `minigpt4 weights download` leaves them; or a folder
 that training here wrote (its parts have transformers' names, see NAMES). Paper: arXiv 2304.10592.
@@ -118,6 +119,25 @@ def eva_vit(pixels: Tensor, w: Weights, depth: int, heads: int) -> Tensor:
     return x
 
 
+def conv_net(pixels: Tensor, w: Weights) -> Tensor:
+    """[B, 3, S, S] -> [B, P, D]: the encoder of the small model, where each stage halves the side of the image."""
+
+    def convolved(x: Tensor, name: str, norm_name: str, stride: int = 1) -> Tensor:
+        x = F.conv2d(x, w[f"{name}.weight"], stride=stride, padding=1)
+        mean, variance, scale, shift = (w[f"{norm_name}.{leaf}"]
+                                        for leaf in ("running_mean", "running_var", "weight", "bias"))
+        return F.batch_norm(x, mean, variance, scale, shift)
+
+    x, number = pixels, 0
+    while f"vision.layers.{number}.weight" in w:
+        x = convolved(x, f"vision.layers.{number}", f"vision.layers.{number + 1}", stride=2).relu()
+        block = f"vision.layers.{number + 3}."
+        inner = convolved(x, block + "first", block + "first_norm").relu()
+        x = (x + convolved(inner, block + "second", block + "second_norm")).relu()
+        number += 4
+    return x.flatten(2).transpose(1, 2)
+
+
 def q_former(patches: Tensor, w: Weights, heads: int) -> Tensor:
     """[B, P, D] -> [B, Q, H]: Q learned questions ask each other, then the image. A BERT that reads no words."""
 
@@ -141,10 +161,10 @@ def q_former(patches: Tensor, w: Weights, heads: int) -> Tensor:
 
 class MiniGPT4:
     """The frozen parts, and the one layer that learns. `depth`, `heads`, `query_heads` are those of the real files;
-    `chat` is the text around a question."""
+    `chat` is the text around a question, `side` that of the image where the encoder's file does not tell it."""
 
     def __init__(self, eva: Path, blip2: Path, projection: Path, llm: Path, *, depth: int = 39, heads: int = 16,
-                 query_heads: int = 12, chat: str = CHAT) -> None:
+                 query_heads: int = 12, chat: str = CHAT, side: int = 0) -> None:
         self.eva, self.blip2 = read(eva), read(blip2)
         self.depth, self.heads, self.query_heads, self.chat = depth, heads, query_heads, chat
         learned = read(projection)
@@ -153,13 +173,18 @@ class MiniGPT4:
         self.projection.load_state_dict({leaf: learned[f"llama_proj.{leaf}"] for leaf in ("weight", "bias")})
         self.llm = LlamaForCausalLM.from_pretrained(llm, dtype=torch.float32).requires_grad_(False)
         self.words = Words(llm)
-        patches = self.eva["pos_embed"].shape[1] - 1
-        self.side = round(patches**0.5) * self.eva["patch_embed.proj.weight"].shape[-1]
+        self.side = side
+        if "pos_embed" in self.eva:
+            patches, patch = self.eva["pos_embed"].shape[1] - 1, self.eva["patch_embed.proj.weight"].shape[-1]
+            self.side = round(patches**0.5) * patch
 
     def see(self, pixels: Tensor) -> Tensor:
         """[B, 3, S, S] -> [B, Q, W]: tokens that the language model can read. Gradients begin at the last line."""
         with torch.no_grad():
-            patches = norm(eva_vit(pixels, self.eva, self.depth, self.heads), self.blip2, "ln_vision", 1e-5)
+            if "pos_embed" in self.eva:
+                patches = norm(eva_vit(pixels, self.eva, self.depth, self.heads), self.blip2, "ln_vision", 1e-5)
+            else:
+                patches = conv_net(pixels, self.eva)
             answers = q_former(patches, self.blip2, self.query_heads)
         return self.projection(answers)
 
@@ -221,8 +246,7 @@ def load(folder: Path) -> MiniGPT4:
     model = yaml.safe_load((runs[-1] / "config.yaml").read_text(encoding="utf-8"))["model"]
     shipped = Path(__file__).parents[1] / "minigpt4"  # parts/…: the tiny frozen parts that the package brings
     eva, blip2, llm = (shipped / model[part]["weights"] for part in ("vision", "resampler", "llm"))
-    return MiniGPT4(eva, blip2, runs[-1] / "model.safetensors", llm, depth=model["vision"]["num_hidden_layers"],
-                    heads=model["vision"]["num_attention_heads"],
+    return MiniGPT4(eva, blip2, runs[-1] / "model.safetensors", llm, side=model["vision"]["image_size"],
                     query_heads=model["resampler"]["num_attention_heads"], chat=TAUGHT)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from minigpt4.cli.main import main
 from tests import tiny
 
-FEW_SCENES = "--stage1 8 --stage2 4 --dialogues 8 --eval 3"
+FEW_SCENES = "--stage1 8 --photographs 4 --stage2 4 --dialogues 8 --newcomers 8 --eval 3"
 ONE_STEP = "run.max_epoch=1 run.iters_per_epoch=1 run.warmup_steps=0 run.num_workers=0"
 
 

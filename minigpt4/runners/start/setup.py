@@ -31,6 +31,7 @@ from minigpt4.runners.logs import check_wandb
 from minigpt4.runners.optimizer import DECAY_RULES, LrFactor
 from minigpt4.runners.original_checkpoint import read_original_checkpoint
 from minigpt4.runners.precision import choose_precision
+from minigpt4.runners.watching import Watch
 from minigpt4.tasks.image_text_pretrain import Describe
 from minigpt4.weights.bundles.adapters import load_adapters
 from minigpt4.weights.bundles.bundle import Bundle, is_not_whole, load_bundle, open_bundle
@@ -139,6 +140,8 @@ def make_job(config: Config, group: ProcessGroup, device: torch.device,
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, ckpt=taken_over.place))
     seed_everything(config.run.seed)
     loaded = build(config, device=str(device))
+    if config.run.knows is not None:
+        loaded = replace(loaded, knowledge=config.run.knows)
     describe = make_describe(loaded) if make_describe else None
     task = tasks.get(config.run.task, where="run.task")(config, loaded, group.place, describe)
     resolved = resolved_yaml(config)
@@ -148,6 +151,7 @@ def make_job(config: Config, group: ProcessGroup, device: torch.device,
         resolved_config=resolved, imports=config.imports,
         decay_rule=DECAY_RULES[loaded.behaviour.decay_rule], lr_factor=lr_factors_of(loaded),
         settings=settings_of(config, group.world_size),
+        watch=Watch(loaded, config.run.watch) if config.run.watch and group.is_first else None,
         report=(*loaded.load_report, *loaded.describe().splitlines()),
         vocab_size_to_beat=loaded.vocab_size if loaded.llm_loaded_and_frozen else None, taken_over=taken_over,
     )
