@@ -24,7 +24,7 @@ import pytest
 
 from tests.page_commands import PAGES, Command, commands_of
 
-PATIENCE = 900
+PATIENCE = 1800
 """seconds that any command may take"""
 SERVERS = ("make demo", "python demo.py")
 SHIMS = {"python": "", "minigpt4": "-m minigpt4", "torchrun": "-m torch.distributed.run"}
