@@ -105,7 +105,7 @@ class LoadedBundle:
         return [*lines, *replace(loaded, origins={**loaded.origins, **changed}).describe().splitlines()]
 
 
-class Watch(Protocol):
+class Observer(Protocol):
     """Looks at a model before its run and after it, on every rank."""
 
     def before(self, job: Job, loaded: LoadedModel) -> None:
@@ -116,7 +116,7 @@ class Watch(Protocol):
 
 
 def train(config: Config, *, resume: bool, resume_from: int | None = None,
-          make_describe: MakeDescribe | None = None, watch: Watch | None = None) -> None:
+          make_describe: MakeDescribe | None = None, observer: Observer | None = None) -> None:
     """Run a config in this process, which may be one of several.
 
     Args:
@@ -124,7 +124,7 @@ def train(config: Config, *, resume: bool, resume_from: int | None = None,
         resume: continue from the newest checkpoint of the run folder.
         resume_from: continue from the checkpoint after this step.
         make_describe: what says captions during validation.
-        watch: what looks at the model before and after.
+        observer: what looks at the model before and after.
     """
     run = config.run
     place = place_from(os.environ)
@@ -141,10 +141,10 @@ def train(config: Config, *, resume: bool, resume_from: int | None = None,
         assert isinstance(job.bundle, LoadedBundle), "make_job makes it so"
         further = {} if resume_from is None else {"resume_from": resume_from}
         runner = runners.get(run.runner, where="run.runner")(job, resume=resume, **further)
-        if watch is not None:
-            watch.before(job, job.bundle.loaded)
-        if runner.run() and watch is not None:
-            watch.after(job, job.bundle.loaded)
+        if observer is not None:
+            observer.before(job, job.bundle.loaded)
+        if runner.run() and observer is not None:
+            observer.after(job, job.bundle.loaded)
     finally:
         group.close()
 
