@@ -24,8 +24,9 @@ LISTED = 10
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="folder of images, including its subfolders")
     add_model_arguments(parser, positional=False)
-    parser.add_argument("--prompt", metavar="TEXT", help="the question (default: the first one that the model says it was "
-                        "trained to answer, else the first prompt of its training)")
+    parser.add_argument("--prompt", metavar="TEXT",
+                        help="the question (default: the first one that the model says it was trained to answer, else "
+                             "the first prompt of its training)")
     parser.add_argument("--output", type=Path, default=Path("captions.jsonl"), metavar="FILE",
                         help="JSONL file; images already in it are skipped (default: captions.jsonl)")
     parser.add_argument("--batch-size", type=number(PositiveInt), default=8, metavar="N",
