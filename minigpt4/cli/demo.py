@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minigpt4.cli._decoding_arguments import add_other_llm_argument
-from minigpt4.cli._source import add_imports_argument, add_verify_argument
+from minigpt4.cli._source import add_imports_argument, add_verify_argument, checked_source
 from minigpt4.common.config.ranges import NonNegativeInt, Port, PositiveInt, number
 from minigpt4.common.errors import UserError
 from minigpt4.serve.address import credentials
@@ -92,13 +92,13 @@ def model_source(arguments: argparse.Namespace) -> str:
     """The YAML or bundle asked for, else the embedded default.
 
     Raises:
-        UserError: both were given, or the embedded default has not been trained here.
+        UserError: both were given, what was given is not a model, or the embedded default has not been trained here.
     """
     if arguments.model and arguments.cfg_path:
         raise UserError("cli.model", where="minigpt4 demo", what="--model and --cfg-path were both given",
                         fix="give one of them")
     if given := arguments.model or arguments.cfg_path:
-        return str(given)
+        return str(checked_source(Path(given), arguments.options).path)
     if not TRAINED.exists():
         raise UserError("demo.untrained", where=str(TRAINED), what="the embedded default has not been trained here",
                         fix="run `make demo` (a few minutes), or give --model or --cfg-path")
