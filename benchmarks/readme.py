@@ -1,6 +1,9 @@
-"""The measured tables of README.md, from the committed results of the other benchmarks.
+"""The blocks of the READMEs that are written from committed results, each between two markers.
 
     python benchmarks/readme.py      # rewrites what is between the markers in README.md and README_zh.md
+
+start, first hour and first answers: benchmarks/readme_top.py; measured: here. No figure that holds on one machine only
+is given without saying that the result names the machine.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- measured: written by benchmarks/readme.py -->\n", "<!-- /measured -->"
+sys.path.insert(0, str(PROJECT))  # runs from a checkout without installation
+
+from benchmarks import readme_top  # noqa: E402
 
 Results = Mapping[str, Any]
 
@@ -30,6 +35,7 @@ class Words:
     photos: str
     speed: str
     weights: str
+    where: str
 
 
 ENGLISH = Words(
@@ -40,21 +46,23 @@ ENGLISH = Words(
     rows=("English, nine question types", "of them the four that depend on the combination",
           "Chinese, nine question types", "attributes of detailed descriptions, English",
           "form of an instruction's answer"),
-    cost="Both stages together: {seconds:.0f} CPU-seconds on one thread ({processor}). The ceiling is the same "
+    cost="Both stages together: {seconds:.0f} CPU-seconds on one thread. The ceiling is the same "
          "language model given the scene in words. By type: [docs/scenes.md](docs/scenes.md).",
     photos="**Real photographs** from scratch, ten classes, {number} held out: {first:.3f} of the captions name the "
            "right class after stage 1, {second:.3f} after stage 2 (chance 0.10); {ends:.3f} end properly; "
-           "{minutes:.1f} CPU-minutes ({processor}). [docs/photos.md](docs/photos.md)",
+           "{minutes:.1f} CPU-minutes. [docs/photos.md](docs/photos.md)",
     speed="**Speed** beside transformers' `Blip2ForConditionalGeneration` with the same weights, in one run: "
           "training step {step:.2f} times its samples/s ({stored:.2f} from stored image features), gradients differ "
-          "by {gradient:.0e}; first token of turn 3 after {turn:.2f} of its time (ours {ours:.0f} ms, its {peer:.0f} "
-          "ms of one thread, {processor}), same tokens. `python benchmarks/train_step.py`, `python benchmarks/chat.py`",
-    weights="**Real weights** on this CPU: `apply-delta` of a {delta:.1f} GB pair holds {peak:.2f} GiB at most, equal "
+          "by {gradient:.0e}; first token of turn 3 after {turn:.2f} of its time on one thread, same "
+          "tokens. `python benchmarks/train_step.py`, `python benchmarks/chat.py`",
+    weights="**Real weights** on a CPU: `apply-delta` of a {delta:.1f} GB pair holds {peak:.2f} GiB at most, equal "
             "bit for bit to the sum in memory. The real widths two layers deep ({parameters:.0f} M parameters): loaded "
             "in {load:.0f} s, {full:.2f} GiB in fp32 and {small:.2f} GiB with the language model in 8 bit, never more "
             "than {beyond:.2f} GiB beyond what stays; 20 training steps in 8 bit with a peak of {train:.2f} GiB, "
             "killed and resumed bit for bit. `minigpt4 plan` is {off} off the measured peaks of {configs} configs. "
             "`python benchmarks/apply_delta.py`, `real_widths.py`, `plan.py`",
+    where="Times and memory are those of the machines that the files in [benchmarks/results](benchmarks/results) name; "
+          "yours will differ.",
 )
 CHINESE = Words(
     page="README_zh.md",
@@ -62,23 +70,23 @@ CHINESE = Words(
            "右为从未出现过的组合。",
     columns=("最常见答案", "训练前", "第一阶段后", "第二阶段后", "上限"),
     rows=("英文，九类问题", "其中取决于组合的四类", "中文，九类问题", "详细描述中的属性（英文）", "按指令作答的形式"),
-    cost="两个阶段合计 {seconds:.0f} CPU 秒，单线程（{processor}）。上限是把场景用词直接告诉同一语言模型。"
+    cost="两个阶段合计 {seconds:.0f} CPU 秒，单线程。上限是把场景用词直接告诉同一语言模型。"
          "分类型结果：[docs/scenes.md](docs/scenes.md)。",
     photos="**真实照片**，从零训练，十个类别，留出 {number} 张：第一阶段后 {first:.3f} 的说明给出正确类别，第二阶段后 "
-           "{second:.3f}（随机 0.10）；{ends:.3f} 正常结束；{minutes:.1f} CPU 分钟（{processor}）。"
+           "{second:.3f}（随机 0.10）；{ends:.3f} 正常结束；{minutes:.1f} CPU 分钟。"
            "[docs/photos.md](docs/photos.md)",
     speed="**速度**：与 transformers 的 `Blip2ForConditionalGeneration` 用相同权重在同一次运行中比较，均为比值："
           "训练步每秒样本数是它的 {step:.2f} 倍（用已存图像特征时 {stored:.2f} 倍），梯度相差 {gradient:.0e}；"
-          "第三轮首个词元的时间是它的 {turn:.2f}（单线程：我们 {ours:.0f} 毫秒，它 {peer:.0f} 毫秒，"
-          "{processor}），词元相同。"
+          "第三轮首个词元的时间是它的 {turn:.2f}（单线程），词元相同。"
           "`python benchmarks/train_step.py`、`python benchmarks/chat.py`",
-    weights="**真实权重**（本机 CPU）：对 {delta:.1f} GB 的一对文件，`apply-delta` 最多占用 {peak:.2f} GiB，"
+    weights="**真实权重**（CPU）：对 {delta:.1f} GB 的一对文件，`apply-delta` 最多占用 {peak:.2f} GiB，"
             "结果与在内存中相加逐位相同。真实宽度、两层深（{parameters:.0f} M 参数）：{load:.0f} 秒载入，"
             "fp32 占 {full:.2f} GiB，"
             "语言模型用 8 位时占 {small:.2f} GiB，载入时最多比最终多占 {beyond:.2f} GiB；"
             "8 位下训练 20 步，峰值 {train:.2f} GiB，中断后继续，"
             "结果逐位相同。`minigpt4 plan` 与 {configs} 个配置的实测峰值相差 {off}。"
             "`python benchmarks/apply_delta.py`、`real_widths.py`、`plan.py`",
+    where="时间和内存是 [benchmarks/results](benchmarks/results) 各文件所写机器上的结果，你的会有所不同。",
 )
 LANGUAGES: Mapping[str, Words] = {"en": ENGLISH, "zh": CHINESE}
 RESULTS = ("scenes", "photos", "train_step", "chat", "apply_delta", "real_widths", "plan")
@@ -101,7 +109,7 @@ def measured(results: Mapping[str, Results], *, language: str = "en") -> str:
     words = LANGUAGES[language]
     paragraphs = [_scenes(words, results["scenes"]), _photos(words, results["photos"]),
                   _speed(words, results["train_step"], results["chat"]),
-                  _weights(words, results["apply_delta"], results["real_widths"], results["plan"])]
+                  _weights(words, results["apply_delta"], results["real_widths"], results["plan"]), words.where]
     return "\n\n".join(paragraphs) + "\n"
 
 
@@ -115,7 +123,7 @@ def _scenes(words: Words, results: Results) -> str:
         lines.append(_row([name, _pair(majority, share) if asked else "",
                            *(_pair(figures[moment], share) for moment in MOMENTS)]))
     seconds = sum(results["cpu_seconds"].values())
-    return "\n".join([*lines, "", words.cost.format(seconds=seconds, processor=results["machine"]["processor"])])
+    return "\n".join([*lines, "", words.cost.format(seconds=seconds)])
 
 
 def _pair(moment: Results, share: Callable[[Results], float]) -> str:
@@ -126,17 +134,15 @@ def _photos(words: Words, results: Results) -> str:
     first, second = results["stages"]["stage1"], results["stages"]["stage2"]
     return words.photos.format(
         number=results["held_out"], first=first["score"], second=second["score"], ends=second["ends_properly"],
-        minutes=first["cpu_minutes"] + second["cpu_minutes"], processor=results["machine"]["processor"],
+        minutes=first["cpu_minutes"] + second["cpu_minutes"],
     )
 
 
 def _speed(words: Words, step: Results, chat: Results) -> str:
     ours, cpu = step["variants"]["minigpt4"], chat["cpu_1_thread"]
-    first = cpu["first_token_ms"]
     return words.speed.format(
         step=ours["speed_ratio"], stored=step["variants"]["minigpt4_stored"]["speed_ratio"],
-        gradient=ours["gradient_difference"], turn=cpu["turn_3_to_peer"], ours=first["minigpt4"][2],
-        peer=first["transformers"][2], processor=chat["machine"]["processor"],
+        gradient=ours["gradient_difference"], turn=cpu["turn_3_to_peer"],
     )
 
 
@@ -155,25 +161,37 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def with_measured(page: str, text: str) -> str:
-    """The page with the text between its markers."""
-    before, found, rest = page.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    assert found and ended, f"the page has no {BEGIN.strip()} … {END}"
-    return before + BEGIN + text + END + after
+def blocks_of(language: str) -> dict[str, str]:
+    """Name of a block -> its text."""
+    results = {name: committed(name) for name in RESULTS}
+    return {
+        "start": readme_top.start(language),
+        "first hour": readme_top.first_hour(committed("first_hour"), language),
+        "first answers": readme_top.first_answers(committed("first_answers"), language),
+        "measured": measured(results, language=language),
+    }
 
 
-def committed(name: str) -> Results:
-    results: Results = json.loads((PROJECT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
-    return results
+def with_blocks(page: str, texts: Mapping[str, str]) -> str:
+    """The page with each text between its markers."""
+    for name, text in texts.items():
+        begin, end = f"<!-- {name}: written by benchmarks/readme.py -->\n", f"<!-- /{name} -->"
+        before, found, rest = page.partition(begin)
+        _, ended, after = rest.partition(end)
+        assert found and ended, f"the page has no {begin.strip()} … {end}"
+        page = before + begin + text + end + after
+    return page
+
+
+def committed(name: str) -> Any:
+    """What a file of benchmarks/results holds."""
+    return json.loads((PROJECT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def main() -> int:
-    results = {name: committed(name) for name in RESULTS}
     for language, words in LANGUAGES.items():
         page = PROJECT / words.page
-        text = with_measured(page.read_text(encoding="utf-8"), measured(results, language=language))
-        page.write_text(text, encoding="utf-8")
+        page.write_text(with_blocks(page.read_text(encoding="utf-8"), blocks_of(language)), encoding="utf-8")
     return 0
 
 

@@ -98,6 +98,12 @@ def project() -> Path:
 
 
 @pytest.fixture(scope="session")
+def printed(project: Path) -> Path:
+    """Where to write what the commands of the pages print: the variable PRINTED, else output/printed."""
+    return Path(os.environ.get("PRINTED", project / "output" / "printed"))
+
+
+@pytest.fixture(scope="session")
 def one_page(project: Path) -> ModuleType:
     """docs/one_page.py, imported: MiniGPT-4 without a line of ours."""
     spec = importlib.util.spec_from_file_location("one_page", project / "docs" / "one_page.py")

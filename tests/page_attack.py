@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 import secrets
 import struct
 import sys
@@ -80,7 +81,7 @@ class Talker:
             beams: float = 1, language: str = "en") -> Said:
         """A question, as the page would ask it, and what is said at its end."""
         files = [{"path": path, "meta": {"_type": "gradio.FileData"}} for path in paths or []]
-        return self.call("ask", [{"text": text, "files": files}, temperature, beams, tokens, language])
+        return self.call("ask", [{"text": text, "files": files}, temperature, beams, tokens, language, *REST])
 
     def call(self, name: str, data: list[Any]) -> Said:
         """Any event of the page."""
@@ -99,7 +100,7 @@ class Talker:
         data = json.loads(last)
         if event == "error" or not isinstance(data, list):
             return Said([], str((data or {}).get("error") or "error"), 500, last)
-        return Said(data[0], data[1], 200, last)
+        return Said(data[0], re.sub(r"</?p[^>]*>", "", str(data[1])), 200, last)
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:
@@ -177,14 +178,23 @@ def files(seed: int = 0) -> list[tuple[str, bytes]]:
     return [(name, content) for name, content in zip(NAMES, contents, strict=True)]
 
 
+REST = (0.9, "", "")
+"""top-p, seed and system text, as the page sends them"""
 BAD_CALLS: tuple[tuple[str, list[Any]], ...] = (
-    ("ask", []), ("ask", [None, 0, 1, 10, "en"]), ("ask", ["text", 0, 1, 10, "en"]),
-    ("ask", [{"text": "x", "files": [{"path": "/etc/passwd"}]}, 0, 1, 10, "en"]),
-    ("ask", [{"text": "x", "files": [{"path": "http://evil.test/x.png"}]}, 0, 1, 10, "en"]),
-    ("ask", [{"text": "x", "files": [{"path": "../../etc/passwd"}]}, 0, 1, 10, "en"]),
-    ("ask", [{"text": "x"}, 0, 1e9, 10, "en"]), ("ask", [{"text": "x"}, -1, 1, 10, "en"]),
-    ("ask", [{"text": "x", "files": []}, 0, 1, 1e12, "en"]), ("ask", [{"text": "x", "files": []}, "a", 1, 10, "en"]),
-    ("ask", [{"text": "x", "files": []}, 0, 1, 10, "../xx"]), ("ask", [{"text": 3, "files": 4}, 0, 1, 10, "en"]),
-    ("retry", [0, 1, 10, "en"]), ("retry", []), ("no_such", []), ("clear", [1, 2, 3]),
+    ("ask", []), ("ask", [None, 0, 1, 10, "en", *REST]), ("ask", ["text", 0, 1, 10, "en", *REST]),
+    ("ask", [{"text": "x", "files": [{"path": "/etc/passwd"}]}, 0, 1, 10, "en", *REST]),
+    ("ask", [{"text": "x", "files": [{"path": "http://evil.test/x.png"}]}, 0, 1, 10, "en", *REST]),
+    ("ask", [{"text": "x", "files": [{"path": "../../etc/passwd"}]}, 0, 1, 10, "en", *REST]),
+    ("ask", [{"text": "x"}, 0, 1e9, 10, "en", *REST]), ("ask", [{"text": "x"}, -1, 1, 10, "en", *REST]),
+    ("ask", [{"text": "x", "files": []}, 0, 1, 1e12, "en", *REST]),
+    ("ask", [{"text": "x", "files": []}, "a", 1, 10, "en", *REST]),
+    ("ask", [{"text": "x", "files": []}, 0, 1, 10, "../xx", *REST]),
+    ("ask", [{"text": 3, "files": 4}, 0, 1, 10, "en", *REST]),
+    ("ask", [{"text": "x"}, 1, 1, 10, "en", 7, "", ""]), ("ask", [{"text": "x"}, 1, 1, 10, "en", 0.9, "-1", ""]),
+    ("ask", [{"text": "x"}, 1, 1, 10, "en", 0.9, "9" * 5000, ""]),
+    ("ask", [{"text": "x"}, 0, 1, 10, "en", 0.9, "", "y" * 5000]),
+    ("retry", [0, 1, 10, "en", *REST]), ("retry", []), ("no_such", []), ("clear", [1, 2, 3]), ("edit", ["../xx"]),
+    ("delete", ["en"]), ("ask_example", [-1, 0, 1, 10, "en", *REST]), ("ask_example", [1e99, 0, 1, 10, "en", *REST]),
+    ("arrive", ["0" * 64, "en"]), ("arrive", [None, "xx"]), ("messages", ["xx"]),
 )
 """events with arguments that no page sends"""

@@ -54,7 +54,7 @@ def test_its_bundle_names_shipped_parts_as_any_machine_has_them(loaded: LoadedMo
 @pytest.mark.parametrize("split", ["seen", "held_out"])
 def test_scenes_in_words_are_understood(loaded: LoadedModel, split: str, tmp_path: Path) -> None:
     """The ceiling of both stages; 12 scenes are few, so the bound is below the recorded .96."""
-    write_scenes(tmp_path / "scenes", ScenesPlan(seed=11, stage1=1, stage2=1, dialogues=1, eval=12))
+    write_scenes(tmp_path / "scenes", ScenesPlan(seed=11, stage1=1, stage2=1, dialogues=1, newcomers=1, eval=12))
     scenes = read_split(tmp_path / "scenes" / split)
     found = figures(predict(loaded, split, scenes, galleries=in_words(loaded, scenes)))
     assert found.questions["en"]["mean"] > 0.9 and found.questions["zh"]["mean"] > 0.85

@@ -11,6 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
+import minigpt4
+from minigpt4.assembly.loaded import LoadedModel
+from minigpt4.cli.main import main
+from minigpt4.generation.engine import Engine
+from minigpt4.generation.prompt import embed_prompt
+from minigpt4.generation.settings import DecodingSettings
+from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
+from minigpt4.records.images import ImageRef
 from tests.parity import minigpt4_folder as oracle
 
 
@@ -66,7 +74,75 @@ def test_a_greedy_answer(model: Any) -> None:
     assert ids == turn["output_ids_raw"][1:]
 
 
+IMAGES = ("rose_01", "airplane_07", "shoe_12", "tulip_30")
+
+
+@pytest.fixture(scope="module")
+def tiny_originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("originals") / "weights"
+    assert main(["weights", "tiny-originals", str(folder)]) == 0
+    return folder
+
+
+def test_random_parts_in_the_originals_layouts_answer_alike_in_both(one_page: ModuleType, tiny_originals: Path,
+                                                                      project: Path) -> None:
+    """Every file of `weights tiny-originals` is read by both, at the originals' depths and numbers of heads."""
+    page = one_page.load(tiny_originals)
+    package = minigpt4.load(tiny_originals / "minigpt4_eval.yaml", device="cpu").loaded
+    page.chat = one_page.TAUGHT  # behaviour `standard` asks as stage 2 taught
+    answers = {_same_answer(page, package, one_page, project / "examples" / "photos" / f"{name}.jpg", "What is it?")
+               for name in IMAGES}
+    assert len(answers) == len(IMAGES), "the answer depends on the image"
+
+
+def test_the_embedded_default_answers_alike_in_both(one_page: ModuleType, after_make_demo: Path) -> None:
+    page = one_page.load(Path("output/minigpt4_scenes_stage2"))
+    package = minigpt4.load("output/minigpt4_scenes_stage2", device="cpu").loaded
+    for number, question in enumerate(("What is in the top left?", "What colour are the stars?", "左上角有什么?")):
+        image = after_make_demo / "output" / "scenes" / "seen" / "images" / f"{number:06d}.png"
+        _same_answer(page, package, one_page, image, question)
+
+
+def _same_answer(page: Any, package: LoadedModel, one_page: ModuleType, image: Path, question: str) -> tuple[int, ...]:
+    """Greedy ids of both, compared up to the stop, which the package does not look behind."""
+    conversation = Conversation((Turn("user", f"{IMAGE_MARK} {question}"),), (ImageRef(path=image),))
+    pixels = one_page.pixels_of(Image.open(image), page.side)
+    tokens = package.model.encode_images({"pixel_values": pixels[None]}).detach()
+    prompt = embed_prompt(package.model, package.renderer.render_prompt(conversation), tokens, ["image"])
+    ids = Engine(package).answer(prompt, DecodingSettings(max_new_tokens=16)).ids
+    assert tuple(page.answer(pixels, question, 16)) == ids
+    return ids
+
+
+def _run(one_page: ModuleType, monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    monkeypatch.setattr("sys.argv", ["one_page.py", *words])
+    one_page.main()
+
+
+
+def test_its_command_line_trains_and_answers(one_page: ModuleType, tiny_originals: Path, project: Path,
+                                             monkeypatch: pytest.MonkeyPatch,
+                                             capfd: pytest.CaptureFixture[str]) -> None:
+    image = str(project / "examples" / "photos" / "rose_01.jpg")
+    _run(one_page, monkeypatch, str(tiny_originals), image, "What is it?", "--learn", "A rose.", "--max-tokens", "3")
+    *steps, answer = capfd.readouterr().out.splitlines()
+    losses = [float(line.rpartition(" ")[2]) for line in steps]
+    assert len(losses) == 4 and losses[-1] < losses[0] - 0.5 and answer
+
+
+@pytest.mark.parametrize(("folder", "image", "words"), [
+    ("nothing_here", "rose_01.jpg", "holds neither the originals' four parts nor checkpoints"),
+    ("", "no_such.jpg", "No such file or directory"),
+])
+def test_what_is_missing_is_told_in_a_sentence(folder: str, image: str, words: str, one_page: ModuleType,
+                                               tiny_originals: Path, project: Path, monkeypatch: pytest.MonkeyPatch,
+                                               capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        _run(one_page, monkeypatch, str(tiny_originals / folder), str(project / "examples" / "photos" / image), "What?")
+    assert ended.value.code == 2 and words in capfd.readouterr().err
+
+
 def test_it_is_one_page_that_stands_alone(project: Path) -> None:
     lines = (project / "docs" / "one_page.py").read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= 180
+    assert len(lines) <= 260
     assert not [line for line in lines if re.match(r"\s*(from|import) minigpt4", line)]

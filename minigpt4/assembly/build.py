@@ -128,8 +128,9 @@ def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42, s
     behaviour = system.behaviour(config)
     spec = as_trained(system.pixels(config), bundle)
     ledger.lines += changes_since(bundle, renderer, spec)
-    stage = bundle.manifest.stage if bundle else ""
-    return LoadedModel(model, renderer, spec, behaviour, config, origins, ledger.lines, stage, data_of(bundle))
+    stage, knowledge = (bundle.manifest.stage, bundle.manifest.knows) if bundle else ("", None)
+    return LoadedModel(model, renderer, spec, behaviour, config, origins, ledger.lines, stage, data_of(bundle),
+                       knowledge)
 
 
 def _check_parts(model: VisionLanguageModel, config: SystemConfig) -> None:

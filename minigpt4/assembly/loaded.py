@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from minigpt4.assembly.manifest import describe_model
+from minigpt4.common.registry import templates
 from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.models.language_models.causal_lm import positions_of
 from minigpt4.models.lora import adapters_of, base_is_frozen
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.records.images import ImageSpec
+from minigpt4.records.knowledge import Knowledge
 from minigpt4.systems.behaviour import Behaviour
 from minigpt4.systems.config import SystemConfig
 from minigpt4.weights.bundles.licences import DataLicence
@@ -46,6 +48,8 @@ class LoadedModel:
     """job_name of the run that trained it; empty for one that was put together from files"""
     trained_on: tuple[DataLicence, ...] = ()
     """data sets of the stages before"""
+    knowledge: Knowledge | None = None
+    """what it was trained to know; None where nobody said"""
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -72,6 +76,17 @@ class LoadedModel:
         """
         return base_is_frozen(self.model.llm) and all(origin.source == "file" for origin in self.origins.get("llm", ()))
 
+    @property
+    def default_question(self) -> str | None:
+        """What is asked of an image where nobody asks; None = a prompt of training, or nothing after stage 1."""
+        return next(iter(self.knowledge.questions_in()), None) if self.knowledge else None
+
+    def in_template(self, name: str) -> LoadedModel:
+        """The same model in another template: stage 1 is asked as stage 2 is, stage 2 captions as stage 1 does."""
+        template, old = templates.get(name), self.renderer
+        wording = replace(old.wording, training=template, chat=template)
+        return replace(self, renderer=Renderer(wording, old.tokenizer, old.tokens_per_image))
+
     def describe(self) -> str:
         """The chain with shapes, dtype, parameters and origin, one line a part."""
         lines = [": ".join(filter(None, (f"behaviour {self.behaviour.name}", self.behaviour.consequences)))]
@@ -88,6 +103,8 @@ class LoadedModel:
                 f"{name:<10} {type(part).__name__:<16} {shape:<14} {dtypes:<16} {state:<7} {count:>13,}  {origin}"
             )
         lines.append(f"{self.renderer.tokens_per_image} tokens per image, template {self.renderer.training.name}")
+        if self.knowledge is not None:
+            lines += [self.knowledge.sentence(), *(f"ask: {text}" for text in self.knowledge.questions_in())]
         return "\n".join(lines)
 
     def save_bundle(self, folder: Path, *, resolved_config: str, stage: str, step: int,

@@ -40,6 +40,7 @@ def describe_model(loaded: LoadedModel, data: Sequence[DataLicence]) -> dict[str
         "tokenizer": fingerprint_of_tokenizer(loaded.tokenizer_folder).as_stored(),
         "versions": versions(),
         "data": [asdict(entry) for entry in dict.fromkeys(data)],
+        "knows": None if loaded.knowledge is None else asdict(loaded.knowledge),
     }
 
 

@@ -15,6 +15,7 @@ from minigpt4.processors.image_files import image_file
 if TYPE_CHECKING:
     from minigpt4.inference.chat import Chat
     from minigpt4.inference.events import Event
+    from minigpt4.records.knowledge import Knowledge
 
 HELP = "Chat about images in the terminal: one question, or a conversation."
 EXAMPLES = (
@@ -22,7 +23,10 @@ EXAMPLES = (
     '--question "What colour are the stars?"',
     "minigpt4 chat output/minigpt4_scenes_stage2 --image output/scenes/seen/images/000001.png",
 )
+EXAMPLE_QUESTIONS = 4
+"""of those a model was trained on, shown at the start"""
 HOW_TO = "write a question; /image PATH shows an image, /clear starts over, /quit ends"
+DEFAULT = "an empty line asks: {question}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,17 +44,22 @@ def run(arguments: argparse.Namespace) -> int:
     for image in arguments.image:
         image_file(Path(image))  # one that is not there is told before seconds of imports
     from minigpt4.inference.chat import Chat
-    from minigpt4.scenes.about import about
 
     loaded = source.load(arguments)
-    for sentence in filter(None, [about(loaded.config).get("en")]):
-        print(sentence, file=sys.stderr)
+    if loaded.knowledge is not None:
+        print(_introduction(loaded.knowledge), file=sys.stderr)
     chat = Chat(loaded, settings, system=arguments.system)
     if arguments.question is not None:
         show(chat.ask(arguments.question, arguments.image))
         return 0
-    converse(chat, list(arguments.image))
+    converse(chat, list(arguments.image), loaded.default_question or "")
     return 0
+
+
+def _introduction(knowledge: Knowledge) -> str:
+    """What the model knows, and what it can be asked."""
+    examples = " · ".join(knowledge.questions_in()[:EXAMPLE_QUESTIONS])
+    return "\n".join(filter(None, [knowledge.sentence(), f"Ask for example: {examples}" if examples else ""]))
 
 
 def show(events: Iterable[Event]) -> None:
@@ -66,11 +75,16 @@ def show(events: Iterable[Event]) -> None:
             print(" […]" if event.reason == "length" else "", flush=True)
 
 
-def converse(chat: Chat, images: list[str]) -> None:
-    """Read questions until /quit or the end of the input; a mistake is reported and the conversation continues."""
+def converse(chat: Chat, images: list[str], default: str = "") -> None:
+    """Read questions until /quit or the end of the input; a mistake is reported and the conversation continues.
+
+    Args:
+        images: shown before the first question.
+        default: asked by an empty line.
+    """
     from minigpt4.common.errors import UserError
 
-    print(HOW_TO, file=sys.stderr)
+    print("; ".join([HOW_TO, *([DEFAULT.format(question=default)] if default else [])]), file=sys.stderr)
     while (line := _read_line()) is not None:
         word, _, rest = line.strip().partition(" ")
         if word == "/quit":
@@ -82,7 +96,7 @@ def converse(chat: Chat, images: list[str]) -> None:
             images.append(rest.strip())
         else:
             try:
-                show(chat.ask(line, images))
+                show(chat.ask(line if line.strip() else default, images))
                 images.clear()
             except UserError as error:
                 print(error, file=sys.stderr)

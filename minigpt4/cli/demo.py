@@ -10,20 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minigpt4.cli._decoding_arguments import add_other_llm_argument
+from minigpt4.cli._first_run import REPORT, train_embedded_default, write_report
 from minigpt4.cli._source import add_imports_argument, add_verify_argument, checked_source
 from minigpt4.common.config.ranges import NonNegativeInt, Port, PositiveInt, number
 from minigpt4.common.errors import UserError
 from minigpt4.serve.address import credentials
 from minigpt4.serve.private_folder import PrivateFolder
 
-HELP = "Chat about images in the browser; without a model it serves the embedded default."
+HELP = "Chat about images in the browser; without a model it trains the embedded default first and serves it."
 EXAMPLES = (
     "minigpt4 demo",
     "minigpt4 demo --model output/minigpt4_scenes_stage2 --host 0.0.0.0 --port 7861",
 )
 EMBEDDED_DEFAULT = Path("eval_configs/minigpt4_scenes.yaml")
-TRAINED = Path("output/minigpt4_scenes_stage2")
-"""where the embedded default's second stage writes"""
 ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """signals that ask a program to end (Windows has no SIGHUP)"""
 
@@ -31,6 +30,8 @@ ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(si
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cfg-path", metavar="YAML", help="a YAML with a `model:` section, in the original's form")
     parser.add_argument("--model", metavar="PATH", help="instead of a YAML: what training wrote")
+    parser.add_argument("--train-only", action="store_true",
+                        help="train the embedded default if it is not trained yet, and open no page")
     parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                         help="overrides keys of the config, e.g. model.llm.dtype=fp32")
     add_other_llm_argument(parser)
@@ -51,8 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     source, device, auth = model_source(arguments), device_of(arguments), credentials(arguments.auth)
+    if source is None:
+        train_embedded_default()
+        if not REPORT.exists():
+            write_report()
+    if arguments.train_only:
+        return 0
     with ended_by_signals(), PrivateFolder() as folder:
-        _serve(arguments, source, device, auth, folder.path / "examples")
+        _serve(arguments, source or str(EMBEDDED_DEFAULT), device, auth, folder.path / "examples")
     return 0
 
 
@@ -62,13 +69,15 @@ def _serve(arguments: argparse.Namespace, source: str, device: str | None, auth:
 
     import_gradio()  # a missing extra is reported before gigabytes are loaded
     from minigpt4.inference.load import load_model
-    from minigpt4.scenes.about import about
-    from minigpt4.scenes.examples import scene_examples
-    from minigpt4.serve.visitor import Knobs
+    from minigpt4.scenes.examples import examples_for
+    from minigpt4.serve.knobs import Knobs
 
     loaded = load_model(source, device=device, options=arguments.options, allow_other_llm=arguments.allow_other_llm,
                         allow_imports=arguments.allow_imports, verify=arguments.verify)
-    page = build_page(loaded, examples=scene_examples(folder), about=about(loaded.config),
+    page = build_page(loaded, examples=examples_for(loaded, folder),
+                      about=loaded.knowledge.summary if loaded.knowledge else {},
+                      learned=REPORT if source == str(EMBEDDED_DEFAULT) and REPORT.exists() and not auth else None,
+                      name=Path(source).stem if source.endswith((".yaml", ".yml")) else Path(source).resolve().name,
                       knobs=Knobs(max_new_tokens=arguments.max_new_tokens))
     launch(page, host=arguments.host, port=arguments.port, share=arguments.share, auth=auth)
 
@@ -88,21 +97,20 @@ def _leave(number: int, _frame: object) -> None:
     sys.exit(128 + number)
 
 
-def model_source(arguments: argparse.Namespace) -> str:
-    """The YAML or bundle asked for, else the embedded default.
+def model_source(arguments: argparse.Namespace) -> str | None:
+    """The YAML or bundle asked for; None = the embedded default.
 
     Raises:
-        UserError: both were given, what was given is not a model, or the embedded default has not been trained here.
+        UserError: both were given, or what was given is not a model.
     """
     if arguments.model and arguments.cfg_path:
         raise UserError("cli.model", where="minigpt4 demo", what="--model and --cfg-path were both given",
                         fix="give one of them")
-    if given := arguments.model or arguments.cfg_path:
-        return str(checked_source(Path(given), arguments.options).path)
-    if not TRAINED.exists():
-        raise UserError("demo.untrained", where=str(TRAINED), what="the embedded default has not been trained here",
-                        fix="run `make demo` (a few minutes), or give --model or --cfg-path")
-    return str(EMBEDDED_DEFAULT if EMBEDDED_DEFAULT.exists() else TRAINED)
+    given = arguments.model or arguments.cfg_path
+    if given and arguments.train_only:
+        raise UserError("cli.model", where="minigpt4 demo", what=f"--train-only and {given} were both given",
+                        fix="--train-only trains the embedded default and nothing else")
+    return str(checked_source(Path(given), arguments.options).path) if given else None
 
 
 def device_of(arguments: argparse.Namespace) -> str | None:

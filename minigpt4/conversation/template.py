@@ -84,6 +84,11 @@ class Template:
         """What stands before an answer that is still to come."""
         return self.assistant_prefix + self.answer_prefix if self.assistant_open is None else self.assistant_open
 
+    @property
+    def takes_system(self) -> bool:
+        """True where a system text has a place: the template has one of its own, or says what stands around one."""
+        return bool(self.system or self.system_prefix or self.system_suffix)
+
     def question(self, text: str, number_of_images: int) -> tuple[Turn, ...]:
         """The user's turns that show images and then ask: how chat, captions and exams ask."""
         if not self.own_turn_per_image or not number_of_images:

@@ -72,14 +72,14 @@ def _cutter(whole_words: Sequence[str]) -> Any:
     """Where text is cut before pieces are learned."""
     from tokenizers import Regex, pre_tokenizers
 
-    patterns = [*(_pattern(word) for word in sorted(whole_words, key=len, reverse=True)), CHINESE, OTHER_TEXT]
+    patterns = [*(pattern_of(word) for word in sorted(whole_words, key=len, reverse=True)), CHINESE, OTHER_TEXT]
     return pre_tokenizers.Sequence([
         pre_tokenizers.Split(Regex("|".join(patterns)), behavior="isolated"),
         pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
     ])
 
 
-def _pattern(word: str) -> str:
+def pattern_of(word: str) -> str:
     """A word: in letters it may have a blank before and a plural's s behind it, signs stand alone."""
     if not word[0].isascii():
         return word

@@ -30,7 +30,7 @@ question = [{{"role": "user", "content": [{{"type": "image", "url": "rose.jpg"}}
 print(ask(question, return_full_text=False)[0]["generated_text"])
 ```
 
-Template: {template}. Behaviour: {behaviour}.
+{knowledge}Template: {template}. Behaviour: {behaviour}.
 """
 
 
@@ -52,4 +52,12 @@ def model_card(loaded: LoadedModel, manifest: Mapping[str, Any], *, name: str) -
     common = set(licences.values()) if len(stated) == len(licences) else set()
     licence = f"license: {common.pop()}\n" if len(common) == 1 else ""
     return CARD.format(name=name, parts=parts, template=loaded.renderer.chat.name, behaviour=loaded.behaviour.name,
-                       licence=licence)
+                       licence=licence, knowledge=_knowledge(loaded))
+
+
+def _knowledge(loaded: LoadedModel) -> str:
+    knowledge = loaded.knowledge
+    if knowledge is None:
+        return ""
+    questions = "".join(f"- {text}\n" for text in knowledge.questions_in())
+    return f"{knowledge.sentence()} It was trained to answer:\n\n{questions}\n"

@@ -6,15 +6,13 @@ Images are encoded once, whatever is asked of them. N images, T tokens an image,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from minigpt4.assembly.loaded import LoadedModel
-from minigpt4.common.registry import templates
-from minigpt4.conversation.renderer import Renderer
 from minigpt4.generation.engine import Answer, Engine
 from minigpt4.generation.prompt import Prompt, embed_prompt
 from minigpt4.generation.settings import DecodingSettings
@@ -53,10 +51,8 @@ class Asked:
 
 
 def in_template(loaded: LoadedModel, name: str) -> LoadedModel:
-    """The same model in another template: stage 1 is asked as stage 2 is, stage 2 captions as stage 1 does."""
-    template, old = templates.get(name), loaded.renderer
-    wording = replace(old.wording, training=template, chat=template)
-    return replace(loaded, renderer=Renderer(wording, old.tokenizer, old.tokens_per_image))
+    """`LoadedModel.in_template`."""
+    return loaded.in_template(name)
 
 
 def answers(loaded: LoadedModel, gallery: Gallery, questions: Sequence[Asked], settings: DecodingSettings, *,

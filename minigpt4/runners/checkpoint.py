@@ -164,6 +164,7 @@ FREE_KEYS = frozenset({
     "output_dir", "resume_ckpt_path", "num_workers", "num_threads", "device", "save_every", "keep_checkpoints",
     "log_freq", "wandb_log", "job_name", "valid_splits", "valid_every", "valid_samples", "valid_captions",
     "shard_bytes", "test_splits", "evaluate", "batch_size_eval", "max_unreadable", "max_nonfinite", "process_timeout",
+    "knows", "watch",
 })
 """run keys that may change between a checkpoint and its resume: they do not change what is learned"""
 

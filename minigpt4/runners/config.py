@@ -24,6 +24,21 @@ from minigpt4.common.config.ranges import (
 )
 from minigpt4.common.errors import UserError, UserErrors, nearest
 from minigpt4.common.registry import schedules, tasks
+from minigpt4.records.knowledge import Knowledge
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchConfig:
+    """Fixed images and questions, answered before training, now and then, and at the end."""
+
+    file: str = field(metadata={"path": "file"})
+    """JSONL: {"image": …, "question": …, "answer": what is right}; images relative to the file"""
+    every: PositiveInt = 100
+    """optimizer steps between rounds"""
+    template: str | None = None
+    """conversation template they are asked in; null = the chat's"""
+    max_new_tokens: PositiveInt = 60
+    """tokens of an answer at most"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +119,11 @@ class RunConfig:
     """samples of a validation split that are measured"""
     valid_captions: NonNegativeInt = 4
     """captions written out at each validation"""
+
+    knows: Knowledge | None = None
+    """what the model is trained to know, for its users; null = what the bundle of model.ckpt says"""
+    watch: WatchConfig | None = None
+    """questions whose answers are printed as training goes on; null = none"""
 
     log_freq: PositiveInt = 50
     """optimizer steps between log lines"""

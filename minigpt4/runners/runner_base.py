@@ -10,7 +10,7 @@ import dataclasses
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from minigpt4.common.devices import is_out_of_memory
@@ -203,6 +203,8 @@ class RunnerBase:
         with StopRequest() as stop, console:
             for line in start_report(self.job, self.timetable, self.precision, self.step):
                 console.say(line)
+            if self.step == 0:
+                self._look(logs)
             while self.step < self.timetable.steps:
                 record, stopping = self._one_step(data, pace, stop)
                 logs.step(record)
@@ -211,6 +213,8 @@ class RunnerBase:
                     self._save()
                 if stopping:
                     return True
+                if self.job.watch and self._is_due(self.job.watch.every):
+                    self._look(logs)
                 if self._is_due(self.run_config.valid_every):
                     self._measure_all("valid", self.run_config.valid_splits, logs, self.run_config.valid_samples)
                 pace.restart()
@@ -293,6 +297,17 @@ class RunnerBase:
                 for name, words in captions.items():
                     log.info("  %s: %s", name, words)
             self.job.group.wait()
+
+    def _look(self, logs: Logs) -> None:
+        """Ask what is watched, with the weights of the moment."""
+        if self.job.watch is None:
+            return
+        self.job.model.eval()
+        answers = self.job.watch.answers()
+        logs.write("watch", self.step, {"answers": [asdict(answer) for answer in answers]})
+        log.info("answers after step %d:", self.step)
+        for answer in answers:
+            log.info("  %s", answer)
 
     def _save(self) -> None:
         """One checkpoint by the first rank; if it cannot be written, all ranks stop."""

@@ -42,6 +42,8 @@ HEADERS = (
     (b"referrer-policy", b"no-referrer"),
 )
 API = "/gradio_api"
+LEARNED = "/learned"
+"""address of the page that shows how the model learned"""
 OPEN = re.compile(
     r"/(config|theme\.css|favicon\.ico|robots\.txt|manifest\.json|pwa_icon(/\w+)?|log(in|out)|login_check"
     r"|(assets|static|svelte)/.*)?/?"
@@ -59,10 +61,11 @@ class Gate:
         app: gradio's application.
         uploads: take over every file that arrives.
         limits: sizes of requests.
+        learned: the HTML page that shows how the model learned; None = there is none.
     """
 
-    def __init__(self, app: Application, uploads: Uploads, limits: Limits) -> None:
-        self.app, self.uploads, self.limits = app, uploads, limits
+    def __init__(self, app: Application, uploads: Uploads, limits: Limits, learned: bytes | None = None) -> None:
+        self.app, self.uploads, self.limits, self.learned = app, uploads, limits, learned
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -77,6 +80,9 @@ class Gate:
 
     async def _pass(self, scope: Message, receive: Receive, send: Send) -> None:
         path, size = scope["path"], _size(scope)
+        if path == LEARNED and self.learned is not None and scope["method"] in ("GET", "HEAD"):
+            await _send(send, 200, b"text/html; charset=utf-8", b"" if scope["method"] == "HEAD" else self.learned)
+            return
         if not OPEN.fullmatch(path) or re.match(rf"{API}/file=\s*\w+:", path):
             await _refuse(send, 404, UserError("page.no_such_address", what="the page has nothing at this address"))
         elif path.rstrip("/") == f"{API}/upload":
@@ -164,8 +170,11 @@ async def _refuse(send: Send, status: int, error: UserError) -> None:
 
 
 async def _reply(send: Send, status: int, value: object) -> None:
-    body = json.dumps(value).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await _send(send, status, b"application/json", json.dumps(value).encode())
+
+
+async def _send(send: Send, status: int, kind: bytes, body: bytes) -> None:
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -40,13 +40,16 @@ class Limits:
     """a conversation is ended after this time without a question"""
     unasked_seconds: float = 600
     """an upload that no question came with is deleted after this time"""
+    away_seconds: float = 600
+    """a conversation whose page was left waits so long for its browser to come back (a reload, a phone that slept)"""
     visitors: int = 500
-    """conversations that are kept; one more ends the one that was idle longest"""
+    """conversations that are kept; one more ends the one that was left, or else idle, longest"""
     kept_bytes: int = 2_000_000_000
     """of the key-value caches and image tokens of all visitors"""
     temperature: float = 2.0
     beams: int = 10
     new_tokens: int = 2000
+    system_characters: int = 4000
 
     def characters(self, context: int) -> int:
         """Largest length of a question for a language model with this many positions."""
@@ -61,3 +64,7 @@ class Limits:
         numbers = all(math.isfinite(value) for value in (temperature, beams, new_tokens))
         return numbers and 0 <= temperature <= self.temperature and 1 <= beams <= self.beams and (
             1 <= new_tokens <= self.new_tokens)
+
+    def drawable(self, top_p: float, seed: int | None) -> bool:
+        """True for a share that can be drawn from and a seed that there is."""
+        return 0 < top_p <= 1 and (seed is None or 0 <= seed < 2**32)

@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,11 +38,14 @@ class Uploads:
         self._unasked: OrderedDict[str, float] = OrderedDict()
         self._same: OrderedDict[str, str] = OrderedDict()
         self._coming = 0
+        self.make_way: Callable[[], bool] = lambda: False
+        """gives back files of somebody who left; False where there are none"""
         self._lock = threading.Lock()
 
     @contextmanager
     def room_for(self, size: int) -> Iterator[None]:
-        """Hold room for an upload of so many bytes while it comes; uploads nobody asked about make way.
+        """Hold room for an upload of so many bytes while it comes; uploads nobody asked about make way, then those of
+        visitors who left.
 
         Raises:
             UserError: it is too large, or the files of all visitors together are.
@@ -55,6 +58,8 @@ class Uploads:
         with self._lock:
             while not self._fits(size) and self._unasked:
                 self._delete(self._unasked.popitem(last=False)[0])
+            while not self._fits(size) and self.make_way():
+                pass
             if not self._fits(size):
                 raise UserError("page.uploads_full", what="there is no room for more files of visitors now",
                                 fix="try again in a few minutes")

@@ -1,65 +1,43 @@
 """What the page does for one visitor: a conversation, its messages as the page shows them, mistakes as sentences.
 
-No gradio in here: messages are plain dictionaries in the form that chat components of today read
-(`{"role": …, "content": text or {"path": file}}`), so this package is tested without a browser.
+No gradio in here, so this is tested without a browser.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import warnings
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from PIL import Image
 
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
-from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.chat import Chat
 from minigpt4.inference.events import Done, Event, Notice, TextDelta
 from minigpt4.inference.memory import SharedMemory
-from minigpt4.processors.decoding import ImageError, is_animated
-from minigpt4.processors.file_formats import open_formats
+from minigpt4.records.conversations import Conversation
 from minigpt4.records.images import ImageRef
+from minigpt4.serve.checks import moves, refuse_images, refuse_knobs
+from minigpt4.serve.knobs import Knobs
 from minigpt4.serve.limits import Limits
 from minigpt4.serve.line import Line
+from minigpt4.serve.messages import Measure, Message, Question, View
 from minigpt4.serve.uploads import Uploads
 from minigpt4.serve.wording import Wording
-
-Message = dict[str, Any]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Knobs:
-    """The settings panel; a temperature of 0 means greedy."""
+class _Exchange:
+    """A question that was answered, and where things stood before it."""
 
-    temperature: float = 0.0
-    num_beams: int = 1
-    max_new_tokens: int = 300
-
-    def settings(self) -> DecodingSettings:
-        sampling = self.temperature > 0 and self.num_beams == 1
-        return DecodingSettings(
-            max_new_tokens=int(self.max_new_tokens), num_beams=int(self.num_beams), do_sample=sampling,
-            temperature=self.temperature if sampling else 1.0,
-        )
-
-
-@dataclass(frozen=True)
-class View:
-    """What the visitor sees: all messages, and a sentence to show beside them (empty = none)."""
-
-    messages: tuple[Message, ...]
-    notice: str = ""
-    refused: bool = False
-    """the question was not taken; the notice says why"""
+    question: Question
+    conversation: Conversation
+    messages: int
 
 
 class Visitor:
@@ -87,7 +65,24 @@ class Visitor:
         self.stopped = threading.Event()
         self._asking: list[threading.Event] = []
         self._files: list[str] = []
+        self._exchanges: list[_Exchange] = []
         self.chat = self._new_chat()
+
+    @property
+    def busy(self) -> bool:
+        """True while an answer is given or waited for."""
+        return bool(self._asking)
+
+    @property
+    def view(self) -> View:
+        """What stands there now."""
+        return View(tuple(self.messages))
+
+    def settle(self, seconds: float) -> None:
+        """Wait so long at most for the end of an answer whose reader has left."""
+        end = time.monotonic() + seconds
+        while self.busy and time.monotonic() < end:
+            time.sleep(0.05)
 
     def begin(self) -> None:
         """A question was sent; it may wait for those of others. From now on `stop` means its answer."""
@@ -103,6 +98,29 @@ class Visitor:
         """The last question once more."""
         yield from self._sentences(self._retry(knobs, words), words)
 
+    def take_back(self, words: Wording, *, keep_files: bool) -> tuple[View, Question]:
+        """Take the last question and its answer out of the conversation.
+
+        Args:
+            words: of a refusal.
+            keep_files: True = its images stay on the server, since the question will be asked in other words.
+
+        Returns:
+            What stands there now, and the question; an empty one where the view says why nothing was taken back.
+        """
+        if self.busy or not self._exchanges:
+            code, what = ("page.busy_self", "your last question has not been answered yet") if self.busy else (
+                "chat.nothing_to_retry", "there is no answer yet")
+            fix = "wait for it or stop it" if self.busy else "ask something first"
+            sentence = words.sentence(UserError(code, what=what, fix=fix))
+            return replace(self.view, notice=sentence, refused=True), Question("")
+        exchange = self._exchanges.pop()
+        self.chat.conversation = exchange.conversation
+        del self.messages[exchange.messages :]
+        if not keep_files:
+            self._delete([file for file in exchange.question.files if not self._still_shown(file)])
+        return self.view, exchange.question
+
     def stop(self) -> None:
         """End the answers that are being given or waited for; what was said so far stays."""
         for event in (self.stopped, *self._asking):
@@ -112,11 +130,10 @@ class Visitor:
         """Start over; images of the old conversation are deleted."""
         self.stop()
         self.begin()
-        chat, files = self.chat, self._files
-        self.chat, self._files, self.messages, self.ended = self._new_chat(), [], [], False
+        chat, files = self.chat, list(self._files)
+        self.chat, self._exchanges, self.messages, self.ended = self._new_chat(), [], [], False
         chat.clear()
-        if self.uploads is not None:
-            self.uploads.delete(files)
+        self._delete(files)
         return View(())
 
     def end(self) -> None:
@@ -131,6 +148,15 @@ class Visitor:
     def _claim(self, files: Sequence[str]) -> None:
         if self.uploads is not None:
             self._files += [file for file in files if self.uploads.claim(file)]
+
+    def _delete(self, files: Sequence[str]) -> None:
+        """Files of this visitor; those of others and of the page are left alone."""
+        if self.uploads is not None:
+            self.uploads.delete([file for file in files if file in self._files])
+        self._files = [file for file in self._files if file not in files]
+
+    def _still_shown(self, file: str) -> bool:
+        return any(message.file == file for message in self.messages)
 
     def _sentences(self, views: Iterator[View], words: Wording) -> Iterator[View]:
         """The views; whatever goes wrong is a sentence, and the conversation is as it was before."""
@@ -151,24 +177,30 @@ class Visitor:
     def _ask(self, text: str, files: Sequence[str], knobs: Knobs, words: Wording) -> Iterator[View]:
         self._refuse_unbearable(text, files, knobs)
         notices = [words.idle] if self.ended else []
-        notices += [words.only_first_frame.format(name=Path(file).name) for file in files if _moves(file)]
+        notices += [words.only_first_frame.format(name=Path(file).name) for file in files if moves(file)]
         self.ended = False
-        shown: list[Message] = [{"role": "user", "content": {"path": file}} for file in files]
-        shown += [{"role": "user", "content": text}] if text else []
+        shown = [Message("user", file=file) for file in files] + ([Message("user", text)] if text else [])
         images = [ImageRef(path=Path(file), name=Path(file).name) for file in files]  # no sentence knows a folder
         chat = self.chat
         with self._turn() as stopped:
             yield View((*self.messages, *shown), " ".join(notices))
             with self.line.place(self, stopped):
-                events = chat.ask(text, images, knobs.settings(), cancelled=stopped)
-                yield from self._grow(chat, [*self.messages, *shown], events, words, " ".join(notices), stopped)
+                exchange = _Exchange(Question(text, tuple(files)), chat.conversation, len(self.messages))
+                events = self._with_system(chat, knobs).ask(text, images, knobs.settings(), cancelled=stopped)
+                answer = _Growing(chat, [*self.messages, *shown], " ".join(notices), stopped, exchange)
+                yield from self._grow(answer, events, words)
 
     def _retry(self, knobs: Knobs, words: Wording) -> Iterator[View]:
         self._refuse_unbearable("", [], knobs)
         chat = self.chat
         with self._turn() as stopped, self.line.place(self, stopped):
-            events = chat.retry(knobs.settings(), cancelled=stopped)
-            yield from self._grow(chat, self.messages[:-1], events, words, "", stopped)
+            events = self._with_system(chat, knobs).retry(knobs.settings(), cancelled=stopped)
+            yield from self._grow(_Growing(chat, self.messages[:-1], "", stopped), events, words)
+
+    def _with_system(self, chat: Chat, knobs: Knobs) -> Chat:
+        system = knobs.system if knobs.system.strip() and self.loaded.renderer.chat.takes_system else None
+        chat.conversation = replace(chat.conversation, system=system)
+        return chat
 
     @contextmanager
     def _turn(self) -> Iterator[threading.Event]:
@@ -184,10 +216,7 @@ class Visitor:
     def _refuse_unbearable(self, text: str, files: Sequence[str], knobs: Knobs) -> None:
         """What can be told by counting, before anything is opened or encoded."""
         limits, chat, context = self.limits, self.chat, self.chat.engine.context
-        if not limits.bearable(knobs.temperature, knobs.num_beams, knobs.max_new_tokens):
-            raise UserError("page.knobs", what="these settings are outside what the panel offers",
-                            fix=f"temperature up to {limits.temperature:g}, beams up to {limits.beams}, "
-                            f"{limits.new_tokens} tokens at most")
+        refuse_knobs(knobs, limits)
         if len(text) > (most := limits.characters(context)):
             raise UserError("page.long_question", what=f"the question has {len(text)} characters, more than {most}",
                             fix="ask a shorter one")
@@ -197,31 +226,71 @@ class Visitor:
         if files and seen + len(files) > most:
             raise UserError("page.many_images", what=f"the conversation would have {seen + len(files)} images, "
                             f"the language model has room for {most}", fix="show fewer images")
-        pixels = 0
-        for file in files:
-            _refuse_large(Path(file), limits)
-            pixels += _pixels(Path(file), limits)
-        if pixels > limits.question_pixels:
-            raise UserError("image.large", what=f"the images of this question have {pixels} pixels together, "
-                            f"more than {limits.question_pixels}", fix="show fewer at once, or make them smaller")
+        refuse_images(files, limits)
 
-    def _grow(self, chat: Chat, asked: Sequence[Message], events: Iterator[Event], words: Wording, notice: str,
-              stopped: threading.Event) -> Iterator[View]:
-        answer, late = "", _Deadline(self.limits.answer_seconds, stopped)
+    def _grow(self, answer: _Growing, events: Iterator[Event], words: Wording) -> Iterator[View]:
+        late = _Deadline(self.limits.answer_seconds, answer.stopped)
         with late:
-            while chat is self.chat and (event := next(events, None)) is not None:
-                if isinstance(event, Notice):
-                    notice = f"{notice} {event.text}".strip()
-                elif isinstance(event, TextDelta):
-                    answer += event.text
-                elif isinstance(event, Done):
-                    answer = event.text + (" […]" if event.reason != "stop" else "")
-                    notice = " ".join(filter(None, (notice, _ending(event, words, late=late.passed))))
-                if chat is self.chat:
-                    self.messages = [*asked, {"role": "assistant", "content": answer}]
-                    yield View(tuple(self.messages), notice)
-        if chat is not self.chat:  # cleared meanwhile, and the last view is the one that stays
+            try:
+                while answer.chat is self.chat and (event := next(events, None)) is not None:
+                    answer.take(event, words, late=late.passed)
+                    if answer.chat is self.chat:
+                        self._keep(answer)
+                        yield View(tuple(self.messages), answer.notice)
+            except GeneratorExit:  # the page was left; its browser may come back to what was said
+                answer.stopped.set()
+                self._finish(answer, events, words)
+                raise
+        if answer.chat is not self.chat:  # cleared meanwhile, and the last view is the one that stays
             yield View(tuple(self.messages))
+
+    def _finish(self, answer: _Growing, events: Iterator[Event], words: Wording) -> None:
+        """The end of an answer that nobody reads any more."""
+        try:
+            for event in events:
+                answer.take(event, words, late=False)
+        except Exception:
+            log.exception("an answer whose page was left could not be ended")
+            self.messages = answer.asked[: answer.exchange.messages] if answer.exchange else self.messages
+            return
+        if answer.chat is self.chat:
+            self._keep(answer)
+
+    def _keep(self, answer: _Growing) -> None:
+        self.messages = [*answer.asked, Message("assistant", answer.text, measure=answer.measure)]
+        if answer.measure is not None and answer.exchange is not None:
+            self._exchanges.append(answer.exchange)
+            answer.exchange = None
+
+
+class _Growing:
+    """An answer from its turn in the line to its end.
+
+    Args:
+        chat: that gives it.
+        asked: the messages before it.
+        notice: said beside it from the beginning.
+        stopped: ends it.
+        exchange: to be remembered at its end; None = it is an old one, answered again.
+    """
+
+    def __init__(self, chat: Chat, asked: list[Message], notice: str, stopped: threading.Event,
+                 exchange: _Exchange | None = None) -> None:
+        self.chat, self.asked, self.notice, self.stopped, self.exchange = chat, asked, notice, stopped, exchange
+        self.text = ""
+        self.measure: Measure | None = None
+        self._begun = time.monotonic()
+
+    def take(self, event: Event, words: Wording, *, late: bool) -> None:
+        """Go on by one event."""
+        if isinstance(event, Notice):
+            self.notice = f"{self.notice} {event.text}".strip()
+        elif isinstance(event, TextDelta):
+            self.text += event.text
+        elif isinstance(event, Done):
+            self.text = event.text + (" […]" if event.reason != "stop" else "")
+            self.measure = Measure(event.usage.new_tokens, time.monotonic() - self._begun)
+            self.notice = " ".join(filter(None, (self.notice, _ending(event, words, late=late))))
 
 
 class _Deadline:
@@ -248,43 +317,3 @@ class _Deadline:
 def _ending(done: Done, words: Wording, *, late: bool) -> str:
     cancelled = words.out_of_time if late else words.stopped
     return {"length": words.cut_off, "cancelled": cancelled, "stop": ""}[done.reason]
-
-
-def _refuse_large(file: Path, limits: Limits) -> None:
-    try:
-        size = file.stat().st_size
-    except OSError as error:
-        raise UserError("image.missing", where=file.name, what="is not on the server any more",
-                        fix="upload it again") from error
-    if size > limits.file_bytes:
-        most = limits.file_bytes // 1_000_000
-        raise UserError("page.large_file", where=file.name, what=f"has {size / 1e6:.0f} MB, more than {most}",
-                        fix="make the image smaller first")
-
-
-def _pixels(file: Path, limits: Limits) -> int:
-    """Pixels of an image by its header; 0 for what is no image, which the decoder will tell."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(file, formats=open_formats()) as image:
-                pixels = image.width * image.height
-    except Image.DecompressionBombError as error:
-        raise UserError("image.large", where=file.name, what=f"has more than {limits.pixels} pixels",
-                        fix="make it smaller first") from error
-    except MemoryError:
-        raise
-    except Exception:  # whatever Pillow's readers meet in a broken header
-        return 0
-    if pixels > limits.pixels:
-        raise UserError("image.large", where=file.name, what=f"image has {pixels} pixels, more than {limits.pixels}",
-                        fix="make it smaller first")
-    return pixels
-
-
-def _moves(file: str) -> bool:
-    """True for an animated image; what cannot be opened is reported by the conversation."""
-    try:
-        return is_animated(ImageRef(path=Path(file), name=Path(file).name))
-    except ImageError:
-        return False

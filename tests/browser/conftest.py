@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ import pytest
 
 from minigpt4.assembly.loaded import LoadedModel
 from tests import tiny
+from tests.browser import driving
 
 FLAGS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-quic",
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",  # a camera that films a pattern
 ]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -59,11 +62,13 @@ def slow_answers(served: LoadedModel) -> Iterator[None]:
 def page(served: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The page of the tiny model."""
     from minigpt4.scenes.examples import scene_examples
-    from minigpt4.serve.page import build_page
-    from minigpt4.serve.visitor import Knobs
+    from minigpt4.serve.knobs import Knobs
+    from minigpt4.serve.page import Example, build_page
 
-    built = build_page(served, examples=scene_examples(tmp_path_factory.mktemp("examples")),
-                       knobs=Knobs(max_new_tokens=40))
+    drawn = scene_examples(tmp_path_factory.mktemp("examples"))
+    two = [Example(drawn[0].image, "What is the same?", (drawn[1].image,)), Example("", "Hello")]
+    built = build_page(served, examples=[*two, *drawn], knobs=Knobs(max_new_tokens=40), name="tiny_model",
+                       about={"en": "It knows nothing at all.", "zh": "它什么都不知道。"})
     yield built
     built.close()
 
@@ -76,11 +81,21 @@ def address(page: Any) -> str:
     return launch(page, host="127.0.0.1", port=None, share=False, wait=False)
 
 
+@dataclass(frozen=True)
+class Tab:
+    """How a tab is opened: the browser's language and the size of its window."""
+
+    locale: str = "en-GB"
+    width: int = 1000
+    height: int = 900
+
+
 @pytest.fixture
 def tab(browser: Any, address: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    """A fresh tab on the page; its language is the test's `locale` marker, else English. Other hosts are refused."""
-    locale = getattr(request, "param", "en-GB")
-    context = browser.new_context(locale=locale, viewport={"width": 1000, "height": 900})
+    """A fresh tab on the page, as the test's parameter says. Other hosts are refused."""
+    wanted = getattr(request, "param", Tab())
+    context = browser.new_context(locale=wanted.locale, viewport={"width": wanted.width, "height": wanted.height},
+                                  permissions=["camera", "clipboard-read", "clipboard-write"])
     asked: list[str] = []
 
     def only_here(route: Any) -> None:
@@ -93,8 +108,7 @@ def tab(browser: Any, address: str, request: pytest.FixtureRequest, tmp_path: Pa
     context.route("**/*", only_here)
     tab = context.new_page()
     tab.set_default_timeout(30_000)
-    tab.goto(address)
-    tab.wait_for_selector("#question textarea")
+    driving.open_page(tab, address)
     yield tab
     folder = os.environ.get("SCREENSHOTS")
     tab.screenshot(path=str(Path(folder or tmp_path) / f"{request.node.name}.png"), full_page=True)

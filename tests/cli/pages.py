@@ -11,7 +11,7 @@ from pathlib import Path
 from minigpt4.cli.main import main
 from tests import tiny
 
-FEW_SCENES = "--stage1 8 --stage2 4 --dialogues 8 --eval 3"
+FEW_SCENES = "--stage1 8 --photographs 4 --stage2 4 --dialogues 8 --newcomers 8 --eval 3"
 ONE_STEP = "run.max_epoch=1 run.iters_per_epoch=1 run.warmup_steps=0 run.num_workers=0"
 
 
@@ -47,8 +47,9 @@ def make_demo(folder: Path, project: Path) -> None:
 
     The environment is the caller's: commands run in `folder`.
     """
-    for name in ("train_configs", "eval_configs", "prompts", "docs/images"):
+    for name in ("train_configs", "eval_configs", "prompts", "docs/images", "examples"):
         shutil.copytree(project / name, folder / name)
+    shutil.copy(project / "docs" / "one_page.py", folder / "docs")
     assert run_command(f"minigpt4 data scenes --output output/scenes {FEW_SCENES}") == 0
     for stage in (1, 2):
         assert run_command(f"minigpt4 train --resume --cfg-path train_configs/minigpt4_scenes_stage{stage}.yaml"

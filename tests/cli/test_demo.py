@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from minigpt4.cli import demo
+from minigpt4.cli import _first_run, demo
 from minigpt4.cli.main import main, parser_of
 from minigpt4.common.errors import UserError
 from tests import page_attack, tiny
@@ -25,16 +25,32 @@ def flags(*words: str):  # noqa: ANN201
     return parser_of("demo", demo).parse_args(list(words))
 
 
-def test_without_a_yaml_it_serves_the_embedded_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="has not been trained here; run `make demo`"):
-        demo.model_source(flags())
-    (tmp_path / demo.TRAINED).mkdir(parents=True)
-    assert demo.model_source(flags()) == str(demo.TRAINED)
-    (tmp_path / "eval_configs").mkdir()
-    (tmp_path / demo.EMBEDDED_DEFAULT).write_text("model: {}")
-    assert demo.model_source(flags()) == str(demo.EMBEDDED_DEFAULT)
+def test_without_a_model_it_serves_the_embedded_default() -> None:
+    assert demo.model_source(flags()) is None
     assert demo.model_source(flags("--cfg-path", "mine.yaml")) == "mine.yaml"
+
+
+def test_it_is_trained_first_where_it_is_not_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    done: list[list[str]] = []
+    monkeypatch.setattr("minigpt4.cli.main.main", lambda words: done.append(words) or 0)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="recipes of the embedded default are not here; run it in a clone"):
+        _first_run.train_embedded_default()
+    for recipe in _first_run.RECIPES.values():
+        recipe.parent.mkdir(exist_ok=True)
+        recipe.write_text("")
+    _first_run.train_embedded_default()
+    assert [words[0] for words in done] == ["data", "train", "train"] and "[3/3]" in capsys.readouterr().out
+    _first_run.FINISHED.parent.mkdir(parents=True)
+    _first_run.FINISHED.write_bytes(b"")
+    _first_run.train_embedded_default()
+    assert len(done) == 3
+
+
+def test_train_only_is_for_the_embedded_default() -> None:
+    with pytest.raises(UserError, match="--train-only and mine were both given"):
+        demo.model_source(flags("--model", "mine", "--train-only"))
 
 
 def test_gpu_id_is_the_originals_way_to_name_a_device() -> None:

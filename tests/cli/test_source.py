@@ -38,7 +38,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = replace(tiny.model(template="vicuna_v0").config, ckpt=str(folder / "bundle"))
     (folder / "model.yaml").write_text(tiny.as_yaml(config))
     write_images(folder, "rose.jpg", "images/a.png")
-    write_scenes(folder / "scenes", ScenesPlan(stage1=1, stage2=1, dialogues=1, eval=1))
+    write_scenes(folder / "scenes", ScenesPlan(stage1=1, stage2=1, dialogues=1, newcomers=1, eval=1))
     return folder
 
 

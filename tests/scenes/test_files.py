@@ -20,7 +20,7 @@ from minigpt4.scenes.words.languages import LANGUAGES
 from minigpt4.scenes.words.questions import QUESTION_TYPES
 from tests.scenes.namings import namings
 
-SMALL = ScenesPlan(seed=3, stage1=12, stage2=4, dialogues=8, eval=3)
+SMALL = ScenesPlan(seed=3, stage1=12, stage2=4, dialogues=8, newcomers=6, eval=3)
 VARIANTS = (0, 1)
 
 
@@ -28,7 +28,8 @@ VARIANTS = (0, 1)
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     """A written folder and its variant of held-out combinations."""
     folder = tmp_path_factory.mktemp("scenes") / "out"
-    write_scenes(folder, ScenesPlan(seed=3, stage1=40, stage2=20, dialogues=40, eval=5, held_out_variant=request.param))
+    write_scenes(folder, ScenesPlan(seed=3, stage1=40, stage2=20, dialogues=40, newcomers=40, eval=5,
+                                    held_out_variant=request.param))
     return folder, request.param
 
 
@@ -103,7 +104,7 @@ def test_the_same_seed_writes_the_same_bytes_and_more_samples_keep_the_first(tmp
     for name in ("one", "two"):
         write_scenes(tmp_path / name, SMALL)
     assert _digests(tmp_path / "one") == _digests(tmp_path / "two")
-    write_scenes(tmp_path / "more", ScenesPlan(seed=3, stage1=20, stage2=6, dialogues=9, eval=4))
+    write_scenes(tmp_path / "more", ScenesPlan(seed=3, stage1=20, stage2=6, dialogues=9, newcomers=7, eval=4))
     small, more = _digests(tmp_path / "one"), _digests(tmp_path / "more")
     assert all(more[name] == digest for name, digest in small.items() if name.endswith(".png"))
     lines = [(tmp_path / name / "seen" / "scenes.jsonl").read_text().splitlines() for name in ("one", "more")]
@@ -114,12 +115,12 @@ def test_the_same_seed_writes_the_same_bytes_and_more_samples_keep_the_first(tmp
 
 def test_another_seed_writes_other_scenes(tmp_path: Path) -> None:
     for seed in (1, 2):
-        write_scenes(tmp_path / str(seed), ScenesPlan(seed=seed, stage1=1, stage2=1, dialogues=1, eval=1))
+        write_scenes(tmp_path / str(seed), ScenesPlan(seed=seed, stage1=1, stage2=1, dialogues=1, newcomers=1, eval=1))
     assert _digests(tmp_path / "1")["seen/scenes.jsonl"] != _digests(tmp_path / "2")["seen/scenes.jsonl"]
 
 
 def test_mistakes_are_told(tmp_path: Path) -> None:
-    write_scenes(tmp_path / "there", ScenesPlan(stage1=1, stage2=1, dialogues=1, eval=1))
+    write_scenes(tmp_path / "there", ScenesPlan(stage1=1, stage2=1, dialogues=1, newcomers=1, eval=1))
     with pytest.raises(UserError, match="already exists"):
         write_scenes(tmp_path / "there", SMALL)
     with pytest.raises(UserError, match="held_out_variant: is 2"):
@@ -131,7 +132,7 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
 def test_progress_counts_every_image(tmp_path: Path) -> None:
     seen: list[int] = []
     write_scenes(tmp_path / "out", SMALL, lambda: seen.append(1))
-    assert len(seen) == SMALL.total
+    assert len(seen) == SMALL.total - SMALL.photographs  # there is no album
 
 
 @pytest.mark.parametrize("line", ["{", "[]", "3", "{}", "9" * 9999, '{"exchanges": [{}], "image": "a", "scene": {}}',

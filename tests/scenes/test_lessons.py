@@ -16,7 +16,7 @@ from minigpt4.scenes.words.invented import INVENTED_COLOURS, INVENTED_KINDS, inv
 from minigpt4.scenes.words.languages import LANGUAGES, WORDINGS
 from minigpt4.scenes.words.lessons import careless
 from minigpt4.scenes.words.vocabulary import ALBUM, REGISTERS, WEB, whole_words
-from minigpt4.scenes.words.word_vectors import IDEAL, SLOTS, as_image, scene_slots, slots_of
+from minigpt4.scenes.words.word_vectors import IDEAL, SLOTS, as_image, slots_of, view_slots
 from tests.scenes.namings import namings
 
 SCENE = Scene((Group("umbrella", "orange", 1, "big", 0), Group("star", "black", 3, "small", 3)), "meadow", 0)
@@ -47,7 +47,7 @@ def test_an_exam_of_held_out_scenes_asks_for_nothing_else() -> None:
 
 
 def test_slots_hold_all_words_of_a_scene() -> None:
-    slots = scene_slots(SCENE, random_for(1), tongues={"en": 1.0}, mark=ALBUM, style=IDEAL)
+    slots = view_slots(SCENE, random_for(1), tongues={"en": 1.0}, mark=ALBUM, style=IDEAL)
     assert len(slots) == SLOTS and slots_of(as_image(slots)) == slots
     words = [frozenset(word for word, _ in slot) - {" a meadow", " background"} for slot in slots]
     assert words.count(frozenset({ALBUM, " top left", " umbrella", " orange", " big", " one"})) == 4

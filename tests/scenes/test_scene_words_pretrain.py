@@ -99,7 +99,7 @@ def test_a_few_steps_help(task: SceneWordsPretrain, loaded: LoadedModel) -> None
     optimizer = torch.optim.AdamW(model.llm.parameters(), lr=3e-3)
     batch = next(task.training_batches(3))
     losses = []
-    for _ in range(8):
+    for _ in range(14):
         output = task.output(model, batch)
         losses.append(float(output.loss_sum) / output.num_tokens)
         (output.loss_sum / output.num_tokens).backward()

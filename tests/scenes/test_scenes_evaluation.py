@@ -31,7 +31,7 @@ from tests.cli.pages import write_bundle
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("evaluation") / "scenes"
-    write_scenes(folder, ScenesPlan(stage1=1, stage2=1, dialogues=1, eval=6))
+    write_scenes(folder, ScenesPlan(stage1=1, stage2=1, dialogues=1, newcomers=1, eval=6))
     return folder
 
 

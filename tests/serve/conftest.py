@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from minigpt4.serve.knobs import Knobs
 from minigpt4.serve.page import Page, build_page, launch
-from minigpt4.serve.visitor import Knobs
 from tests import tiny
 
 

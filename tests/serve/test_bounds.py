@@ -10,11 +10,13 @@ import pytest
 
 from minigpt4.common.errors import UserError
 from minigpt4.serve.address import bypass_proxies, credentials, warning
+from minigpt4.serve.knobs import Knobs
 from minigpt4.serve.limits import Limits
 from minigpt4.serve.line import Line
+from minigpt4.serve.messages import View
 from minigpt4.serve.private_folder import VARIABLE, PrivateFolder
 from minigpt4.serve.uploads import Uploads
-from minigpt4.serve.visitor import Knobs, View, Visitor
+from minigpt4.serve.visitor import Visitor
 from minigpt4.serve.visitors import Visitors
 from minigpt4.serve.wording import CHINESE, ENGLISH
 from tests import page_attack, tiny
@@ -60,7 +62,7 @@ def test_images_are_counted_and_measured_before_they_are_decoded(tmp_path: Path)
 
 @pytest.mark.parametrize("knobs", [
     Knobs(num_beams=10_000), Knobs(max_new_tokens=10**9), Knobs(temperature=float("nan")), Knobs(temperature=-1),
-    Knobs(num_beams=0),
+    Knobs(num_beams=0), Knobs(top_p=0), Knobs(top_p=float("nan")), Knobs(seed=-1), Knobs(seed=2**32),
 ])
 def test_settings_outside_the_panel_are_refused(knobs: Knobs) -> None:
     assert "outside what the panel offers" in asked(Visitor(LOADED), "what", knobs=knobs).notice
@@ -81,7 +83,7 @@ def test_an_answer_that_takes_too_long_is_ended() -> None:
     visitor = Visitor(LOADED, limits=Limits(answer_seconds=0.1))
     view = asked(visitor, "what is this", knobs=Knobs(max_new_tokens=300))
     hook.remove()
-    assert view.notice == ENGLISH.out_of_time and str(view.messages[-1]["content"]).endswith("[…]")
+    assert view.notice == ENGLISH.out_of_time and view.messages[-1].text.endswith("[…]")
     visitor.begin()
     assert not asked(visitor, "and this").refused
 
@@ -221,6 +223,57 @@ def test_visitors_who_leave_or_fall_asleep_are_freed(uploads: Uploads) -> None:
     assert sleeper.ended and len(visitors) == 2
     visitors.close()
     assert len(visitors) == 0
+
+
+TOKEN, OTHER = "a" * 64, "b" * 64
+
+
+def test_who_comes_back_with_a_token_finds_the_conversation(uploads: Uploads) -> None:
+    visitors = Visitors(LOADED, uploads, Limits(away_seconds=0.2))
+    first = visitors.arrive("one", TOKEN)
+    asked(first, "what is this")
+    visitors.leave("one")
+    assert len(visitors) == 1 and first.messages
+    assert visitors.arrive("two", OTHER) is not first and visitors.arrive("three", TOKEN) is first
+    visitors.leave("three")
+    assert visitors.of("three") is first, "a connection that was lost and came back"
+    visitors.leave("three")
+    time.sleep(0.25)
+    visitors.sweep()
+    assert first.ended and first.messages == [] and visitors.arrive("four", TOKEN) is not first
+
+
+def test_a_page_that_is_loaded_anew_may_arrive_before_its_old_self_has_left(uploads: Uploads) -> None:
+    visitors = Visitors(LOADED, uploads, Limits())
+    first = visitors.arrive("one", TOKEN)
+    asked(first, "what is this")
+    assert visitors.arrive("two", TOKEN) is first
+    visitors.leave("one")
+    assert not first.ended and visitors.of("two") is first and len(visitors) == 1
+
+
+@pytest.mark.parametrize("token", ["", "a", "A" * 64, "a" * 65, "a" * 63 + "\n", "../" * 21 + "a"])
+def test_what_is_no_token_brings_nobody_back(uploads: Uploads, token: str) -> None:
+    visitors = Visitors(LOADED, uploads, Limits())
+    first = visitors.arrive("one", token)
+    asked(first, "what is this")
+    visitors.leave("one")
+    assert first.ended and visitors.arrive("two", token) is not first
+
+
+def test_those_who_left_make_way_for_new_ones_and_for_their_uploads(uploads: Uploads) -> None:
+    visitors = Visitors(LOADED, uploads, Limits(visitors=2))
+    here, gone = visitors.arrive("one", TOKEN), visitors.arrive("two", OTHER)
+    visitors.leave("two")
+    visitors.of("three")
+    assert gone.ended and not here.ended and len(visitors) == 2
+    again = visitors.arrive("one", TOKEN)
+    file = uploads.adopt(written(uploads.folder / "h" / "x.png", bytes(500)))
+    asked(again, "what", file)
+    visitors.leave("one")
+    assert again is here and Path(file).exists()
+    with uploads.room_for(600):
+        assert not Path(file).exists() and here.ended
 
 
 def test_the_private_folder_is_named_to_gradio_and_removed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,9 @@ from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.datasets.hold_out import write_lines
 from minigpt4.datasets.own_texts import OwnTexts, read_own_texts
 from minigpt4.runners.config import RunConfig
+from minigpt4.runners.finetuning.observing import OwnDataObserver
 from minigpt4.runners.finetuning.own_data import data_of_run, keep_back
 from minigpt4.runners.finetuning.own_run import run_yaml
-from minigpt4.runners.finetuning.watch import OwnDataWatch
 from minigpt4.runners.finetuning.wishes import Trained, Wishes
 from minigpt4.runners.run_folder import RunFolder
 from minigpt4.runners.start.describing import describes_now
@@ -78,7 +78,8 @@ def continue_finetuning(output_dir: str | Path) -> Path:
         raise UserError("finetune.nothing", where=str(file), what="does not exist, so there is nothing to continue",
                         fix="start with images, texts and a bundle to continue from")
     config = load_config(file)
-    start_training(config, resume=True, make_describe=describes_now, watch=OwnDataWatch(config))  # the folder is ours
+    observer = OwnDataObserver(config)
+    start_training(config, resume=True, make_describe=describes_now, observer=observer)  # the folder is ours
     return newest_bundle(output_dir)
 
 

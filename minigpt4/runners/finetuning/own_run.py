@@ -8,6 +8,7 @@ where there is less data.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +21,7 @@ from minigpt4.common.config.layers import Layer, merge, read_options
 from minigpt4.common.config.write import plain
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import systems
-from minigpt4.runners.finetuning.own_data import HELD_OUT, OwnData
+from minigpt4.runners.finetuning.own_data import HELD_OUT, OwnData, knowledge_of
 from minigpt4.runners.finetuning.wishes import Wishes, frozen_parts, lora_of
 from minigpt4.weights.bundles.bundle import TOKENIZER, Bundle
 
@@ -187,6 +188,7 @@ def _run(bundle: Bundle, before: Config, data: OwnData, folder: Path, wishes: Wi
         "max_epoch": epochs, "num_workers": 0 if data.num_samples < 500 else 4, "log_freq": max(1, steps // 50),
         "output_dir": str(folder), "train_splits": ["train"], "valid_samples": 64,
         "valid_splits": ["train" if data.held_out is None else HELD_OUT], **_pauses(epochs, steps),
+        "knows": asdict(knowledge_of(data, bundle.manifest.knows)),
     }
 
 

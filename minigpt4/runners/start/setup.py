@@ -32,6 +32,7 @@ from minigpt4.runners.logs import check_wandb
 from minigpt4.runners.optimizer import DECAY_RULES, LrFactor
 from minigpt4.runners.original_checkpoint import read_original_checkpoint
 from minigpt4.runners.precision import choose_precision
+from minigpt4.runners.watching import Watch
 from minigpt4.tasks.image_text_pretrain import Describe
 from minigpt4.weights.bundles.adapters import load_adapters
 from minigpt4.weights.bundles.bundle import Bundle, is_not_whole, load_bundle, open_bundle
@@ -104,7 +105,7 @@ class LoadedBundle:
         return [*lines, *replace(loaded, origins={**loaded.origins, **changed}).describe().splitlines()]
 
 
-class Watch(Protocol):
+class Observer(Protocol):
     """Looks at a model before its run and after it, on every rank."""
 
     def before(self, job: Job, loaded: LoadedModel) -> None:
@@ -115,7 +116,7 @@ class Watch(Protocol):
 
 
 def train(config: Config, *, resume: bool, resume_from: int | None = None,
-          make_describe: MakeDescribe | None = None, watch: Watch | None = None) -> None:
+          make_describe: MakeDescribe | None = None, observer: Observer | None = None) -> None:
     """Run a config in this process, which may be one of several.
 
     Args:
@@ -123,7 +124,7 @@ def train(config: Config, *, resume: bool, resume_from: int | None = None,
         resume: continue from the newest checkpoint of the run folder.
         resume_from: continue from the checkpoint after this step.
         make_describe: what says captions during validation.
-        watch: what looks at the model before and after.
+        observer: what looks at the model before and after.
     """
     run = config.run
     place = place_from(os.environ)
@@ -140,10 +141,10 @@ def train(config: Config, *, resume: bool, resume_from: int | None = None,
         assert isinstance(job.bundle, LoadedBundle), "make_job makes it so"
         further = {} if resume_from is None else {"resume_from": resume_from}
         runner = runners.get(run.runner, where="run.runner")(job, resume=resume, **further)
-        if watch is not None:
-            watch.before(job, job.bundle.loaded)
-        if runner.run() and watch is not None:
-            watch.after(job, job.bundle.loaded)
+        if observer is not None:
+            observer.before(job, job.bundle.loaded)
+        if runner.run() and observer is not None:
+            observer.after(job, job.bundle.loaded)
     finally:
         group.close()
 
@@ -156,6 +157,8 @@ def make_job(config: Config, group: ProcessGroup, device: torch.device,
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, ckpt=taken_over.place))
     seed_everything(config.run.seed)
     loaded = build(config, device=str(device))
+    if config.run.knows is not None:
+        loaded = replace(loaded, knowledge=config.run.knows)
     describe = make_describe(loaded) if make_describe else None
     task = tasks.get(config.run.task, where="run.task")(config, loaded, group.place, describe)
     resolved = resolved_yaml(config)
@@ -165,6 +168,7 @@ def make_job(config: Config, group: ProcessGroup, device: torch.device,
         resolved_config=resolved, imports=config.imports,
         decay_rule=DECAY_RULES[loaded.behaviour.decay_rule], lr_factor=lr_factors_of(loaded),
         settings=settings_of(config, group.world_size),
+        watch=Watch(loaded, config.run.watch) if config.run.watch and group.is_first else None,
         report=(*loaded.load_report, *loaded.describe().splitlines()),
         vocab_size_to_beat=loaded.vocab_size if loaded.llm_loaded_and_frozen else None, taken_over=taken_over,
     )

@@ -14,14 +14,18 @@ from minigpt4.common.registry import builders
 from minigpt4.datasets.config import TRAIN_SPLIT
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Sample, Turn, Unreadable
 from minigpt4.scenes.sampling import allowed_pairs, random_for, sample_scene
+from minigpt4.scenes.scene import Pair
 from minigpt4.scenes.words.languages import LANGUAGES, Language
 from minigpt4.scenes.words.lessons import Teacher
+from minigpt4.scenes.words.newcomer import NewcomerType
+from minigpt4.scenes.words.newcomer_lessons import ViewSource
+from minigpt4.scenes.words.newcomer_questions import ask_newcomer, ask_same
 from minigpt4.scenes.words.questions import QUESTION_TYPES, ask
 from minigpt4.scenes.words.vocabulary import ALBUM
-from minigpt4.scenes.words.word_vectors import IDEAL, as_image, scene_slots
+from minigpt4.scenes.words.word_vectors import IDEAL, View, as_image, view_slots
 from minigpt4.scenes.words.wording import QuestionType
 
-EXAM_TYPES = (*QUESTION_TYPES, QuestionType.DESCRIPTION)
+EXAM_TYPES: tuple[QuestionType | NewcomerType, ...] = (*QUESTION_TYPES, QuestionType.DESCRIPTION, *NewcomerType)
 ASKED = "asked"
 """name of what an exam's sample asks among its targets: [2] which of `EXAM_TYPES`, which of `LANGUAGES`"""
 
@@ -99,10 +103,26 @@ class Exam:
         asked = torch.tensor([EXAM_TYPES.index(type), LANGUAGES.index(language)])
         return Sample(sample_id, sample_id, self._asked(type, language, random), {ASKED: asked})
 
-    def _asked(self, type: QuestionType, language: Language, random: Random) -> Conversation:
+    def _asked(self, type: QuestionType | NewcomerType, language: Language, random: Random) -> Conversation:
         allowed = allowed_pairs(self.split, self.config.held_out_variant)
+        if isinstance(type, NewcomerType):
+            return self._by_newcomer(type, language, random, allowed)
         scene = sample_scene(random, allowed=allowed)
         exchange = ask(scene, type, language, random, allowed=allowed)
-        slots = scene_slots(scene, random, tongues={language: 1.0}, mark=ALBUM, style=IDEAL)
+        slots = view_slots(scene, random, tongues={language: 1.0}, mark=ALBUM, style=IDEAL)
         turns = (Turn("user", f"{IMAGE_MARK} {exchange.question}"), Turn("assistant", exchange.answer))
         return Conversation(turns, (as_image(slots),))
+
+    def _by_newcomer(self, type: NewcomerType, language: Language, random: Random, allowed: frozenset[Pair]
+                     ) -> Conversation:
+        views: tuple[View, ...]
+        if type is NewcomerType.SAME:
+            views = pair = ViewSource(allowed).pair(random)
+            asked = ask_same(pair, language, random)
+        else:
+            views = (ViewSource(allowed).any(random),)
+            asked = ask_newcomer(views[0], type, language, random)
+        images = [view_slots(view, random, tongues={language: 1.0}, mark=ALBUM, style=IDEAL) for view in views]
+        question = " ".join([*[IMAGE_MARK] * len(views), asked.question])
+        turns = (Turn("user", question), Turn("assistant", asked.answer))
+        return Conversation(turns, tuple(as_image(slots) for slots in images))

@@ -1,8 +1,10 @@
-"""Write scenes to disk in the layouts of real data, so that the builders of real data read them.
+"""Write scenes and photographs to disk in the layouts of real data, so that the builders of real data read them.
 
     DIR/stage1/00000.tar …            tars as img2dataset writes them: KEY.png, KEY.txt, KEY.json   -> cc_sbu, laion
     DIR/stage2/filter_cap.json, image/                                                              -> cc_sbu_align
     DIR/dialogues/conversations.json, images/                                                       -> llava_instruct
+    DIR/newcomers/conversations.json, images/           what people ask first                       -> llava_instruct
+    DIR/watched/watched.jsonl, images/                  what training answers as it goes on              -> run.watch
     DIR/seen/, DIR/held_out/: scenes.jsonl, images/     what `minigpt4 eval` asks
     DIR/scenes.json                                     how it was made
 
@@ -25,16 +27,20 @@ import PIL
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder, write_json
 from minigpt4.datasets.instructions import LLAVA_MARK
+from minigpt4.records.conversations import IMAGE_MARK
 from minigpt4.scenes.combinations import VARIANTS
+from minigpt4.scenes.data.album import Album
+from minigpt4.scenes.data.pictures import encoded, ending_of
 from minigpt4.scenes.data.samples import (
     Dialogue,
     dialogue_sample,
     evaluation_sample,
+    newcomer_sample,
+    photograph_sample,
     stage1_sample,
     stage2_sample,
 )
-from minigpt4.scenes.drawing import draw
-from minigpt4.scenes.scene import Scene
+from minigpt4.scenes.data.watched import write_watched
 
 PER_SHARD = 1000
 EVALUATION_SPLITS = ("seen", "held_out")
@@ -53,13 +59,17 @@ class ScenesPlan:
     """descriptions of stage 2"""
     dialogues: int = 3000
     """dialogues of stage 2"""
+    newcomers: int = 3000
+    """conversations of stage 2 about what people ask first"""
+    photographs: int = 1600
+    """captioned photographs of stage 1, where there is an album"""
     eval: int = 200
     """scenes of each evaluation split"""
     held_out_variant: int = 0
     """which combinations of kind and colour are kept for evaluation"""
 
     def __post_init__(self) -> None:
-        for name in ("stage1", "stage2", "dialogues", "eval"):
+        for name in ("stage1", "stage2", "dialogues", "newcomers", "eval"):
             if getattr(self, name) < 1:
                 raise UserError("scenes.value", where=name, what=f"is {getattr(self, name)}", fix="use 1 or more")
         if self.held_out_variant not in VARIANTS:
@@ -69,16 +79,21 @@ class ScenesPlan:
 
     @property
     def total(self) -> int:
-        """Images in all."""
-        return self.stage1 + self.stage2 + self.dialogues + len(EVALUATION_SPLITS) * self.eval
+        """Samples in all, where there is an album."""
+        return self.stage1 + self.photographs + self.stage2 + self.dialogues + self.newcomers \
+            + len(EVALUATION_SPLITS) * self.eval
 
 
 Advance = Callable[[], object]
 """called after every image, for a progress bar"""
 
 
-def write_scenes(folder: Path, plan: ScenesPlan, advance: Advance = lambda: None) -> None:
+def write_scenes(folder: Path, plan: ScenesPlan, advance: Advance = lambda: None, *, album: Album | None = None
+                 ) -> None:
     """Write everything into a new folder, which appears when it is complete.
+
+    Args:
+        album: photographs to train on; None = scenes only.
 
     Raises:
         UserError: the folder already exists, or cannot be written.
@@ -90,6 +105,10 @@ def write_scenes(folder: Path, plan: ScenesPlan, advance: Advance = lambda: None
         _write_stage1(part / "stage1", plan, advance)
         _write_stage2(part / "stage2", plan, advance)
         _write_dialogues(part / "dialogues", plan, advance)
+        if album is not None:
+            _write_photographs(part / "stage1", plan, album, advance)
+        _write_newcomers(part / "newcomers", plan, album, advance)
+        write_watched(part / "watched", plan.seed, plan.held_out_variant, album)
         for split in EVALUATION_SPLITS:
             _write_evaluation(part / split, split, plan, advance)
         write_json(part / "scenes.json", {**asdict(plan), "pillow": PIL.__version__})
@@ -102,7 +121,7 @@ def _write_stage1(folder: Path, plan: ScenesPlan, advance: Advance) -> None:
             for number in range(shard * PER_SHARD, min((shard + 1) * PER_SHARD, plan.stage1)):
                 sample, key = stage1_sample(plan.seed, number, plan.held_out_variant), f"{number:09d}"
                 record = {"caption": sample.text, "key": key, "scene": asdict(sample.scene)}
-                _add(tar, f"{key}.png", _png(sample.scene))
+                _add(tar, f"{key}.png", encoded(sample.scene))
                 _add(tar, f"{key}.txt", sample.text.encode())
                 _add(tar, f"{key}.json", _json(record).encode())
                 advance()
@@ -113,7 +132,7 @@ def _write_stage2(folder: Path, plan: ScenesPlan, advance: Advance) -> None:
     (folder / "image").mkdir(parents=True)
     for number in range(plan.stage2):
         sample = stage2_sample(plan.seed, number, plan.held_out_variant)
-        (folder / "image" / f"{number}.png").write_bytes(_png(sample.scene))
+        (folder / "image" / f"{number}.png").write_bytes(encoded(sample.scene))
         annotations.append({"image_id": str(number), "caption": sample.text, "scene": asdict(sample.scene)})
         advance()
     (folder / "filter_cap.json").write_text(_json({"annotations": annotations}), encoding="utf-8")
@@ -124,9 +143,37 @@ def _write_dialogues(folder: Path, plan: ScenesPlan, advance: Advance) -> None:
     (folder / "images").mkdir(parents=True)
     for number in range(plan.dialogues):
         dialogue, image = dialogue_sample(plan.seed, number, plan.held_out_variant), f"{number:06d}.png"
-        (folder / "images" / image).write_bytes(_png(dialogue.scene))
+        (folder / "images" / image).write_bytes(encoded(dialogue.scene))
         records.append({"id": f"{number:06d}", "image": f"images/{image}", "conversations": _turns(dialogue),
                         "scene": asdict(dialogue.scene)})
+        advance()
+    (folder / "conversations.json").write_text(_json(records), encoding="utf-8")
+
+
+def _write_photographs(folder: Path, plan: ScenesPlan, album: Album, advance: Advance) -> None:
+    """A shard of captioned photographs beside those of scenes."""
+    scenes = -(-plan.stage1 // PER_SHARD)
+    with tarfile.open(folder / f"{scenes:05d}.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+        for number in range(plan.photographs):
+            photograph, text = photograph_sample(plan.seed, number, album)
+            key = f"{scenes:05d}{number:04d}"
+            _add(tar, f"{key}.jpg", encoded(photograph))
+            _add(tar, f"{key}.txt", text.encode())
+            _add(tar, f"{key}.json", _json({"caption": text, "key": key, "class": photograph.subject}).encode())
+            advance()
+
+
+def _write_newcomers(folder: Path, plan: ScenesPlan, album: Album | None, advance: Advance) -> None:
+    records = []
+    (folder / "images").mkdir(parents=True)
+    for number in range(plan.newcomers):
+        talk = newcomer_sample(plan.seed, number, plan.held_out_variant, album)
+        names = [f"images/{number:06d}_{index}.{ending_of(view)}" for index, view in enumerate(talk.views)]
+        for name, view in zip(names, talk.views, strict=True):
+            (folder / name).write_bytes(encoded(view))
+        turns = [{"from": ("human", "gpt")[index % 2], "value": text.replace(IMAGE_MARK, LLAVA_MARK)}
+                 for index, text in enumerate(talk.turns)]
+        records.append({"id": f"{number:06d}", **({"image": names} if names else {}), "conversations": turns})
         advance()
     (folder / "conversations.json").write_text(_json(records), encoding="utf-8")
 
@@ -146,15 +193,9 @@ def _write_evaluation(folder: Path, split: str, plan: ScenesPlan, advance: Advan
         for number in range(plan.eval):
             dialogue = evaluation_sample(plan.seed, split, number, plan.held_out_variant)
             image = f"images/{number:06d}.png"
-            (folder / image).write_bytes(_png(dialogue.scene))
+            (folder / image).write_bytes(encoded(dialogue.scene))
             file.write(_json({"image": image, **asdict(dialogue)}) + "\n")
             advance()
-
-
-def _png(scene: Scene) -> bytes:
-    buffer = io.BytesIO()
-    draw(scene).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _json(value: Any) -> str:

@@ -1,12 +1,12 @@
-"""The task that makes the tiny vision encoder and Q-Former: tell what stands in each quarter of a drawn scene.
+"""The task that makes the tiny vision encoder and Q-Former: tell what is in each quarter of an image.
 
 There is nothing to learn in the reading of the labels: each value of each attribute has a fixed direction, all of them
 at right angles. So kind, colour, size, count, place and background stand side by side in the tokens, each readable
 without the others, and a linear layer that learns them on some combinations has learned them for all.
 
 N images, P places of tokens, A attributes, W width. The vision encoder is read at the mean of each quarter's patches,
-the Q-Former at its queries: the first quarter of the queries tells the first quarter of the image, and so on. Where
-the language model comes from files, the answers to questions are learned through it too, as BLIP-2 did.
+the Q-Former at its queries: the first quarter of the queries tells the first quarter of the image, and so on. What
+is true of an image as a whole is told by all its places. No language model is asked.
 """
 
 from __future__ import annotations
@@ -27,43 +27,49 @@ from minigpt4.common.registry import tasks
 from minigpt4.metrics.tally import Tally
 from minigpt4.records.batches import IGNORED_LABEL, Batch, Output
 from minigpt4.scenes.builders.drawn_scenes import DrawnScenesConfig
-from minigpt4.scenes.labels import ATTRIBUTES, NOTHING, QUARTERS
+from minigpt4.scenes.builders.labelled_photographs import LabelledPhotographsConfig
+from minigpt4.scenes.labels import ATTRIBUTES, NOTHING, QUARTERS, WHOLE
+from minigpt4.scenes.photographs.photograph import UNKNOWN
 from minigpt4.scenes.scene import QUADRANTS
 from minigpt4.tasks.image_text_pretrain import Describe, ImageTextPretrain
 from minigpt4.tasks.task import Caption
 
 MEASURED = ("kind", "colour", "size", "count")
 
+MEASURED_OF_WHOLE = ("subject", "refused", "main_colour", "unknown")
+"""of photographs: subject read rightly, read as unknown, main colour read rightly; of other images: read as unknown"""
+
 LEARNERS = ("vision", "resampler")
 """parts whose tokens are read"""
 NUM_PLACES = len(QUADRANTS)
+KIND, COLOUR = (list(ATTRIBUTES).index(name) for name in ("kind", "colour"))
 LOGIT_SCALE = 2.0
 """logits are this times what a token has in a value's direction; tokens leave their last norm with entries near 1"""
 NOISE = 0.1
 """deviation of what is added to tokens in training: what can be read in spite of it stands out clearly"""
 DIRECTIONS_SEED = 1
+LABEL_SMOOTHING = 0.05
 
 
 @tasks.register("scene_labels_pretrain")
 class SceneLabelsPretrain:
-    """Labels, and words where there is a language model to learn them through.
+    """Labels of every quarter.
 
     Args: as `ImageTextPretrain`, which brings the data. Raises `UserError` if data or sizes do not fit the task.
     """
 
-    measures = ("loss", *(f"{part}_{name}" for part in ("vision", "query") for name in (*MEASURED, "all")))
+    measures = ("loss", *(f"{part}_{name}" for part in ("vision", "query")
+                          for name in (*MEASURED, "all", *MEASURED_OF_WHOLE)))
 
     def __init__(self, config: Config, loaded: LoadedModel, place: Place, describe: Describe | None = None) -> None:
         _check(config, loaded)
         self._data = ImageTextPretrain(config, loaded, place)
         self.ledger = self._data.ledger
-        self._learns_words = loaded.llm_loaded_and_frozen
         parts: Mapping[str, Any] = loaded.model.parts()
         self._directions = {width: directions(width) for width in {parts[name].out_width for name in LEARNERS}}
 
     def report(self) -> list[str]:
-        words = "and answers through the language model" if self._learns_words else "alone"
-        return [*self._data.report(), f"learns labels {words}"]
+        return [*self._data.report(), "learns labels"]
 
     def data_identities(self) -> dict[str, str]:
         return self._data.data_identities()
@@ -75,14 +81,11 @@ class SceneLabelsPretrain:
         return self._data.training_batches(position)
 
     def output(self, model: nn.Module, batch: Batch) -> Output:
-        """Loss of the answers per token, plus the labels' loss once for every token, so that the mean is their sum."""
+        """The labels' loss once for every token of the answers, so that the mean is their sum."""
         tokens = self._tokens(model, batch)
         labels = batch.targets[QUARTERS]
         losses = [self._label_loss(each, labels) for each in tokens.values()]
         total = torch.stack(losses).sum() * batch.num_supervised
-        if self._learns_words:
-            path: Any = model.visual_path
-            total = total + model(batch, path({"resampler": tokens["query"]})).loss_sum
         return Output(total, batch.num_supervised)
 
     def evaluation_batches(self, split: str, limit: int | None) -> Iterable[Batch]:
@@ -102,16 +105,21 @@ class SceneLabelsPretrain:
         return []
 
     def _tokens(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """[N, 4, W] means of the vision encoder's patches in each quarter, [N, Q, W] the Q-Former's queries."""
+        """[N, 4, W] means of the vision encoder's patches in each quarter (in all of them where the labels speak of the
+        whole image), [N, Q, W] the Q-Former's queries."""
         path: Any = model.visual_path
         found = path.values(batch.images, LEARNERS)
-        return {"vision": quarter_means(found["vision"]), "query": found["resampler"]}
+        quarters = quarter_means(found["vision"])
+        whole = is_whole(batch.targets[QUARTERS]).view(-1, 1, 1)
+        vision = torch.where(whole, quarters.mean(dim=1, keepdim=True), quarters)
+        return {"vision": vision, "query": found["resampler"]}
 
     def _label_loss(self, tokens: Tensor, labels: Tensor) -> Tensor:
         if torch.is_grad_enabled():
             tokens = tokens + NOISE * torch.randn_like(tokens)
         spread = labels.repeat_interleave(tokens.shape[1] // NUM_PLACES, dim=1)
-        losses = [F.cross_entropy(logits.flatten(0, 1), spread[:, :, index].flatten(), ignore_index=IGNORED_LABEL)
+        losses = [F.cross_entropy(logits.flatten(0, 1), spread[:, :, index].flatten(), ignore_index=IGNORED_LABEL,
+                                  label_smoothing=LABEL_SMOOTHING)
                   for index, logits in enumerate(self._logits(tokens))]
         return torch.stack(losses).sum()
 
@@ -124,9 +132,22 @@ class SceneLabelsPretrain:
         """For every group of the batch whether it is read rightly; queries of the same quarter decide together."""
         places = tokens.unflatten(1, (NUM_PLACES, -1)).mean(dim=2)
         read = torch.stack([logits.argmax(dim=-1) for logits in self._logits(places)], dim=-1)
-        right = (read == labels)[labels[:, :, 0] != ATTRIBUTES["kind"].index(NOTHING)]
+        whole = is_whole(labels)
+        right = (read == labels)[(labels[:, :, KIND] != ATTRIBUTES["kind"].index(NOTHING)) & ~whole.unsqueeze(1)]
         columns = {name: right[:, list(ATTRIBUTES).index(name)] for name in MEASURED}
-        return {**columns, "all": torch.stack(list(columns.values())).all(dim=0)}
+        scenes = {**columns, "all": torch.stack(list(columns.values())).all(dim=0)}
+        return scenes | self._right_of_whole(tokens[whole], labels[whole])
+
+    def _right_of_whole(self, tokens: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The same for photographs, by all their tokens together."""
+        logits = self._logits(tokens.mean(dim=1, keepdim=True))
+        subject, colour = (logits[index].argmax(dim=-1)[:, 0] for index in (KIND, COLOUR))
+        unknown = ATTRIBUTES["kind"].index(UNKNOWN)
+        known = labels[:, 0, KIND] != unknown
+        return {
+            "subject": (subject == labels[:, 0, KIND])[known], "refused": (subject == unknown)[known],
+            "main_colour": (colour == labels[:, 0, COLOUR])[known], "unknown": (subject == unknown)[~known],
+        }
 
 
 def directions(width: int) -> Tensor:
@@ -134,6 +155,12 @@ def directions(width: int) -> Tensor:
     generator = torch.Generator().manual_seed(DIRECTIONS_SEED)
     orthogonal, _ = torch.linalg.qr(torch.randn(width, width, generator=generator))
     return orthogonal[:, : _num_values()]
+
+
+def is_whole(labels: Tensor) -> Tensor:
+    """labels [N, 4, A] -> [N] whether they speak of the image as a whole."""
+    size = list(ATTRIBUTES).index("size")
+    return labels[:, 0, size] == ATTRIBUTES["size"].index(WHOLE)
 
 
 def quarter_means(tokens: Tensor) -> Tensor:
@@ -149,9 +176,9 @@ def _num_values() -> int:
 
 def _check(config: Config, loaded: LoadedModel) -> None:
     for name, dataset in config.datasets.items():
-        if not isinstance(dataset, DrawnScenesConfig):
+        if not isinstance(dataset, DrawnScenesConfig | LabelledPhotographsConfig):
             raise UserError("task.data", where=f"datasets.{name}", what="has no labels for scene_labels_pretrain",
-                            fix="use the data set drawn_scenes")
+                            fix="use the data sets drawn_scenes and labelled_photographs")
     parts: Mapping[str, Any] = loaded.model.parts()
     for name in LEARNERS:
         if parts[name].out_width < _num_values():

@@ -41,7 +41,7 @@ from minigpt4.scenes.sampling import random_for
 from minigpt4.scenes.scene import Scene
 from minigpt4.scenes.words.languages import LANGUAGES, Language
 from minigpt4.scenes.words.vocabulary import ALBUM
-from minigpt4.scenes.words.word_vectors import IDEAL, SLOTS, WeightedWords, scene_slots, slots_of
+from minigpt4.scenes.words.word_vectors import IDEAL, SLOTS, WeightedWords, slots_of, view_slots
 from minigpt4.tasks.image_text_pretrain import Describe, batch_size, describe_source
 from minigpt4.tasks.task import Caption
 
@@ -153,7 +153,7 @@ class SceneWordsPretrain:
 def word_tokens(loaded: LoadedModel, scenes: Sequence[Scene], language: Language) -> Tensor:
     """Scenes in ideal words of a language, in the place of their images' tokens: [N, S, D]."""
     images = WordImages(loaded.tokenizer)
-    slots = [scene_slots(scene, random_for("ideal", number), tongues={language: 1.0}, mark=ALBUM, style=IDEAL)
+    slots = [view_slots(scene, random_for("ideal", number), tongues={language: 1.0}, mark=ALBUM, style=IDEAL)
              for number, scene in enumerate(scenes)]
     ids, weights = zip(*(images.of(each) for each in slots), strict=True)
     device = loaded.model.device

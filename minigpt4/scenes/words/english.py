@@ -23,7 +23,7 @@ WORDS = Words(
 )
 
 
-def _with_articles(text: str) -> str:
+def with_articles(text: str) -> str:
     """an orange star, an umbrella"""
     return re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", text)
 
@@ -94,5 +94,5 @@ ENGLISH = Wording(
     caption=(same("{group} at the {place}"), "the background is {background}"),
     caption_comma=", ",
     join=" ",
-    polish=_with_articles,
+    polish=with_articles,
 )

@@ -7,20 +7,22 @@ repeated. Both are written in exactly the prompts of the two stages.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
 
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
+from minigpt4.records.images import ImageRef
 from minigpt4.scenes.sampling import sample_scene
 from minigpt4.scenes.scene import Pair, Scene
 from minigpt4.scenes.words.captions import caption, describe
 from minigpt4.scenes.words.invented import Speech, invent
 from minigpt4.scenes.words.languages import WORDINGS, Language
+from minigpt4.scenes.words.newcomer_lessons import ViewSource, newcomer_talk
 from minigpt4.scenes.words.questions import ask
 from minigpt4.scenes.words.vocabulary import ALBUM, WEB
-from minigpt4.scenes.words.word_vectors import Style, as_image, scene_slots
+from minigpt4.scenes.words.word_vectors import Style, as_image, view_slots
 from minigpt4.scenes.words.wording import QuestionType
 
 TYPE_WEIGHTS: Mapping[QuestionType, float] = {
@@ -42,6 +44,8 @@ WEB_DESCRIPTIONS = 0.3
 """of the questions on web pages: those for a description"""
 WEB_ANSWERS = 0.15
 """of the answers on web pages: those that are one"""
+NEWCOMER_SHARE = 0.45
+"""of the lessons: what newcomers ask, of photographs too"""
 INVENTED_SHARE = 0.4
 """of the lessons: some kinds and colours are called by invented words"""
 FIRST_LANGUAGE = 0.25
@@ -63,20 +67,31 @@ class Teacher:
 
     def lesson(self, random: Random) -> Conversation:
         """One conversation, as training reads it."""
-        scene = sample_scene(random, allowed=self.allowed)
         language = self.languages[0] if random.random() < FIRST_LANGUAGE else random.choice(self.languages)
         speech: Speech = invent(random) if random.random() < INVENTED_SHARE else str
+        if random.random() < NEWCOMER_SHARE:
+            return self._newcomer_lesson(random, language, speech)
+        scene = sample_scene(random, allowed=self.allowed)
         (kind,) = random.choices(list(LESSON_WEIGHTS), list(LESSON_WEIGHTS.values()))
         if kind == "read":
-            return _spoken(self._in_sentences(scene, language, random), Conversation(()), speech)
+            return _spoken(self._in_sentences(scene, language, random), (), speech)
         web = kind == "web" or (kind == "caption" and random.random() < WEB_CAPTIONS)
-        slots = scene_slots(scene, random, tongues=self._tongues(random), mark=WEB if web else ALBUM, style=self.style)
+        slots = view_slots(scene, random, tongues=self._tongues(random), mark=WEB if web else ALBUM, style=self.style)
         writers: dict[str, Writer] = {
             "album": self._dialogue, "description": self._described, "caption": partial(_caption, web=web),
             "web": self._web_page,
         }
         turns = writers[kind](scene, language, random)
-        return _spoken(turns, Conversation((Turn("user", IMAGE_MARK),), (as_image(slots, speech),)), speech)
+        return _spoken(turns, (as_image(slots, speech),), speech)
+
+    def _newcomer_lesson(self, random: Random, language: Language, speech: Speech) -> Conversation:
+        talk = newcomer_talk(random, language, ViewSource(self.allowed), ENOUGH_BYTES)
+        if not all(isinstance(view, Scene) for view in talk.views):
+            speech = str  # subjects of photographs keep their words
+        mark = WEB if talk.turns[0] == IMAGE_MARK and random.random() < WEB_CAPTIONS else ALBUM
+        images = [view_slots(view, random, tongues=self._tongues(random), mark=mark, style=self.style)
+                  for view in talk.views]
+        return _spoken(talk.turns, tuple(as_image(slots, speech) for slots in images), speech)
 
     def _one_question(self, scene: Scene, language: Language, random: Random) -> tuple[str, str]:
         question, answer = self._exchange(scene, language, random)
@@ -137,8 +152,8 @@ def _caption(scene: Scene, language: Language, random: Random, *, web: bool) -> 
     return [IMAGE_MARK, describe(scene, language) if described else caption(scene, language, random)]
 
 
-def _spoken(words: list[str], shown: Conversation, speech: Speech) -> Conversation:
-    """User and assistant say these words in turn, about what is shown."""
+def _spoken(words: Sequence[str], images: tuple[ImageRef, ...], speech: Speech) -> Conversation:
+    """User and assistant say these words in turn, about these images."""
     roles = ("user", "assistant")
     turns = tuple(Turn(roles[number % 2], speech(text)) for number, text in enumerate(words))  # type: ignore[arg-type]
-    return Conversation(turns, shown.images)
+    return Conversation(turns, images)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from minigpt4.scenes.words.invented import INVENTED_COLOURS, INVENTED_KINDS
-from minigpt4.scenes.words.languages import WORDINGS, Language
+from minigpt4.scenes.words.languages import NEWCOMER_WORDINGS, WORDINGS, Language
 
 TEMPLATE_WORDS = ("###", "<Img>", "</Img>", "Human", "Assistant")
 
@@ -15,13 +15,16 @@ REGISTERS = (WEB, ALBUM)
 
 
 def whole_words(languages: Sequence[Language]) -> tuple[str, ...]:
-    """Kinds (in the singular), colours, sizes, numbers, places, backgrounds, invented words, and the template's."""
+    """Kinds (in the singular), colours, sizes, numbers, places, backgrounds, subjects and main colours of photographs,
+    invented words, and the template's."""
     found: dict[str, None] = dict.fromkeys(TEMPLATE_WORDS)
     for language in languages:
-        words = WORDINGS[language].words
+        words, of_photographs = WORDINGS[language].words, NEWCOMER_WORDINGS[language]
         found |= dict.fromkeys([
             *(forms.one for forms in words.kinds.values()), *words.colours.values(), *words.sizes.values(),
             *words.numbers, *words.quadrants, *words.backgrounds.values(), words.nothing,
+            *(noun.head for noun in of_photographs.subjects.values()), *of_photographs.main_colours.values(),
+            of_photographs.unknown, of_photographs.photograph,
             *INVENTED_KINDS[language], *INVENTED_COLOURS[language],
         ])
     return tuple(found)

@@ -1,9 +1,10 @@
-"""A scene as a language model could be given it without an image: sixteen sums of words.
+"""A scene or photograph as a language model could be given it without an image: sixteen sums of words.
 
 Each slot holds a few words with weights. The slots of a group name its number, size, colour, kind and place, those of
 an empty quadrant its place and "nothing"; any slot may name the background, and say that it is one, as nothing else
-in the slot leads there. All carry the same mark of where image and text are from. So an image path with a linear end
-can take their place: sums and a constant are what it can make.
+in the slot leads there. Those of a photograph all name its subject and main colour. All carry the same mark of where
+image and text are from. So an image path with a linear end can take their place: sums and a constant are what it can
+make.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from dataclasses import dataclass
 from random import Random
 
 from minigpt4.records.images import ImageRef
-from minigpt4.scenes.scene import QUADRANTS, Group, Scene
+from minigpt4.scenes.photographs.photograph import UNKNOWN, Photograph
+from minigpt4.scenes.scene import QUADRANTS, Scene
 from minigpt4.scenes.words.invented import Speech
-from minigpt4.scenes.words.languages import WORDINGS, Language
+from minigpt4.scenes.words.languages import NEWCOMER_WORDINGS, WORDINGS, Language
 
 SLOTS = 16
 SLOTS_PER_QUADRANT = SLOTS // len(QUADRANTS)
@@ -25,6 +27,9 @@ WeightedWords = tuple[tuple[str, float], ...]
 """(word, weight) …; English words with the blank before them"""
 
 Range = tuple[float, float]
+
+View = Scene | Photograph
+"""what an image shows, in facts"""
 
 BACKGROUND: dict[Language, str] = {"en": "background", "zh": "景"}
 """the word, in one piece, by which a question asks for it"""
@@ -50,9 +55,9 @@ IDEAL = Style(kind=(2.5, 2.5), place=(2.0, 2.0), other=(1.0, 1.0), kept=(1.0, 1.
 """every word, evenly: what the ceiling of a language model is measured with"""
 
 
-def scene_slots(scene: Scene, random: Random, *, tongues: dict[Language, float], mark: str,
+def view_slots(view: View, random: Random, *, tongues: dict[Language, float], mark: str,
                 style: Style) -> list[WeightedWords]:
-    """The slots of a scene, in any order.
+    """The slots of an image, in any order.
 
     Args:
         tongues: weight of each language: its words stand in the slots that much.
@@ -61,11 +66,9 @@ def scene_slots(scene: Scene, random: Random, *, tongues: dict[Language, float],
     mark_weight, kept = random.uniform(*style.mark), random.uniform(*style.kept)
     slots = []
     for quadrant in range(len(QUADRANTS)):
-        group = scene.at(quadrant)
         for _ in range(SLOTS_PER_QUADRANT):
             words: list[tuple[str, float]] = [(mark, mark_weight)]
-            background = scene.background if random.random() < style.background else None
-            for meaning, bounds in _meanings(group, quadrant, background, style):
+            for meaning, bounds in _meanings(view, quadrant, random.random() < style.background, style):
                 if random.random() < kept:
                     weight = random.uniform(*bounds)
                     words += [(_word(meaning, language), share * weight) for language, share in tongues.items()]
@@ -78,9 +81,13 @@ _Meaning = tuple[str, str | int]
 """a category of words, and which of them"""
 
 
-def _meanings(group: Group | None, quadrant: int, background: str | None, style: Style) -> list[tuple[_Meaning, Range]]:
+def _meanings(view: View, quadrant: int, with_background: bool, style: Style) -> list[tuple[_Meaning, Range]]:
     """What a slot names, and how strongly."""
     meanings: list[tuple[_Meaning, Range]] = [(("quadrants", quadrant), style.place)]
+    if isinstance(view, Photograph):
+        return [*meanings, (("subjects", view.subject), style.kind), (("main_colours", view.colour), style.other),
+                (("photograph", ""), style.other)]
+    group = view.at(quadrant)
     if group is None:
         meanings.append((("nothing", ""), style.kind))
     else:
@@ -88,15 +95,22 @@ def _meanings(group: Group | None, quadrant: int, background: str | None, style:
             (("kinds", group.kind), style.kind), (("colours", group.colour), style.other),
             (("sizes", group.size), style.other), (("numbers", group.count - 1), style.other),
         ]
-    if background:
-        meanings += [(("backgrounds", background), style.other), (("background", ""), style.other)]
+    if with_background:
+        meanings += [(("backgrounds", view.background), style.other), (("background", ""), style.other)]
     return meanings
 
 
 def _word(meaning: _Meaning, language: Language) -> str:
     category, which = meaning
+    of_photographs = NEWCOMER_WORDINGS[language]
     text: str
-    if category == "background":
+    if category == "subjects":
+        text = of_photographs.unknown if which == UNKNOWN else of_photographs.subjects[str(which)].head
+    elif category == "main_colours":
+        text = of_photographs.main_colours[str(which)]
+    elif category == "photograph":
+        text = of_photographs.photograph
+    elif category == "background":
         text = BACKGROUND[language]
     elif category == "nothing":
         text = WORDINGS[language].words.nothing

@@ -17,6 +17,7 @@ from minigpt4.common.config.layers import Layer, Origin
 from minigpt4.common.config.report import FAILED, Report, Spot
 from minigpt4.common.config.typed import make_dataclass
 from minigpt4.common.errors import UserError, printable
+from minigpt4.records.knowledge import Knowledge
 from minigpt4.weights.bundles.licences import UNKNOWN
 
 FORMAT = 1
@@ -116,6 +117,7 @@ class Manifest:
     tokenizer: TokenizerEntry | None = None
     versions: dict[str, str] = field(default_factory=dict)
     data: list[DataEntry] = field(default_factory=list)
+    knows: Knowledge | None = None
     files: dict[str, int] = field(default_factory=dict)
     """every other file of the bundle and its size in bytes; empty in a bundle without checksums"""
 

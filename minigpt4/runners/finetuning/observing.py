@@ -40,7 +40,7 @@ READ_TEXTS = 1000
 DATASET = "image_jsonl"
 
 
-class OwnDataWatch:
+class OwnDataObserver:
     """Measures own data before and after, and asks about what was kept back.
 
     Args:
