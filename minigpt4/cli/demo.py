@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    source, device, auth = model_source(arguments), device_of(arguments), credentials(arguments.auth)
+    auth, source, device = credentials(arguments.auth), model_source(arguments), device_of(arguments)
     if source is None:
         train_embedded_default()
         if not REPORT.exists():
