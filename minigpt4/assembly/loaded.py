@@ -76,6 +76,11 @@ class LoadedModel:
         """
         return base_is_frozen(self.model.llm) and all(origin.source == "file" for origin in self.origins.get("llm", ()))
 
+    @property
+    def default_question(self) -> str | None:
+        """What is asked of an image where nobody asks; None = a prompt of training, or nothing after stage 1."""
+        return next(iter(self.knowledge.questions_in()), None) if self.knowledge else None
+
     def in_template(self, name: str) -> LoadedModel:
         """The same model in another template: stage 1 is asked as stage 2 is, stage 2 captions as stage 1 does."""
         template, old = templates.get(name), self.renderer

@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="folder of images, including its subfolders")
     add_model_arguments(parser, positional=False)
     parser.add_argument("--prompt", metavar="TEXT",
-                        help="the question (default: the first prompt the model was trained with)")
+                        help="the question (default: the first one that the model says it was trained to answer, else "
+                             "the first prompt of its training)")
     parser.add_argument("--output", type=Path, default=Path("captions.jsonl"), metavar="FILE",
                         help="JSONL file; images already in it are skipped (default: captions.jsonl)")
     parser.add_argument("--batch-size", type=number(PositiveInt), default=8, metavar="N",
@@ -44,8 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
     contents = images_of(arguments.folder)
     images = [path for path in contents.images if shown(path) not in done]
     loaded = source.load(arguments)
-    captioner = Captioner(loaded, settings, arguments.prompt)
-    captions = write_captions(captioner.describe(images, batch_size=arguments.batch_size), arguments.output)
+    captioner = Captioner(loaded, settings, arguments.prompt or loaded.default_question)
+    captions = write_captions(captioner.describe(images, batch_size=arguments.batch_size), arguments.output,
+                              arguments.folder)
     errors = [caption.error for caption in tqdm(captions, total=len(images), unit="image") if caption.error]
     print(f"{shown(arguments.output)}: {len(images) - len(errors)} captions, {len(errors)} unreadable, "
           f"{len(done)} from an earlier run")

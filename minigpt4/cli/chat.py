@@ -48,8 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.question is not None:
         show(chat.ask(arguments.question, arguments.image))
         return 0
-    questions = loaded.knowledge.questions_in() if loaded.knowledge else []
-    converse(chat, list(arguments.image), questions[0] if questions else "")
+    converse(chat, list(arguments.image), loaded.default_question or "")
     return 0
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from minigpt4.cli._source import add_imports_argument
-from minigpt4.common.config.ranges import PositiveInt, number
+from minigpt4.common.config.ranges import OpenShare, PositiveInt, number
 from minigpt4.common.errors import UserError
 
 HELP = "Fine-tune a trained model (stage 2) on your own images and texts: a folder and a JSONL file."
@@ -28,6 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="epochs (default: by the number of samples)")
     parser.add_argument("--batch-size", type=number(PositiveInt), metavar="N",
                         help="samples per batch; smaller needs less memory (default: 12)")
+    parser.add_argument("--train", choices=["projection", "lora", "everything"],
+                        help="projection: it alone, for words the language model knows; lora: adapters on the language "
+                             "model too; everything: all parts, the image encoder included (default: what the bundle "
+                             "trained, without the image encoder)")
+    parser.add_argument("--hold-out", type=number(OpenShare), metavar="SHARE",
+                        help="keep back this share of the images, e.g. 0.1; at the end OUT/report.html shows what was "
+                             "wanted about them beside what is said")
     parser.add_argument("--options", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
                         help="overrides keys of the run, e.g. run.init_lr=3e-5")
     add_imports_argument(parser)
@@ -40,12 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     _check_given(arguments)
     from minigpt4.runners.finetuning.finetune import continue_finetuning, write_run
-    from minigpt4.runners.finetuning.own_run import Wishes
+    from minigpt4.runners.finetuning.wishes import Wishes
 
     if not arguments.resume:
         file = write_run(images=arguments.images, texts=arguments.texts, source=arguments.bundle,
                          output_dir=arguments.output_dir,
-                         wishes=Wishes(arguments.epochs, arguments.batch_size, arguments.options),
+                         wishes=Wishes(arguments.epochs, arguments.batch_size, arguments.options, arguments.train,
+                                       arguments.hold_out),
                          allow_imports=arguments.allow_imports)
         if arguments.write_only:
             print(f"wrote {file}; train it: minigpt4 finetune --output-dir {arguments.output_dir} --resume")

@@ -19,9 +19,12 @@ from minigpt4.records.conversations import IMAGE_MARK, Conversation, Sample, Unr
 class IndexedDataset(Protocol):
     """Samples by number. Opens files when asked for a sample, so that it can be sent to worker processes."""
 
-    name: str
-    damaged: Sequence[Unreadable]
-    """files of which a part is lost (truncated shards): reported once, the rest is used"""
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def damaged(self) -> Sequence[Unreadable]:
+        """Files of which a part is lost (truncated shards): reported once, the rest is used."""
 
     def __len__(self) -> int: ...
 
@@ -93,6 +96,28 @@ class FirstSamples:
 
     def sample(self, number: int, draw: int = 0) -> Sample | Unreadable:
         return self.dataset.sample(number, draw)
+
+
+@dataclass(frozen=True)
+class ChosenSamples:
+    """Some samples of a data set, in an order of their own."""
+
+    dataset: IndexedDataset
+    numbers: Sequence[int]
+
+    @property
+    def name(self) -> str:
+        return self.dataset.name
+
+    @property
+    def damaged(self) -> Sequence[Unreadable]:
+        return self.dataset.damaged
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def sample(self, number: int, draw: int = 0) -> Sample | Unreadable:
+        return self.dataset.sample(self.numbers[number], draw)
 
 
 def record_id(record: object) -> str:

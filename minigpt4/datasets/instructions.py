@@ -40,6 +40,9 @@ class ImageRecords:
         if "conversations" in record:
             return _conversation(record["conversations"], images)
         caption = next((record[key] for key in CAPTION_KEYS if key in record), None)
+        if caption is None and "error" in record:
+            raise UserError("data.record", what="has an error in place of a caption: minigpt4 caption could not read "
+                            "its image", fix="remove the line")
         if caption is None:
             raise UserError("data.record", what=f"has {names_of(record)}; this task needs an answer to learn",
                             fix=renaming(record, ANSWERS))

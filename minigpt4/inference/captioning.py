@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -125,8 +125,13 @@ def _is_like_an_image(path: Path) -> bool:
     return path.suffix[1:].lower() in IMAGE_ENDINGS
 
 
-def write_captions(captions: Iterable[Caption], output: Path) -> Iterator[Caption]:
+def write_captions(captions: Iterable[Caption], output: Path, folder: Path) -> Iterator[Caption]:
     """Append each caption to a JSONL file as it comes, and hand it on (for a progress bar).
+
+    Args:
+        captions: of images in the folder.
+        output: the file.
+        folder: what image names are relative to, so that the file can serve as texts of own data.
 
     Raises:
         UserError: the file cannot be written, because the disk is full for example; the lines before are kept.
@@ -138,14 +143,21 @@ def write_captions(captions: Iterable[Caption], output: Path) -> Iterator[Captio
         raise _cannot_write(output, error) from error
     with file:
         for caption in captions:
-            entry = {key: value for key, value in asdict(caption).items() if value or key == "image"}
-            line = json.dumps(entry, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+            line = json.dumps(_entry(caption, folder), ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
             try:
                 while line:
                     line = line[file.write(line) :]
             except OSError as error:
                 raise _cannot_write(output, error) from error
             yield caption
+
+
+def _entry(caption: Caption, folder: Path) -> dict[str, str]:
+    """What a line holds; the folder as it was given tells lines of several folders apart."""
+    name = Path(caption.image)
+    image = name.relative_to(shown(folder)).as_posix() if name.is_relative_to(shown(folder)) else caption.image
+    said = {"error": caption.error} if caption.error else {"caption": caption.caption, "reason": caption.reason}
+    return {"image": image, **said, "folder": shown(folder)}
 
 
 def _cannot_write(output: Path, error: OSError) -> UserError:
@@ -155,7 +167,7 @@ def _cannot_write(output: Path, error: OSError) -> UserError:
 
 
 def already_described(output: Path) -> set[str]:
-    """Images that an interrupted run has written; a half line at the end is taken off.
+    """Paths of images, as `shown` writes them, that an earlier run has written; a half line at the end is taken off.
 
     Raises:
         UserError: the file is a folder or holds something else, or no file can be written there.
@@ -169,7 +181,7 @@ def already_described(output: Path) -> set[str]:
         if rest.endswith(b"}") and rest.startswith(BEGINNING):  # all of a line but its end
             _append(output, b"\n")
             whole, rest = [*whole, rest], b""
-        found = {_image_of(line, number, output) for number, line in enumerate(whole, 1) if line.strip()}
+        found = {_path_of(line, number, output) for number, line in enumerate(whole, 1) if line.strip()}
         if rest:
             _take_off_half_line(output, len(whole) + 1, rest)
     except OSError as error:
@@ -189,15 +201,15 @@ def _take_off_half_line(output: Path, number: int, rest: bytes) -> None:
     os.truncate(output, output.stat().st_size - len(rest))
 
 
-def _image_of(line: bytes, number: int, output: Path) -> str:
+def _path_of(line: bytes, number: int, output: Path) -> str:
+    """Of an image; lines of earlier versions have no folder and hold the whole path as the name."""
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):
         entry = None
     if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
         _refuse_other_content(output, number)
-    name: str = entry["image"]
-    return name
+    return str(Path(str(entry.get("folder", ""))) / entry["image"])
 
 
 def _refuse_other_content(output: Path, line: int) -> NoReturn:

@@ -50,7 +50,8 @@ class Assistant:
             UserError: the first image that cannot be read.
         """
         captions = list(
-            Captioner(self.loaded, DecodingSettings(**settings), prompt).describe(images, batch_size=batch_size)
+            Captioner(self.loaded, DecodingSettings(**settings), prompt or self.loaded.default_question)
+            .describe(images, batch_size=batch_size)
         )
         for caption in captions:
             if caption.error:

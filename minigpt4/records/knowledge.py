@@ -21,3 +21,8 @@ class Knowledge:
     def questions_in(self, language: str = "en") -> list[str]:
         """The questions in a language, else in English, else in any."""
         return self.questions.get(language) or self.questions.get("en") or next(iter(self.questions.values()), [])
+
+
+def language_of(text: str) -> str:
+    """The code of a text's language: Chinese as soon as it holds a Chinese character."""
+    return "zh" if any("\u4e00" <= letter <= "\u9fff" for letter in text) else "en"

@@ -145,6 +145,9 @@ class RunConfig:
         if self.precision == "fp16" and self.device in ("cpu", "mps"):
             mistakes.append(_mistake("precision", f"is fp16, which does not train on {self.device}",
                                      "use bf16 or fp32"))
+        if self.evaluate and not self.test_splits:
+            mistakes.append(_mistake("evaluate", "is True, but run.test_splits is empty, so nothing would be measured",
+                                     "name a split: run.test_splits=[val], or leave run.evaluate out to train"))
         if mistakes:
             raise UserErrors(mistakes)
 
@@ -159,6 +162,9 @@ def _wrong_rates(run: RunConfig) -> list[UserError]:
     if run.min_lr > run.init_lr:
         found.append(_mistake("min_lr", f"is {run.min_lr:g}, above run.init_lr {run.init_lr:g}",
                               "use a rate at the end that is not above the first"))
+    if run.warmup_lr > run.init_lr:
+        found.append(_mistake("warmup_lr", f"is {run.warmup_lr:g}, above run.init_lr {run.init_lr:g}, so the warm-up "
+                              "would do nothing", "use a rate below run.init_lr"))
     if -1 < run.warmup_lr < 0:
         found.append(_mistake("warmup_lr", f"is {run.warmup_lr:g}", "use -1 (init_lr), or 0 or more"))
     micro_steps = run.max_epoch * run.iters_per_epoch if run.iters_per_epoch is not None else None

@@ -78,6 +78,12 @@ def decay_groups(model: nn.Module, rule: DecayRule) -> DecayGroups:
     return split_by_decay(((name, parameter.ndim) for name, parameter in trainable(model).items()), rule)
 
 
+def all_frozen() -> UserError:
+    """The sentence for a run that would change nothing."""
+    return UserError("train.all_frozen", where="model", what="every part is frozen, nothing would be trained",
+                     fix="unfreeze a part, e.g. model.connector.freeze=False")
+
+
 def build_optimizer(model: nn.Module, run: RunConfig, rule: DecayRule, lr_factor: LrFactor = same_lr
                     ) -> torch.optim.Optimizer:
     """What `run.optimizer` names over the trainable parameters, decayed group first as in the original.
@@ -89,8 +95,7 @@ def build_optimizer(model: nn.Module, run: RunConfig, rule: DecayRule, lr_factor
     """
     parameters, groups = trainable(model), decay_groups(model, rule)
     if not parameters:
-        raise UserError("train.all_frozen", where="model", what="every part is frozen, nothing would be trained",
-                        fix="unfreeze a part, e.g. model.connector.freeze=False")
+        raise all_frozen()
     betas = (BETA1, run.beta2)
     matrices = sorted(hidden_matrices(model) & parameters.keys()) if run.optimizer == "muon" else []
     by_adamw = [name for name in groups.decayed if name not in matrices]

@@ -82,11 +82,14 @@ class RunnerBase:
         self.counts = {"unreadable": 0, "unsupervised": 0}
         self._guard = NonFiniteGuard(self.folder.nonfinite, job.run.max_nonfinite, job.group.rank)
 
-    def run(self) -> None:
-        """The whole run: prepare or resume, train (unless `run.evaluate`), measure the test splits."""
+    def run(self) -> bool:
+        """The whole run: prepare or resume, train (unless `run.evaluate`), measure the test splits.
+
+        Returns whether it came to its end; a signal stops it earlier.
+        """
         if self.run_config.evaluate:
             self._measure_all("test", self.run_config.test_splits, Logs([]), limit=None)
-            return
+            return True
         lock = RunLock(self.folder.path)
         try:
             self._prepare_folder(lock)
@@ -100,6 +103,7 @@ class RunnerBase:
             finally:
                 logs.close()
             self._say_goodbye(stopped)
+            return not stopped
         finally:
             lock.release()
 

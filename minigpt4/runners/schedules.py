@@ -16,6 +16,11 @@ from minigpt4.common.registry import schedules
 from minigpt4.runners.config import RunConfig
 from minigpt4.runners.timetable import Moment, Timetable
 
+COUNT_MICRO_STEPS = ("linear_warmup_cosine_lr", "linear_warmup_step_lr")
+"""schedules whose warm-up counts micro-steps, as the original's did"""
+USUAL_WARM_UP = 5
+"""a fifth of the run, as in stage 2 of the original"""
+
 
 class Schedule(Protocol):
     """Anything that gives the learning rate of a moment."""
@@ -114,15 +119,23 @@ def build_schedule(run: RunConfig, timetable: Timetable) -> Schedule:
         init=run.init_lr, minimum=run.min_lr, warmup_steps=run.warmup_steps, decay=run.lr_decay_rate,
         warmup_start=run.warmup_lr if run.warmup_lr >= 0 else run.init_lr,
     )
+    _refuse_endless_warm_up(run, timetable)
     schedule: Schedule = schedules.get(run.lr_sched, where="run.lr_sched")(rates)
     schedule.lr(timetable.at(timetable.steps - 1))  # what is missing is reported now and not after the first epoch
     return schedule
 
 
+def _refuse_endless_warm_up(run: RunConfig, timetable: Timetable) -> None:
+    """A run that ends before its warm-up does never reaches the learning rate that was asked for."""
+    counts_micro_steps = run.lr_sched in COUNT_MICRO_STEPS
+    length = timetable.epochs * timetable.iterations_per_epoch if counts_micro_steps else timetable.steps
+    if 0 < run.warmup_steps >= length:
+        unit = "micro-steps" if counts_micro_steps else "optimizer steps"
+        raise UserError("config.value", where="run.warmup_steps", fix=f"set it to {length // USUAL_WARM_UP}, or train "
+                        "longer (run.max_epoch)", what=f"is {run.warmup_steps}, but the run has only {length} {unit}: "
+                        f"it would end before the learning rate reaches run.init_lr {run.init_lr:g}")
+
+
 def _since_warm_up(rates: Rates, moment: Moment) -> int:
     """Optimizer steps since the warm-up ended, negative during it."""
-    if rates.warmup_steps >= moment.steps:
-        raise UserError("config.value", where="run.warmup_steps",
-                        what=f"is {rates.warmup_steps}, but the run has only {moment.steps} optimizer steps",
-                        fix="warm up over fewer steps or train longer")
     return moment.step - rates.warmup_steps

@@ -22,6 +22,8 @@ KNOWS = Knowledge(summary={"en": "Trained on stars.", "zh": "只认识星星。"
 
 def test_a_language_without_words_hears_english() -> None:
     assert KNOWS.sentence("zh") == "只认识星星。" and KNOWS.sentence("fr") == "Trained on stars."
+    assert replace(tiny.model(), knowledge=KNOWS).default_question == "What is this?"
+    assert tiny.model().default_question is None
     assert KNOWS.questions_in("zh") == ["What is this?", "Where?"] and Knowledge().questions_in() == []
 
 

@@ -57,7 +57,7 @@ def test_u20_own_images_and_texts_to_a_chat_in_one_command(
                     "--options", "run.device=cpu", "run.valid_captions=1") == 0
     said = caplog.text
     assert "step 4/4" in said
-    assert f"minigpt4 chat --model {tmp_path / 'out'}" in said.splitlines()[-1]
+    assert f"minigpt4 chat --model {tmp_path / 'out'}" in said
     capsys.readouterr()
     assert main(["chat", "--model", str(tmp_path / "out"), "--image", str(images / "0.png"), "--device", "cpu",
                  "--question", "what is this", "--max-new-tokens", "5"]) == 0
@@ -111,7 +111,7 @@ def test_the_run_is_a_readable_yaml_made_from_the_bundle(tmp_path: Path, bundle:
     assert config.model.vision.widths == tiny.config().vision.widths
     assert config.model.vision.freeze and config.model.resampler.freeze and not config.model.llm.freeze
     assert config.run.init_lr == pytest.approx(0.003) and config.run.clip_grad_norm == 1.0
-    assert config.datasets["image_jsonl"].batch_size == len(COLORS) and config.run.max_epoch == 10
+    assert config.datasets["image_jsonl"].batch_size == len(COLORS) and config.run.max_epoch == 40
     assert "mean" not in str(written) and "lora_r" not in written["model"], "defaults are not written out"
     comments = [line for line in file.read_text(encoding="utf-8").splitlines() if "# " in line]
     assert len(comments) > 8

@@ -20,9 +20,9 @@ from minigpt4.datasets.formats.stream import ShardStream
 from minigpt4.datasets.formats.tar_index import index_shards
 from minigpt4.datasets.inspection import read_all
 from minigpt4.datasets.ledger import Ledger
+from minigpt4.datasets.own_texts import read_own_texts
 from minigpt4.processors.captions import Identity
 from minigpt4.records.conversations import Sample, Unreadable
-from minigpt4.runners.finetuning.own_data import read_own_data
 from minigpt4.systems.minigpt4.wording import read_prompts
 from tests.datasets.data_fakes import image_bytes, pair, write_tar
 
@@ -166,7 +166,7 @@ def test_a_json_list_where_lines_are_wanted(content: str, tmp_path: Path) -> Non
     sentence = refusal(tmp_path, "texts.json", content.encode(), "image_jsonl")
     assert sentence.startswith("DIR/texts.json: is one JSON list, not a JSON object per line;")
     with pytest.raises(UserError, match="is one JSON list") as error:
-        read_own_data(tmp_path, tmp_path / "texts.json", len)
+        read_own_texts(tmp_path, tmp_path / "texts.json")
     assert not isinstance(error.value, UserErrors)
 
 
@@ -346,6 +346,6 @@ def test_finetune_names_images_that_are_no_files(tmp_path: Path) -> None:
     lines = [{"image": name, "caption": "x"} for name in ("pipe.png", "x" * 999, "C:\\a.png")]
     (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, lines)))
     with pytest.raises(UserError, match="3 images are not there.*backslashes do not separate folders here"):
-        read_own_data(tmp_path, tmp_path / "t.jsonl", len)
+        read_own_texts(tmp_path, tmp_path / "t.jsonl")
 
 

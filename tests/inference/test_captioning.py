@@ -13,9 +13,15 @@ import pytest
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.cli.main import main
 from minigpt4.common.errors import UserError
+from minigpt4.common.files import shown
+from minigpt4.datasets.dataset import RecordDataset
+from minigpt4.datasets.formats.lines import JsonLines
+from minigpt4.datasets.instructions import ImageRecords
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.captioning import Caption, Captioner, already_described, images_of, write_captions
 from minigpt4.inference.images import as_image_ref
+from minigpt4.processors.captions import Identity
+from minigpt4.records.conversations import Sample
 from tests import tiny
 from tests.datasets.data_fakes import image_bytes
 
@@ -48,14 +54,38 @@ def test_every_image_of_a_folder_costs_a_line(folder: Path, captioner: Captioner
     contents = images_of(folder)
     assert contents.others == {".txt": 2, "without ending": 1}
     output = tmp_path / "out.jsonl"
-    list(write_captions(captioner.describe(contents.images, batch_size=2), output))
+    list(write_captions(captioner.describe(contents.images, batch_size=2), output, folder))
     lines = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
-    said = {line["image"].removeprefix(f"{folder}/"): line.get("error", "") for line in lines}
+    said = {line["image"]: line.get("error", "") for line in lines}
     assert [name for name, error in said.items() if not error] == ["a.png", "below.png/c.JPG", "b\\xb0.jpg"]
     assert "gone.png: no such image" in said["gone.png"]
     assert "is no regular file but a named pipe" in said["pipe.png"]
     assert "is a HEIC file, which is not read here; save it as JPEG" in said["phone.heic"]
-    assert len(already_described(output)) == 6
+    assert already_described(output) == {shown(path) for path in contents.images}
+
+
+def test_captions_can_serve_as_texts(folder: Path, captioner: Captioner, tmp_path: Path) -> None:
+    """Names are relative to the folder; a line of an image that could not be read says what to do with it."""
+    output, contents = tmp_path / "out.jsonl", images_of(folder)
+    list(write_captions(captioner.describe(contents.images), output, folder))
+    dataset = RecordDataset("texts", JsonLines.open(output), ImageRecords(folder, Identity()))
+    samples = {sample.source.rpartition(":")[2]: sample for sample in map(dataset.sample, range(len(dataset)))}
+    good = [sample for sample in samples.values() if isinstance(sample, Sample)]
+    assert [sample.conversation.images[0].path for sample in good[:2]] == [folder / "a.png", folder / "below.png/c.JPG"]
+    wrong = [str(sample) for sample in samples.values() if not isinstance(sample, Sample)]
+    assert len(wrong) == 3 and all("could not read its image; remove the line" in sentence for sentence in wrong)
+
+
+def test_lines_of_several_folders_and_of_earlier_versions_are_told_apart(tmp_path: Path) -> None:
+    """The same names in another folder are other images; earlier versions wrote the whole path as the name."""
+    output = tmp_path / "out.jsonl"
+    output.write_text('{"image": "first/a.png", "caption": "a rose"}\n')
+    list(write_captions([Caption("second/a.png", "a tulip")], output, Path("second")))
+    list(write_captions([Caption("third/b/a.png")], output, Path("third/")))
+    assert already_described(output) == {"first/a.png", "second/a.png", "third/b/a.png"}
+    lines = [json.loads(line) for line in output.read_text().splitlines()]
+    assert lines[1] == {"image": "a.png", "caption": "a tulip", "reason": "", "folder": "second"}
+    assert lines[2]["image"] == "b/a.png" and lines[2]["caption"] == ""
 
 
 def test_the_command_counts_what_it_left_out_and_goes_on_after_a_stop(
@@ -134,10 +164,11 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_was_written(
 
     full = Full()
     monkeypatch.setattr("builtins.open", lambda *_, **__: full)
-    captions = write_captions((Caption(f"{number}.png", "a rose") for number in range(9)), tmp_path / "out.jsonl")
+    captions = write_captions((Caption(f"{number}.png", "a rose") for number in range(9)), tmp_path / "out.jsonl",
+                              Path("photos"))
     with pytest.raises(UserError, match=r"cannot be written \(No space left on device\); free space .* are kept"):
         list(captions)
-    assert full.written.startswith(b'{"image": "0.png", "caption": "a rose"}\n{"image": "1.png"')
+    assert full.written.startswith(b'{"image": "0.png", "caption": "a rose", "reason": "", "fold')
 
 
 @pytest.mark.parametrize(("image", "said"), [

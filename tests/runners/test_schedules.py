@@ -49,9 +49,18 @@ def test_step_schedules_name_the_missing_decay_rate(schedule: str) -> None:
         build_schedule(RunConfig(lr_sched=schedule), Timetable(2, 5, 1))
 
 
-def test_a_warm_up_that_never_ends_is_refused() -> None:
-    with pytest.raises(UserError, match="run.warmup_steps: is 500, but the run has only 10 optimizer steps"):
-        build_schedule(RunConfig(lr_sched="warmup_cosine", warmup_steps=500), Timetable(2, 5, 1))
+@pytest.mark.parametrize(("schedule", "unit"), [
+    ("warmup_cosine", "10 optimizer steps"), ("warmup_step", "10 optimizer steps"),
+    ("linear_warmup_cosine_lr", "30 micro-steps"), ("linear_warmup_step_lr", "30 micro-steps"),
+])
+def test_a_warm_up_that_never_ends_is_refused(schedule: str, unit: str) -> None:
+    run, timetable = {"lr_sched": schedule, "lr_decay_rate": 0.9, "init_lr": 0.001}, Timetable(2, 15, 3)
+    length = int(unit.split()[0])
+    said = (f"run.warmup_steps: is {length}, but the run has only {unit}: it would end before the learning rate "
+            f"reaches run.init_lr 0.001; set it to {length // 5}, or train longer")
+    with pytest.raises(UserError, match=said):
+        build_schedule(RunConfig(**run, warmup_steps=length), timetable)
+    build_schedule(RunConfig(**run, warmup_steps=length - 1), timetable)
 
 
 def test_unknown_schedule_names_the_nearest() -> None:

@@ -35,6 +35,21 @@ def test_a_dry_run_tells_everything_and_touches_nothing(tmp_path: Path, capsys: 
     assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]
 
 
+@pytest.mark.parametrize(("changes", "said"), [
+    (["run.warmup_steps=6"], "run.warmup_steps: is 6, but the run has only 6 optimizer steps"),
+    (["run.warmup_steps=6", "run.lr_sched=linear_warmup_cosine_lr"], "the run has only 6 micro-steps"),
+    (["model.connector.freeze=True"], "every part is frozen, nothing would be trained"),
+])
+def test_a_run_that_would_do_nothing_is_told_before_it_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: list[str], said: str,
+) -> None:
+    words = ["train", "--cfg-path", str(write_tiny_run(tmp_path)), "--options", *changes]
+    for more in (["--dry-run"], []):
+        assert main([*words[:3], *more, *words[3:]]) == 2
+        assert said in capsys.readouterr().err
+    assert not list(tmp_path.glob("out/checkpoint_*"))
+
+
 def test_a_run_and_its_resume_with_workers_are_bit_equal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Q-Former and ViT are trained too, so its dropout is at work."""
     (tmp_path / "cut").mkdir()

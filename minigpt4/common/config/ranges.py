@@ -78,6 +78,8 @@ NonNegativeFloat: TypeAlias = Annotated[float, Range(0)]
 Share: TypeAlias = Annotated[float, Range(0, 1)]
 """from none to all"""
 PositiveShare: TypeAlias = Annotated[float, Range(0, 1, above_low=True)]
+OpenShare: TypeAlias = Annotated[float, Range(0, 1, above_low=True, below_high=True)]
+"""some, not all"""
 Chance: TypeAlias = Annotated[float, Range(0, 1, below_high=True)]
 """from never to almost always: a dropout, a decay per step"""
 

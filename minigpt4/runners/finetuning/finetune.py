@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from minigpt4.common.config import load_config
+from minigpt4.common.config import Config, load_config, load_fragment
+from minigpt4.common.config.layers import read_options
 from minigpt4.common.config.paths import shipped_folder
+from minigpt4.common.config.trust import downloaded
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_file
 from minigpt4.common.texts import read_text
 from minigpt4.conversation.tokenizer import open_tokenizer
-from minigpt4.runners.finetuning.own_data import read_own_data
-from minigpt4.runners.finetuning.own_run import Wishes, run_yaml
+from minigpt4.datasets.hold_out import write_lines
+from minigpt4.datasets.own_texts import read_own_texts
+from minigpt4.runners.config import RunConfig
+from minigpt4.runners.finetuning.observing import OwnDataObserver
+from minigpt4.runners.finetuning.own_data import data_of_run, keep_back
+from minigpt4.runners.finetuning.own_run import run_yaml
+from minigpt4.runners.finetuning.wishes import Trained, Wishes
 from minigpt4.runners.run_folder import RunFolder
 from minigpt4.runners.start.describing import describes_now
-from minigpt4.runners.start.setup import train
+from minigpt4.runners.start.setup import train as start_training
 from minigpt4.weights.bundles.bundle import PROMPTS, TOKENIZER, newest_bundle, open_bundle
 
 RUN_YAML = "run.yaml"
@@ -23,7 +31,8 @@ RUN_YAML = "run.yaml"
 
 def finetune(*, images: str | Path | None = None, texts: str | Path | None = None, source: str | Path | None = None,
              output_dir: str | Path, epochs: int | None = None, batch_size: int | None = None,
-             options: Sequence[str] = (), allow_imports: bool = False, resume: bool = False) -> Path:
+             train: Trained | None = None, hold_out: float | None = None, options: Sequence[str] = (),
+             allow_imports: bool = False, resume: bool = False) -> Path:
     """Train a model (stage 2) on your own images and texts; the same as `minigpt4 finetune`.
 
     Args:
@@ -32,6 +41,10 @@ def finetune(*, images: str | Path | None = None, texts: str | Path | None = Non
         source: what training continues from: a bundle or a run folder.
         output_dir: new folder for run.yaml, logs and checkpoints.
         epochs, batch_size: None = from the number of samples.
+        train: "projection", "lora" (projection and adapters on the language model) or "everything"; None = the parts
+            that the bundle trained, the image encoder and the Q-Former left out.
+        hold_out: share of the images that is kept back; at the end `report.html` and `report.json` in the run folder
+            show what was wanted about them and what is said.
         options: `a.b=c` changes of the run, as on the command line.
         allow_imports: run the Python modules that the bundle's config names; without it such a bundle is refused.
         resume: continue the run in `output_dir` from its newest checkpoint; nothing else is read then.
@@ -48,7 +61,7 @@ def finetune(*, images: str | Path | None = None, texts: str | Path | None = Non
         raise UserError("finetune.missing", where="minigpt4.finetune", what="images, texts or source is not given",
                         fix="a new run needs all three; resume=True continues the run in output_dir")
     write_run(images=Path(images), texts=Path(texts), source=Path(source), output_dir=Path(output_dir),
-              wishes=Wishes(epochs, batch_size, options), allow_imports=allow_imports)
+              wishes=Wishes(epochs, batch_size, options, train, hold_out), allow_imports=allow_imports)
     return continue_finetuning(output_dir)
 
 
@@ -62,13 +75,15 @@ def continue_finetuning(output_dir: str | Path) -> Path:
     if not file.is_file():
         raise UserError("finetune.nothing", where=str(file), what="does not exist, so there is nothing to continue",
                         fix="start with images, texts and a bundle to continue from")
-    train(load_config(file), resume=True, make_describe=describes_now)  # the folder is ours: run.yaml is in it
+    config = load_config(file)
+    observer = OwnDataObserver(config)
+    start_training(config, resume=True, make_describe=describes_now, observer=observer)  # the folder is ours
     return newest_bundle(output_dir)
 
 
 def write_run(*, images: Path, texts: Path, source: Path, output_dir: Path, wishes: Wishes,
               allow_imports: bool = False) -> Path:
-    """Check everything a person gave, then write run.yaml and its prompts; a run that cannot start leaves neither.
+    """Check everything a person gave, then write run.yaml and what it names; a run that cannot start leaves neither.
 
     Returns:
         the YAML.
@@ -80,20 +95,36 @@ def write_run(*, images: Path, texts: Path, source: Path, output_dir: Path, wish
     RunFolder(output_dir).check(resume=False)
     bundle = open_bundle(newest_bundle(source))
     bundle.check_places([key.split(".")[1] for key in wishes.options if ".weights=" in key])
+    before = load_fragment(bundle.config_path, trust=downloaded(allow_imports=allow_imports))
     tokenizer = open_tokenizer(bundle.folder / TOKENIZER)
-    data = read_own_data(images, texts, lambda text: len(tokenizer.encode(text, specials=False)))
-    file, prompts = output_dir / RUN_YAML, output_dir.resolve() / "prompts.txt"
-    text = run_yaml(bundle, data, prompts, output_dir.resolve(), wishes, allow_imports=allow_imports)
+    all_data, folder = read_own_texts(images, texts), output_dir.resolve()
+    split = keep_back(all_data, wishes.hold_out, _seed(before, wishes))
+    data = data_of_run(all_data, split, folder, lambda text: len(tokenizer.encode(text, specials=False)))
+    file, prompts = output_dir / RUN_YAML, folder / "prompts.txt"
+    text = run_yaml(bundle, before, data, prompts, folder, wishes)
+    written = [file, prompts]
     try:
+        if split is not None and data.held_out is not None:
+            written += [data.texts, data.held_out]
+            write_lines(all_data.texts, split.train, data.texts)
+            write_lines(all_data.texts, split.held_out, data.held_out)
         for path, content in ((prompts, _prompts_of(bundle.folder)), (file, text)):
             with atomic_file(path) as part:
                 part.write_text(content, encoding="utf-8")
         load_config(file)
     except UserError:
-        file.unlink(missing_ok=True)
-        prompts.unlink(missing_ok=True)
+        for path in written:
+            path.unlink(missing_ok=True)
         raise
     return file
+
+
+def _seed(before: Config, wishes: Wishes) -> int:
+    """The run's: of `--options run.seed=N`, else the bundle's."""
+    usual = RunConfig().seed if before.run is None else before.run.seed
+    given: Mapping[str, Any] = read_options(wishes.options).values.get("run", {})
+    seed = given.get("seed", usual)
+    return seed if isinstance(seed, int) else usual  # one that is no number is refused with the whole YAML
 
 
 def _prompts_of(bundle: Path) -> str:

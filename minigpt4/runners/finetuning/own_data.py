@@ -1,21 +1,23 @@
-"""A folder of images and a JSONL of texts, read through once before a run is made from them."""
+"""What a run must know of own data, and the files of lines where some are kept back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from minigpt4.common.errors import UserError, UserErrors
-from minigpt4.common.files import is_regular, shown
-from minigpt4.datasets.dataset import RecordDataset
-from minigpt4.datasets.formats.lines import JsonLines
-from minigpt4.datasets.instructions import ImageRecords
-from minigpt4.processors.captions import Identity
-from minigpt4.records.conversations import Conversation, Sample, Unreadable
+from minigpt4.datasets.hold_out import Split, split_by_image
+from minigpt4.datasets.own_texts import OwnTexts
+from minigpt4.records.conversations import IMAGE_MARK
+from minigpt4.records.knowledge import Knowledge, language_of
 
-SHOWN = 3
-"""mistakes of one kind that are listed individually; the count covers all"""
+log = logging.getLogger(__name__)
+
+HELD_OUT = "held_out"
+"""name of the split that is kept back"""
+QUESTIONS, LONGEST_EXAMPLE = 5, 80
+"""questions, and characters of an answer, that tell what own data are about"""
 
 
 @dataclass(frozen=True)
@@ -24,81 +26,73 @@ class OwnData:
 
     Args:
         images: folder of the images.
-        texts: the JSONL.
+        texts: the JSONL that is trained on: the person's, or the lines of it that were not kept back.
         num_samples: its lines.
-        longest_answer: tokens of the longest answer, without an end symbol.
+        longest_answer: tokens of the longest answer of all, without an end symbol.
+        held_out: the JSONL of what is kept back; None = nothing is.
+        num_held_out: its lines.
+        example: one of the answers.
+        questions: some of those that are asked; empty where the texts ask nothing.
     """
 
     images: Path
     texts: Path
     num_samples: int
     longest_answer: int
+    held_out: Path | None = None
+    num_held_out: int = 0
+    example: str = ""
+    questions: tuple[str, ...] = ()
 
 
-def read_own_data(images: Path, texts: Path, count_tokens: Callable[[str], int]) -> OwnData:
-    """Read all texts and look for all images.
+def data_of_run(data: OwnTexts, split: Split | None, folder: Path, count_tokens: Callable[[str], int]) -> OwnData:
+    """Own data as a run in `folder` uses them.
 
     Args:
-        images: the folder that image names are relative to.
-        texts: {"image", "caption" | "text" | "conversations"} a line.
+        data: all that was read.
+        split: what of it is kept back, in files of its own in the folder.
+        folder: the run folder.
         count_tokens: length of a text for the model.
-
-    Raises:
-        UserError: no folder, no file, an empty file.
-        UserErrors: lines that cannot be learned, and missing images: the first few and how many.
     """
-    if not images.is_dir():
-        raise UserError("finetune.images", where=f"--images {images}", what="is not a folder",
-                        fix="give the folder that the image names in the JSONL are relative to")
-    if not texts.is_file():
-        raise UserError("finetune.texts", where=f"--texts {texts}", what="is not a file",
-                        fix='give a JSONL with a line like {"image": "a.png", "caption": "A rose."} for each image')
-    dataset = RecordDataset("texts", JsonLines.open(texts), ImageRecords(images, Identity()))
-    if len(dataset) == 0:
-        raise UserError("finetune.texts", where=f"--texts {texts}", what="is empty",
-                        fix='write a line like {"image": "a.png", "caption": "A rose."} for each image')
-    longest = max((count_tokens(answer) for answer in _answers(_all_right(dataset, images))), default=0)
-    return OwnData(images.resolve(), texts.resolve(), len(dataset), longest)
+    longest = max(map(count_tokens, data.answers()), default=0)
+    example, questions = next(data.answers(), ""), questions_of(data)
+    if split is None:
+        return OwnData(data.images, data.texts, len(data.samples), longest, example=example, questions=questions)
+    return OwnData(data.images, folder / "train.jsonl", len(split.train), longest, folder / f"{HELD_OUT}.jsonl",
+                   len(split.held_out), example, questions)
 
 
-def _all_right(dataset: RecordDataset, images: Path) -> list[Conversation]:
-    """All conversations, or every kind of mistake in one go."""
-    conversations, wrong, absent = [], [], []
-    for number in range(len(dataset)):
-        sample = dataset.sample(number)
-        if isinstance(sample, Unreadable):
-            wrong.append(str(sample))
-            continue
-        absent += [f"{sample.source}: {name}" for name in _absent_images(sample, images)]
-        conversations.append(sample.conversation)
-    mistakes = []
-    if wrong:
-        mistakes.append(UserError("finetune.lines", what=f"{len(wrong)} of {len(dataset)} lines cannot be learned: "
-                                  f"{_first(wrong)}", fix="fix or remove them; docs/own_data.md shows the forms"))
-    if absent:
-        mistakes.append(UserError("finetune.images_missing", where=f"--images {images}",
-                                  what=f"{len(absent)} images are not there: {_first(absent)}",
-                                  fix=f"names in the JSONL are relative to this folder{_of_windows(absent)}"))
-    if mistakes:
-        raise UserErrors(mistakes)
-    return conversations
+def questions_of(data: OwnTexts) -> tuple[str, ...]:
+    """The first different questions that the texts ask."""
+    found: dict[str, None] = {}
+    for sample in data.samples:
+        asked = (turn.text.replace(IMAGE_MARK, "").strip() for turn in sample.conversation.turns if turn.role == "user")
+        found |= dict.fromkeys(filter(None, asked))
+        if len(found) >= QUESTIONS:
+            break
+    return tuple(found)[:QUESTIONS]
 
 
-def _absent_images(sample: Sample, images: Path) -> list[str]:
-    paths = [image.path for image in sample.conversation.images]
-    return [shown(path.relative_to(images) if path.is_relative_to(images) else path)
-            for path in paths if path is not None and not is_regular(path)]
+def knowledge_of(data: OwnData, before: Knowledge | None) -> Knowledge:
+    """What a model knows after own data, for its users: an example of the data, and what it knew before."""
+    example = f"{data.example[:LONGEST_EXAMPLE]}…" if len(data.example) > LONGEST_EXAMPLE else data.example
+    own = {"en": f"Fine-tuned on {data.num_samples} texts about images, such as \"{example}\".",
+           "zh": f"用 {data.num_samples} 条图像文本微调，例如“{example}”。"}
+    known = {"en": "Before that: {}", "zh": "此前：{}"}
+    summary = {code: text if before is None else f"{text} {known[code].format(before.sentence(code))}"
+               for code, text in own.items()}
+    questions: dict[str, list[str]] = {}
+    for question in data.questions:
+        questions.setdefault(language_of(question), []).append(question)
+    return Knowledge(summary=summary, questions=questions)
 
 
-def _of_windows(absent: Sequence[str]) -> str:
-    backslashes = any("\\" in name for name in absent)
-    return "; backslashes do not separate folders here: write /" if backslashes else ""
-
-
-def _first(sentences: Sequence[str]) -> str:
-    more = [f"and {len(sentences) - SHOWN} more"] if len(sentences) > SHOWN else []
-    return ", ".join([*sentences[:SHOWN], *more])
-
-
-def _answers(conversations: Sequence[Conversation]) -> Iterator[str]:
-    return (turn.text for conversation in conversations for turn in conversation.turns if turn.role == "assistant")
+def keep_back(data: OwnTexts, share: float | None, seed: int) -> Split | None:
+    """The split that a person asked for, told in a line; None where nothing is kept back."""
+    if share is None:
+        log.info("%d samples train; nothing is kept back to be asked about (--hold-out 0.1)", len(data.samples))
+        return None
+    split = split_by_image(data, share, seed)
+    log.info("%d samples train; %d samples about %d images are kept back and asked about at the end",
+             len(split.train), len(split.held_out), split.held_out_images)
+    return split

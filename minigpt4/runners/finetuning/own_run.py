@@ -7,8 +7,8 @@ where there is less data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,17 +18,21 @@ import yaml
 from minigpt4.common.config import Config, load_fragment
 from minigpt4.common.config.fields import fields_of
 from minigpt4.common.config.layers import Layer, merge, read_options
-from minigpt4.common.config.trust import downloaded
 from minigpt4.common.config.write import plain
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import systems
-from minigpt4.runners.finetuning.own_data import OwnData
+from minigpt4.runners.finetuning.own_data import HELD_OUT, OwnData, knowledge_of
+from minigpt4.runners.finetuning.wishes import Wishes, frozen_parts, lora_of
 from minigpt4.weights.bundles.bundle import TOKENIZER, Bundle
 
 ORIGINAL_STEPS, ORIGINAL_BATCH, ORIGINAL_LR, ORIGINAL_ANSWER = 1000, 12, 3e-5, 160
 """stage 2 of MiniGPT-4 (docs/originals/minigpt4.md#schedule-cosine)"""
 MOST_EPOCHS = 10
 """a few hundred samples are overfitted after that"""
+FEWEST_STEPS, MOST_EPOCHS_OF_FEW = 200, 40
+"""a projection learns a wording of its own from 60 samples in so many steps (benchmarks/own_data.py)"""
+MOST_PAUSES = 10
+"""measurements and checkpoints of a run"""
 LR_OF_STAGE_2 = 0.3
 """of the learning rate of stage 1: 1e-4 and 3e-5 in the original"""
 LONGEST_ANSWER = 512
@@ -46,40 +50,22 @@ HEAD = """\
 """
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """What the person said beside data and bundle; None = from the number of samples."""
-
-    epochs: int | None = None
-    batch_size: int | None = None
-    options: Sequence[str] = ()
-
-    def check(self) -> None:
-        """Raise `UserError` for a number below 1."""
-        for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise UserError("finetune.flags", where=name, what=f"is {value!r}", fix="use a whole number, 1 or more")
-        if not isinstance(self.options, list | tuple) or not all(isinstance(option, str) for option in self.options):
-            raise UserError("finetune.flags", where="options", what=f"is {self.options!r}",
-                            fix='use a list of texts: ["run.init_lr=3e-5"]')
-
-
-def run_yaml(bundle: Bundle, data: OwnData, prompts: Path, folder: Path, wishes: Wishes, *,
-             allow_imports: bool = False) -> str:
+def run_yaml(bundle: Bundle, before: Config, data: OwnData, prompts: Path, folder: Path, wishes: Wishes) -> str:
     """The text of `folder/run.yaml`.
 
     Args:
         bundle: what training continues from.
+        before: the bundle's own config.
+        data: what the run must know of its data.
         prompts: file of prompts for samples that ask nothing.
         folder: the run folder.
-        allow_imports: run the modules that the bundle's config names, and name them in the new YAML.
+        wishes: what the person said beside.
 
     Raises:
-        UserError: the bundle's own config cannot be read, or an option has no value.
+        UserError: an option has no value, or `--train` does not suit the bundle.
     """
-    before = load_fragment(bundle.config_path, trust=downloaded(allow_imports=allow_imports))
     sections = {
-        "model": _model(bundle, before, data, prompts), "datasets": _datasets(before, data, wishes),
+        "model": _model(bundle, before, data, prompts, wishes), "datasets": _datasets(before, data, wishes),
         "run": _run(bundle, before, data, folder, wishes),
     }
     values = merge([Layer(sections), read_options(wishes.options)]).values
@@ -92,7 +78,8 @@ def run_yaml(bundle: Bundle, data: OwnData, prompts: Path, folder: Path, wishes:
         "max_txt_len": f"tokens of an answer; the longest here has {data.longest_answer}",
         "ckpt": "the bundle this run continues from",
         "max_epoch": f"times through the {data.num_samples} samples",
-        "valid_splits": "nothing is held out: these numbers show whether it learns, not how well",
+        "valid_splits": "nothing is held out: these numbers show whether it learns, not how well"
+                        if data.held_out is None else f"{data.num_held_out} samples that are not trained on",
     }
     return head + "".join(f"\n{_section(name, section, notes)}" for name, section in values.items())
 
@@ -114,7 +101,7 @@ def _is_stage_1(bundle: Bundle) -> bool:
     return bundle.manifest.template == BARE_CAPTIONS
 
 
-def _model(bundle: Bundle, before: Config, data: OwnData, prompts: Path) -> dict[str, Any]:
+def _model(bundle: Bundle, before: Config, data: OwnData, prompts: Path, wishes: Wishes) -> dict[str, Any]:
     values = _beyond_packaged(before)
     section: type = type(before.model)
     known = fields_of(section)
@@ -126,8 +113,10 @@ def _model(bundle: Bundle, before: Config, data: OwnData, prompts: Path) -> dict
     if "prompt_path" in known:
         values["prompt_path"] = str(prompts)
     values["ckpt"] = str(bundle.folder.resolve())
-    for part in list(before.model.parts())[:-2]:  # all but connector and language model
-        values[part]["freeze"] = True  # own data are too few to learn seeing from
+    for part, freeze in frozen_parts(before.model, wishes.train).items():
+        values[part]["freeze"] = freeze
+    if wishes.train == "lora":
+        values["llm"]["lora"] = lora_of(before.model)
     for part in bundle.stored_parts:
         values[part]["weights"] = None  # they are in the bundle
     values["llm"]["tokenizer"] = str((bundle.folder / TOKENIZER).resolve())
@@ -175,9 +164,10 @@ def _datasets(before: Config, data: OwnData, wishes: Wishes) -> dict[str, Any]:
             train = plain(config.vis_processor.train)
             processors["train"] = {key: value for key, value in train.items() if value is not None}
             break
+    splits = {} if data.held_out is None else {"splits": {HELD_OUT: {"annotations": str(data.held_out)}}}
     return {"image_jsonl": {
         "batch_size": wishes.batch_size or min(ORIGINAL_BATCH, data.num_samples),
-        "build_info": {"storage": str(data.images), "annotations": str(data.texts)},
+        "build_info": {"storage": str(data.images), "annotations": str(data.texts), **splits},
         "vis_processor": processors,
     }}
 
@@ -185,7 +175,7 @@ def _datasets(before: Config, data: OwnData, wishes: Wishes) -> dict[str, Any]:
 def _run(bundle: Bundle, before: Config, data: OwnData, folder: Path, wishes: Wishes) -> dict[str, Any]:
     batch_size = wishes.batch_size or min(ORIGINAL_BATCH, data.num_samples)
     steps_per_epoch = max(1, data.num_samples // batch_size)
-    epochs = wishes.epochs or max(1, min(MOST_EPOCHS, round(ORIGINAL_STEPS / steps_per_epoch)))
+    epochs = wishes.epochs or usual_epochs(steps_per_epoch)
     steps = epochs * steps_per_epoch
     peak = ORIGINAL_LR
     if before.run is not None:
@@ -196,8 +186,22 @@ def _run(bundle: Bundle, before: Config, data: OwnData, folder: Path, wishes: Wi
         "init_lr": _short(peak), "min_lr": _short(peak / 3), "warmup_lr": _short(peak / 30), "warmup_steps": steps // 5,
         **{key: value for key, value in kept.items() if value is not None},
         "max_epoch": epochs, "num_workers": 0 if data.num_samples < 500 else 4, "log_freq": max(1, steps // 50),
-        "output_dir": str(folder), "train_splits": ["train"], "valid_splits": ["train"], "valid_samples": 64,
+        "output_dir": str(folder), "train_splits": ["train"], "valid_samples": 64,
+        "valid_splits": ["train" if data.held_out is None else HELD_OUT], **_pauses(epochs, steps),
+        "knows": asdict(knowledge_of(data, bundle.manifest.knows)),
     }
+
+
+def usual_epochs(steps_per_epoch: int) -> int:
+    """As many as make the original's number of steps, within bounds; short ones are worth more of them."""
+    epochs = min(MOST_EPOCHS, round(ORIGINAL_STEPS / steps_per_epoch))
+    return max(1, epochs, min(MOST_EPOCHS_OF_FEW, round(FEWEST_STEPS / steps_per_epoch)))
+
+
+def _pauses(epochs: int, steps: int) -> dict[str, int]:
+    """Steps between measurements and between checkpoints; an epoch of a few steps is too short for either."""
+    every = -(-steps // MOST_PAUSES)
+    return {} if epochs <= MOST_PAUSES else {"valid_every": every, "save_every": every}
 
 
 def _short(rate: float) -> float:

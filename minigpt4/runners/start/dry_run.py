@@ -14,6 +14,7 @@ from minigpt4.datasets.formats.stream import ShardStream
 from minigpt4.datasets.mixture import Mixture
 from minigpt4.runners.config import RunConfig
 from minigpt4.runners.logs import check_wandb
+from minigpt4.runners.optimizer import all_frozen
 from minigpt4.runners.precision import choose_precision
 from minigpt4.runners.run_folder import RunFolder
 from minigpt4.runners.schedules import build_schedule
@@ -32,6 +33,8 @@ def dry_run(config: Config, place: Place, *, resume: bool) -> list[str]:
     check_wandb(run)
     tasks.get(run.task, where="run.task")
     runners.get(run.runner, where="run.runner")
+    if not run.evaluate and all(part.freeze and not part.lora.r for part in config.model.parts().values()):
+        raise all_frozen()
     RunFolder(Path(run.output_dir)).check(resume=resume)
     renderer = build_renderer(config.model)
     source = build_source(config.datasets, seed=run.seed, splits=run.train_splits)

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -104,8 +105,18 @@ class LoadedBundle:
         return [*lines, *replace(loaded, origins={**loaded.origins, **changed}).describe().splitlines()]
 
 
+class Observer(Protocol):
+    """Looks at a model before its run and after it, on every rank."""
+
+    def before(self, job: Job, loaded: LoadedModel) -> None:
+        """The model is as it was built, before a checkpoint is resumed."""
+
+    def after(self, job: Job, loaded: LoadedModel) -> None:
+        """The run came to its end; a run that was stopped has none."""
+
+
 def train(config: Config, *, resume: bool, resume_from: int | None = None,
-          make_describe: MakeDescribe | None = None) -> None:
+          make_describe: MakeDescribe | None = None, observer: Observer | None = None) -> None:
     """Run a config in this process, which may be one of several.
 
     Args:
@@ -113,6 +124,7 @@ def train(config: Config, *, resume: bool, resume_from: int | None = None,
         resume: continue from the newest checkpoint of the run folder.
         resume_from: continue from the checkpoint after this step.
         make_describe: what says captions during validation.
+        observer: what looks at the model before and after.
     """
     run = config.run
     place = place_from(os.environ)
@@ -126,8 +138,13 @@ def train(config: Config, *, resume: bool, resume_from: int | None = None,
     group = join(place, cuda=device.type == "cuda", timeout=run.process_timeout)
     try:
         job = make_job(config, group, device, make_describe)
+        assert isinstance(job.bundle, LoadedBundle), "make_job makes it so"
         further = {} if resume_from is None else {"resume_from": resume_from}
-        runners.get(run.runner, where="run.runner")(job, resume=resume, **further).run()
+        runner = runners.get(run.runner, where="run.runner")(job, resume=resume, **further)
+        if observer is not None:
+            observer.before(job, job.bundle.loaded)
+        if runner.run() and observer is not None:
+            observer.after(job, job.bundle.loaded)
     finally:
         group.close()
 

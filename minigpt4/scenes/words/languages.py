@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from minigpt4.records.knowledge import language_of
 from minigpt4.scenes.words.chinese import CHINESE
 from minigpt4.scenes.words.english import ENGLISH
 from minigpt4.scenes.words.newcomer import NewcomerWording
@@ -21,4 +22,4 @@ LANGUAGES: tuple[Language, ...] = tuple(WORDINGS)
 
 def written_in(text: str) -> Language:
     """The language of a text: Chinese as soon as it holds a Chinese character."""
-    return "zh" if any("\u4e00" <= letter <= "\u9fff" for letter in text) else "en"
+    return "zh" if language_of(text) == "zh" else "en"

@@ -47,6 +47,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     ("beta2=2", "below 1"), ("num_threads=0", "use 1 to 1024"), ("num_threads=100000", "use 1 to 1024"),
     ("clip_grad_norm=0", "null = no clipping"), ("clip_grad_norm=-1", "null = no clipping"),
     ("iters_per_epoch=-3", "use 1 or more"), ("min_lr=1", "above run.init_lr 0.0001"), ("warmup_lr=-0.5", "use -1"),
+    ("warmup_lr=1", "so the warm-up would do nothing"), ("evaluate=True", "so nothing would be measured"),
     ("warmup_steps=500", "only 4 micro-steps"), ("precision=fp16", "does not train on cpu"),
     ("valid_splits=[vall]", "names the split 'vall', which no data set gives"), ("max_unreadable=2", "use 0 to 1"),
     ("weight_decay=-0.1", "use 0 or more"), ("log_freq=0", "use 1 or more"), ("process_timeout=0", "use 1 or more"),
