@@ -12,7 +12,7 @@ from minigpt4.scenes.sampling import allowed_pairs, random_for, sample_scene
 from minigpt4.scenes.scene import Pair, Scene
 from minigpt4.scenes.words.captions import caption, describe
 from minigpt4.scenes.words.languages import LANGUAGES, Language
-from minigpt4.scenes.words.newcomer_lessons import KIND_WEIGHTS, UNKNOWN_SHARE, Talk, ViewSource, newcomer_talk
+from minigpt4.scenes.words.newcomer_lessons import KIND_WEIGHTS, Talk, ViewSource, newcomer_talk
 from minigpt4.scenes.words.newcomer_questions import caption_of
 from minigpt4.scenes.words.questions import QUESTION_TYPES, Exchange, ask
 from minigpt4.scenes.words.wording import QuestionType
@@ -23,6 +23,8 @@ LONG_ENOUGH = 150
 TALK_WEIGHTS: Mapping[str, float] = {name: weight for name, weight in KIND_WEIGHTS.items() if name != "caption"}
 WITHOUT_PHOTOGRAPHS: Mapping[str, float] = {"drawing": 80, "no_image": 20}
 """of the conversations of newcomers; bare captions are what stage 1 is for"""
+SHOWN_UNKNOWN_SHARE = 0.35
+"""of the photographs that are shown: images that show nothing known"""
 TURN_WEIGHTS = (60, 25, 15)
 """dialogues of one, two, three questions, in percent"""
 TURN_TYPES = {type: 8 for type in QUESTION_TYPES} | {
@@ -83,7 +85,7 @@ def evaluation_sample(seed: int, split: str, number: int, variant: int = 0) -> D
 def photograph_sample(seed: int, number: int, album: Album) -> tuple[Photograph, str]:
     """A photograph and its caption, in English or Chinese."""
     random = random_for(seed, "photographs", number)
-    photograph = album.photograph(random, UNKNOWN_SHARE)
+    photograph = album.photograph(random, SHOWN_UNKNOWN_SHARE)
     return photograph, caption_of(photograph, _language(random), random)
 
 
@@ -92,7 +94,7 @@ def newcomer_sample(seed: int, number: int, variant: int = 0, album: Album | Non
     random, allowed = random_for(seed, "newcomers", number), allowed_pairs("train", variant)
     if album is None:
         return newcomer_talk(random, _language(random), ViewSource(allowed), LONG_ENOUGH, WITHOUT_PHOTOGRAPHS)
-    source = ViewSource(allowed, album.photograph)
+    source = ViewSource(allowed, album.photograph, SHOWN_UNKNOWN_SHARE)
     return newcomer_talk(random, _language(random), source, LONG_ENOUGH, TALK_WEIGHTS)
 
 

@@ -61,16 +61,18 @@ class ViewSource:
     Args:
         allowed: combinations of kind and colour that drawings may show.
         photograph: draws a photograph; its second argument is the share of those that show nothing known.
+        unknown_share: that share, but in pairs.
     """
 
     allowed: frozenset[Pair]
     photograph: Callable[[Random, float], Photograph] = photograph_facts
+    unknown_share: float = UNKNOWN_SHARE
 
     def scene(self, random: Random) -> Scene:
         return sample_scene(random, allowed=self.allowed)
 
     def any_photograph(self, random: Random) -> Photograph:
-        return self.photograph(random, UNKNOWN_SHARE)
+        return self.photograph(random, self.unknown_share)
 
     def any(self, random: Random) -> View:
         """A photograph or a drawing."""
@@ -111,7 +113,7 @@ def newcomer_talk(random: Random, language: Language, source: ViewSource, enough
         asked = ask_same(views, language, random)
         return Talk(views, (f"{IMAGE_MARK} {IMAGE_MARK} {asked.question}", asked.answer))
     if kind == "caption":
-        photograph = source.photograph(random, UNKNOWN_SHARE)
+        photograph = source.any_photograph(random)
         return Talk((photograph,), (IMAGE_MARK, caption_of(photograph, language, random)))
     if kind == "no_image":
         return Talk((), tuple(_questions(None, random, language, enough_bytes // 2)))
