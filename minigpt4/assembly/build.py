@@ -40,7 +40,8 @@ from minigpt4.models.visual_path import VisualPath
 from minigpt4.systems.config import LANGUAGE_MODEL, SystemConfig
 from minigpt4.systems.contract import System
 from minigpt4.weights.bundles.adapters import load_adapters
-from minigpt4.weights.bundles.bundle import Bundle, load_bundle, newest_bundle, open_bundle
+from minigpt4.weights.bundles.bundle import Bundle, load_bundle, open_bundle
+from minigpt4.weights.bundles.places import newest_bundle
 from minigpt4.weights.files.sources import Sources
 from minigpt4.weights.plans.loading import PartOrigin
 

@@ -19,7 +19,8 @@ from minigpt4.models.language_models.copying_start import start_copying
 from minigpt4.models.language_models.kinds import refuse_other_kinds
 from minigpt4.models.language_models.placement import device_of, dispatch, is_placed, plan_places
 from minigpt4.models.language_models.quantized import holds_quantized, is_quantized, quantize_linear_layers
-from minigpt4.weights.bundles.bundle import Bundle, load_bundle, newest_bundle, open_bundle
+from minigpt4.weights.bundles.bundle import Bundle, load_bundle, open_bundle
+from minigpt4.weights.bundles.places import newest_bundle
 from minigpt4.weights.files.sources import CONFIG, Sources
 from minigpt4.weights.plans.language_model import empty_model, language_model_plan
 from minigpt4.weights.plans.loading import Destination, load_file

@@ -21,7 +21,8 @@ from minigpt4.assembly.probe import probed_logits
 from minigpt4.common.errors import UserError
 from minigpt4.models.language_models.quantized import holds_quantized
 from minigpt4.models.lora import base_state, merge_adapters
-from minigpt4.weights.bundles.bundle import Bundle, newest_bundle, open_bundle
+from minigpt4.weights.bundles.bundle import Bundle, open_bundle
+from minigpt4.weights.bundles.places import newest_bundle
 from minigpt4.weights.bundles.seal import atomic_bundle
 from minigpt4.weights.files.readers import open_weights
 from minigpt4.weights.plans.loading import PartOrigin

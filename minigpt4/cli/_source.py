@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minigpt4.common.config.early import refuse_absent_weights
 from minigpt4.common.errors import UserError
+from minigpt4.weights.bundles.places import is_bundle, newest_bundle
 
 if TYPE_CHECKING:
     from minigpt4.assembly.loaded import LoadedModel
@@ -117,16 +120,25 @@ def source_of(arguments: argparse.Namespace) -> Source:
         UserError: none or several were given, or what was given is not a model; naming the nearest one.
     """
     path = given_path(arguments)
+    return checked_source(path, getattr(arguments, "options", []))
+
+
+def checked_source(path: Path, options: Sequence[str] = ()) -> Source:
+    """A path as a model whose weights are there, asked before anything heavy is imported.
+
+    Raises:
+        UserError: it is not a model, or its YAML names weights that are not there.
+    """
     found = find_source(path)
     if found is None:
         raise not_a_source(path)
+    if found.bundle is None and not is_bundle(path.parent):  # the YAML in a bundle names places of another machine
+        refuse_absent_weights(path, options)
     return found
 
 
 def find_source(path: Path) -> Source | None:
     """What a path is as a model; None if it is not one."""
-    from minigpt4.weights.bundles.bundle import is_bundle, newest_bundle
-
     if path.is_dir():
         is_run = any(is_bundle(folder) for folder in path.glob("checkpoint_*"))
         return Source(path, newest_bundle(path)) if is_run or is_bundle(path) else None

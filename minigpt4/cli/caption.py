@@ -37,13 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     source = source_of(arguments)
     settings = settings_of(arguments)
-    from tqdm import tqdm
-
-    from minigpt4.inference.captioning import Captioner, already_described, images_of, write_captions
+    from minigpt4.inference.caption_files import already_described, images_of, write_captions
 
     done = already_described(arguments.output)
     contents = images_of(arguments.folder)
     images = [path for path in contents.images if shown(path) not in done]
+    from tqdm import tqdm
+
+    from minigpt4.inference.captioning import Captioner
+
     loaded = source.load(arguments)
     captioner = Captioner(loaded, settings, arguments.prompt or loaded.default_question)
     captions = write_captions(captioner.describe(images, batch_size=arguments.batch_size), arguments.output,

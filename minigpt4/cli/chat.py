@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minigpt4.cli._decoding_arguments import add_decoding_arguments, add_model_arguments, settings_of
 from minigpt4.cli._source import source_of
+from minigpt4.processors.image_files import image_file
 
 if TYPE_CHECKING:
     from minigpt4.inference.chat import Chat
@@ -39,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     source = source_of(arguments)
     settings = settings_of(arguments)
+    for image in arguments.image:
+        image_file(Path(image))  # one that is not there is told before seconds of imports
     from minigpt4.inference.chat import Chat
 
     loaded = source.load(arguments)

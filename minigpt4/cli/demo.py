@@ -11,7 +11,7 @@ from pathlib import Path
 
 from minigpt4.cli._decoding_arguments import add_other_llm_argument
 from minigpt4.cli._first_run import REPORT, train_embedded_default, write_report
-from minigpt4.cli._source import add_imports_argument, add_verify_argument
+from minigpt4.cli._source import add_imports_argument, add_verify_argument, checked_source
 from minigpt4.common.config.ranges import NonNegativeInt, Port, PositiveInt, number
 from minigpt4.common.errors import UserError
 from minigpt4.serve.address import credentials
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    source, device, auth = model_source(arguments), device_of(arguments), credentials(arguments.auth)
+    auth, source, device = credentials(arguments.auth), model_source(arguments), device_of(arguments)
     if source is None:
         train_embedded_default()
         if not REPORT.exists():
@@ -98,7 +98,11 @@ def _leave(number: int, _frame: object) -> None:
 
 
 def model_source(arguments: argparse.Namespace) -> str | None:
-    """The YAML or bundle asked for; None = the embedded default. Raises `UserError` if both were given."""
+    """The YAML or bundle asked for; None = the embedded default.
+
+    Raises:
+        UserError: both were given, or what was given is not a model.
+    """
     if arguments.model and arguments.cfg_path:
         raise UserError("cli.model", where="minigpt4 demo", what="--model and --cfg-path were both given",
                         fix="give one of them")
@@ -106,7 +110,7 @@ def model_source(arguments: argparse.Namespace) -> str | None:
     if given and arguments.train_only:
         raise UserError("cli.model", where="minigpt4 demo", what=f"--train-only and {given} were both given",
                         fix="--train-only trains the embedded default and nothing else")
-    return str(given) if given else None
+    return str(checked_source(Path(given), arguments.options).path) if given else None
 
 
 def device_of(arguments: argparse.Namespace) -> str | None:

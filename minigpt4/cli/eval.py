@@ -63,13 +63,14 @@ def _check_given(arguments: argparse.Namespace) -> None:
 
 
 def _run_texts(arguments: argparse.Namespace, source: Source) -> int:
+    from minigpt4.datasets.own_texts import read_own_texts
+
+    data = read_own_texts(arguments.images, arguments.texts, limit=arguments.limit)
     from tqdm import tqdm
 
-    from minigpt4.datasets.own_texts import read_own_texts
     from minigpt4.evaluation.own_evaluation import evaluate_texts, number_of_questions
     from minigpt4.evaluation.own_report import PAGE, summary
 
-    data = read_own_texts(arguments.images, arguments.texts, limit=arguments.limit)
     loaded, folder = source.load(arguments), arguments.output or Path("output/eval_texts")
     with tqdm(total=number_of_questions(loaded, data), unit="answer") as bar:
         figures = evaluate_texts(loaded, data, folder, model=str(source.path),
@@ -81,16 +82,17 @@ def _run_texts(arguments: argparse.Namespace, source: Source) -> int:
 
 
 def _run_scenes(arguments: argparse.Namespace, source: Source) -> int:
-    from tqdm import tqdm
-
     from minigpt4.scenes.data.splits import read_split
-    from minigpt4.scenes.exam.ceiling import in_words
-    from minigpt4.scenes.exam.report import write_report
-    from minigpt4.scenes.exam.scoring import figures, number_of_answers, predict
 
     folder, batch_size = arguments.output or Path("output/eval"), arguments.batch_size or SCENES_AT_ONCE
     places = {name: (arguments.scenes or SCENES) / name for name in arguments.split or SPLITS}
     splits = {name: read_split(place, arguments.limit) for name, place in places.items()}
+    from tqdm import tqdm
+
+    from minigpt4.scenes.exam.ceiling import in_words
+    from minigpt4.scenes.exam.report import write_report
+    from minigpt4.scenes.exam.scoring import figures, number_of_answers, predict
+
     loaded = source.load(arguments)
     predictions, found = [], {}
     with tqdm(total=sum(map(number_of_answers, splits.values())), unit="answer") as bar:

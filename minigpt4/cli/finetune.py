@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minigpt4.cli._source import add_imports_argument
 from minigpt4.common.config.ranges import OpenShare, PositiveInt, number
 from minigpt4.common.errors import UserError
+from minigpt4.weights.bundles.places import newest_bundle
+
+if TYPE_CHECKING:
+    from minigpt4.datasets.own_texts import OwnTexts
 
 HELP = "Fine-tune a trained model (stage 2) on your own images and texts: a folder and a JSONL file."
 EXAMPLES = (
@@ -46,12 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     _check_given(arguments)
+    data = None if arguments.resume else _read_data(arguments)
     from minigpt4.runners.finetuning.finetune import continue_finetuning, write_run
     from minigpt4.runners.finetuning.wishes import Wishes
 
-    if not arguments.resume:
-        file = write_run(images=arguments.images, texts=arguments.texts, source=arguments.bundle,
-                         output_dir=arguments.output_dir,
+    if data is not None:
+        file = write_run(data, source=arguments.bundle, output_dir=arguments.output_dir,
                          wishes=Wishes(arguments.epochs, arguments.batch_size, arguments.options, arguments.train,
                                        arguments.hold_out),
                          allow_imports=arguments.allow_imports)
@@ -60,6 +65,14 @@ def run(arguments: argparse.Namespace) -> int:
             return 0
     continue_finetuning(arguments.output_dir)
     return 0
+
+
+def _read_data(arguments: argparse.Namespace) -> OwnTexts:
+    """The texts; a bundle, text or image that is not there is told before seconds of imports."""
+    from minigpt4.datasets.own_texts import read_own_texts
+
+    newest_bundle(arguments.bundle)
+    return read_own_texts(arguments.images, arguments.texts)
 
 
 def _check_given(arguments: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ import os
 
 from minigpt4.cli._config_arguments import add_config_arguments
 from minigpt4.common.config import load_config
+from minigpt4.common.config.early import refuse_absent_weights
 from minigpt4.common.config.ranges import PositiveInt, number
 
 HELP = "Train a model from a YAML; on several GPUs under torchrun."
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    refuse_absent_weights(arguments.cfg_path, arguments.options)
     config = load_config(arguments.cfg_path, arguments.options)
     if arguments.dry_run:
         from minigpt4.common.process_group import place_from

@@ -19,7 +19,7 @@ from minigpt4.ecosystem.image_processor import MiniGPT4ImageProcessor
 from minigpt4.ecosystem.model import MiniGPT4ForConditionalGeneration
 from minigpt4.ecosystem.model_card import model_card
 from minigpt4.ecosystem.processor import MiniGPT4Processor, template_values
-from minigpt4.weights.bundles.bundle import MANIFEST
+from minigpt4.weights.bundles.places import MANIFEST
 from minigpt4.weights.bundles.seal import atomic_bundle
 from minigpt4.weights.files.readers import read_json
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
@@ -15,15 +14,13 @@ from torch import Tensor
 
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
-from minigpt4.common.files import shown
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.processors.decoding import MAX_PIXELS
+from minigpt4.processors.image_files import image_file
 from minigpt4.processors.images import FittedImages, ImageProcessor, ImageProcessorConfig
 from minigpt4.records.batches import PIXELS
 from minigpt4.records.images import ImageRef
 
-ADDRESS = re.compile(r"(https?|ftp|s3|gs|hdfs|file):/+(.*)", re.IGNORECASE | re.DOTALL)
-"""a path made one slash of two"""
 REMEMBERED_IMAGES = 64
 """images whose tokens are kept; 32 tokens of width 4096 are 0.5 MB"""
 
@@ -37,11 +34,7 @@ def as_image_ref(image: object) -> ImageRef:
     if isinstance(image, ImageRef):
         return image
     if isinstance(image, str | Path):
-        try:
-            return _file_ref(Path(image))
-        except OSError as error:  # a name that is too long, a folder that may not be entered
-            what = f"cannot be read ({error.strerror})"
-            raise UserError("image.unreadable", where=shown(image), what=what) from error
+        return image_file(Path(image))
     if isinstance(image, bytes | bytearray):
         return ImageRef(data=bytes(image), name="image")
     if hasattr(image, "save") and hasattr(image, "mode"):
@@ -51,23 +44,6 @@ def as_image_ref(image: object) -> ImageRef:
     raise UserError(
         "image.kind", what=f"a {type(image).__name__} is not an image", fix="give a path, bytes or a Pillow image"
     )
-
-
-def _file_ref(path: Path) -> ImageRef:
-    name = shown(path)
-    if found := ADDRESS.match(name):
-        raise UserError("image.address", where=f"{found[1]}://{found[2]}", what="is an address, which is not fetched",
-                        fix="download the image and give its path")
-    if path.is_dir():
-        raise UserError("image.folder", where=name, what="is a folder",
-                        fix="name an image in it, or describe all of them with minigpt4 caption")
-    if not path.exists():
-        fix = "backslashes do not separate folders here: write /" if "\\" in name else "check the path"
-        raise UserError("image.missing", where=name, what="no such image", fix=fix)
-    if not path.is_file():
-        raise UserError("image.kind", where=name, what="is no regular file but a named pipe, socket or device",
-                        fix="save the image to a file and give its path")
-    return ImageRef(path=path, name=name)
 
 
 def processor_of(loaded: LoadedModel, max_pixels: int = MAX_PIXELS) -> ImageProcessor:

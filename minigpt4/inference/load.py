@@ -15,7 +15,8 @@ from minigpt4.common.errors import UserError
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.captioning import Captioner
 from minigpt4.inference.chat import Chat
-from minigpt4.weights.bundles.bundle import is_bundle, newest_bundle, open_bundle
+from minigpt4.weights.bundles.bundle import open_bundle
+from minigpt4.weights.bundles.places import is_bundle, newest_bundle
 from minigpt4.weights.bundles.seal import compare_checksums
 from minigpt4.weights.files.sources import Sources
 

@@ -11,8 +11,9 @@ from minigpt4.common.blank_tensors import find_blank_tensors
 from minigpt4.common.errors import UserError
 from minigpt4.models.language_models.causal_lm import CausalLM
 from minigpt4.models.language_models.kinds import refuse_other_kinds
-from minigpt4.weights.bundles.bundle import bundle_in, open_bundle
+from minigpt4.weights.bundles.bundle import open_bundle
 from minigpt4.weights.bundles.inspection import describe_bundle, verify_bundle_tensors
+from minigpt4.weights.bundles.places import bundle_in
 from minigpt4.weights.bundles.seal import compare_checksums
 from minigpt4.weights.files.checksums import CHECKLISTS, SHA256SUMS, nothing, verify_checksums, verify_file
 from minigpt4.weights.files.model_folder import PROVENANCE

@@ -25,8 +25,12 @@ def flags(*words: str):  # noqa: ANN201
     return parser_of("demo", demo).parse_args(list(words))
 
 
-def test_without_a_model_it_serves_the_embedded_default() -> None:
+def test_without_a_model_it_serves_the_embedded_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     assert demo.model_source(flags()) is None
+    with pytest.raises(UserError, match=r"mine.yaml: no such file or folder"):
+        demo.model_source(flags("--cfg-path", "mine.yaml"))
+    Path("mine.yaml").write_text("model: {arch: minigpt4, model_type: scenes}\n")
     assert demo.model_source(flags("--cfg-path", "mine.yaml")) == "mine.yaml"
 
 

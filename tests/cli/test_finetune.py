@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import minigpt4
 from minigpt4.cli.main import main
 from minigpt4.common.config import load_config
 from minigpt4.common.errors import UserError
+from minigpt4.models.lora import LoraConfig
+from minigpt4.runners.finetuning.wishes import frozen_parts, lora_of
 from tests import tiny
 
 COLORS = ["red", "green", "blue", "white", "black", "yellow"]
@@ -183,3 +186,75 @@ def test_an_output_folder_in_use_is_refused(tmp_path: Path, bundle: Path, capsys
     assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
     assert main(["finetune", "--output-dir", str(tmp_path / "nothing"), "--resume"]) == 2
     assert "nothing to continue" in capsys.readouterr().err
+
+
+# --- what trains, what is kept back, what is told ---
+
+
+@pytest.mark.parametrize(("train", "frozen", "rank"), [
+    ("projection", {"vision", "resampler", "llm"}, 0), ("lora", {"vision", "resampler", "llm"}, 16),
+    ("everything", set(), 0),
+])
+def test_what_trains_is_a_flag(tmp_path: Path, bundle: Path, train: str, frozen: set[str], rank: int) -> None:
+    assert finetune(tmp_path, bundle, *write_data(tmp_path), "--write-only", "--train", train) == 0
+    model = load_config(tmp_path / "out" / "run.yaml").model
+    assert {name for name, part in model.parts().items() if part.freeze} == frozen
+    assert model.llm.lora.r == rank
+
+
+def test_adapters_cannot_stand_still(bundle: Path) -> None:
+    model = load_config(bundle / "config.yaml", sections=("model",)).model
+    adapted = replace(model, llm=replace(model.llm, freeze=True, lora=LoraConfig(r=4, alpha=8)))
+    with pytest.raises(UserError, match="has adapters on its language model, which go on training"):
+        frozen_parts(adapted, "projection")
+    assert lora_of(adapted)["r"] == 4, "a bundle's own adapters go on as they are"
+
+
+def test_u26_images_are_kept_back_and_asked_about(
+    tmp_path: Path, bundle: Path, caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Recorded in files that run.yaml names, so that a resumed run keeps back the same; the report is made again."""
+    caplog.set_level(logging.INFO, logger="minigpt4")
+    images, texts = write_data(tmp_path)
+    assert finetune(tmp_path, bundle, images, texts, "--epochs", "1", "--hold-out", "0.34", "--options",
+                    "run.device=cpu", "run.valid_captions=0") == 0
+    out = tmp_path / "out"
+    kept = (out / "held_out.jsonl").read_text(encoding="utf-8").splitlines()
+    trained = (out / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(kept) == 2 and sorted(kept + trained) == sorted(texts.read_text(encoding="utf-8").splitlines())
+    config = load_config(out / "run.yaml")
+    info = config.datasets["image_jsonl"].build_info
+    assert info.annotations == str(out / "train.jsonl") and config.run.valid_splits == ["held_out"]
+    assert info.at("held_out").annotations == str(out / "held_out.jsonl")
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert report["figures"]["questions"] == 2
+    assert {name for each in report["answers"] for name in each["images"]} == {json.loads(one)["image"] for one in kept}
+    assert "data:image/jpeg;base64" in (out / "report.html").read_text(encoding="utf-8")
+    assert "2 samples about 2 images are kept back" in caplog.text and f"report: {out / 'report.html'}" in caplog.text
+    (out / "report.html").unlink()
+    assert main(["finetune", "--output-dir", str(out), "--resume"]) == 0 and (out / "report.html").exists()
+
+
+def test_foreign_texts_are_told_before_and_what_was_not_learned_after(
+    tmp_path: Path, bundle: Path, caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A frozen language model of random weights knows nothing, and one step of a projection does not help it."""
+    caplog.set_level(logging.INFO, logger="minigpt4")
+    images, texts = write_data(tmp_path)
+    still = ("run.device=cpu", "run.valid_splits=[]", "run.init_lr=1e-9", "run.min_lr=0", "run.warmup_lr=-1")
+    assert finetune(tmp_path, bundle, images, texts, "--epochs", "1", "--train", "projection", "--options", *still) == 0
+    said = caplog.text
+    assert "0.0% of" in said and "guessing costs ln 320 = 5.77" in said
+    before, after = said.index("the frozen language model hardly knows these texts"), said.index("nothing was learned")
+    assert before < said.index("step 1/1") < after
+    assert said.count("--train everything, or with --train lora") == 2
+
+
+def test_flags_of_the_new_kind_are_checked(tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images, texts = write_data(tmp_path)
+    assert finetune(tmp_path, bundle, images, texts, "--hold-out", "1") == 2
+    assert "--hold-out: is 1; use more than 0 and below 1" in capsys.readouterr().err
+    with pytest.raises(UserError, match="train: is 'all'; known: everything, lora, projection"):
+        minigpt4.finetune(images=images, texts=texts, source=bundle, output_dir=tmp_path / "out", train="all")
+    with pytest.raises(UserError, match="hold_out: is 2; use a share above 0 and below 1"):
+        minigpt4.finetune(images=images, texts=texts, source=bundle, output_dir=tmp_path / "out", hold_out=2)

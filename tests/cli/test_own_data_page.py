@@ -25,8 +25,10 @@ def test_u20_the_page_of_own_data_runs_as_printed(project: Path, tmp_path: Path,
         if line.startswith("minigpt4 caption"):
             line += " --max-new-tokens 5"
         assert run_command(line) == 0, line
-    assert len(commands) == 5 and (tmp_path / "contact.png").exists()
+    assert len(commands) == 7 and (tmp_path / "contact.png").exists()
     captions = [json.loads(line) for line in (tmp_path / "captions.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert {caption["image"] for caption in captions} == {"my_photos/rose.png", "my_photos/garden/tulip.jpg"}
+    assert {caption["image"] for caption in captions} == {"rose.png", "garden/tulip.jpg"}
+    assert (tmp_path / "output" / "measured" / "report.html").exists()
+    assert (tmp_path / "output" / "eval_mine" / "report.json").exists()
     exec(blocks(page, "python")[0], {})
     assert "my_photos" not in capsys.readouterr().out.splitlines()[-1]

@@ -11,7 +11,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from minigpt4.weights.bundles.bundle import MANIFEST
+from minigpt4.weights.bundles.places import MANIFEST
 from minigpt4.weights.bundles.seal import atomic_bundle
 from minigpt4.weights.files.checksums import SHA256SUMS
 from tests import tiny

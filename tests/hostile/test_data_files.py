@@ -16,7 +16,7 @@ from minigpt4.datasets.assembly import build_indexed
 from minigpt4.datasets.config import BuildInfo, DatasetConfig
 from minigpt4.datasets.inspection import Findings, RowLengths, read_all
 from minigpt4.datasets.ledger import Ledger, UnreadableLimits
-from minigpt4.inference.captioning import already_described
+from minigpt4.inference.caption_files import already_described
 from minigpt4.systems.minigpt4.wording import read_prompts
 from tests import tiny
 from tests.hostile.data_files import FILES, HostileData, folder_with_images, hostile_data, sound_files

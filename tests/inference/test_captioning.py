@@ -18,7 +18,8 @@ from minigpt4.datasets.dataset import RecordDataset
 from minigpt4.datasets.formats.lines import JsonLines
 from minigpt4.datasets.instructions import ImageRecords
 from minigpt4.generation.settings import DecodingSettings
-from minigpt4.inference.captioning import Caption, Captioner, already_described, images_of, write_captions
+from minigpt4.inference.caption_files import Caption, already_described, images_of, write_captions
+from minigpt4.inference.captioning import Captioner
 from minigpt4.inference.images import as_image_ref
 from minigpt4.processors.captions import Identity
 from minigpt4.records.conversations import Sample

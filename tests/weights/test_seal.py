@@ -12,7 +12,8 @@ import pytest
 from minigpt4.cli.main import main
 from minigpt4.common.errors import UserError
 from minigpt4.inference.load import load_model
-from minigpt4.weights.bundles.bundle import MANIFEST, open_bundle
+from minigpt4.weights.bundles.bundle import open_bundle
+from minigpt4.weights.bundles.places import MANIFEST
 from minigpt4.weights.bundles.seal import atomic_bundle, compare_checksums, files_in
 from minigpt4.weights.files.checksums import SHA256SUMS
 from minigpt4.weights.files.readers import read_json

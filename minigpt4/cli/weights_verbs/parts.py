@@ -20,8 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from minigpt4.weights.bundles.bundle import newest_bundle, open_bundle
+    from minigpt4.weights.bundles.bundle import open_bundle
     from minigpt4.weights.bundles.parts import write_parts
+    from minigpt4.weights.bundles.places import newest_bundle
 
     bundles = [open_bundle(newest_bundle(run)) for run in arguments.runs]
     print("\n".join(write_parts(bundles, arguments.target, dtype=arguments.dtype)))

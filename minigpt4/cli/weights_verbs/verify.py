@@ -31,7 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _verify(path: Path, *, allow_imports: bool) -> None:
     """Print each check that is passed; the first that is not ends it."""
     from minigpt4.assembly.bundle_verification import verify_surroundings
-    from minigpt4.weights.bundles.bundle import bundle_in, open_bundle
+    from minigpt4.weights.bundles.bundle import open_bundle
+    from minigpt4.weights.bundles.places import bundle_in
     from minigpt4.weights.inspection import verify_weights
 
     with byte_progress("checking", None) as on_bytes:
@@ -42,7 +43,7 @@ def _verify(path: Path, *, allow_imports: bool) -> None:
 
 
 def _write_sums(path: Path) -> None:
-    from minigpt4.weights.bundles.bundle import bundle_in
+    from minigpt4.weights.bundles.places import bundle_in
     from minigpt4.weights.bundles.seal import seal
 
     bundle = bundle_in(path)

@@ -15,7 +15,7 @@ from minigpt4.common.files import atomic_file
 from minigpt4.common.texts import read_text
 from minigpt4.conversation.tokenizer import open_tokenizer
 from minigpt4.datasets.hold_out import write_lines
-from minigpt4.datasets.own_texts import read_own_texts
+from minigpt4.datasets.own_texts import OwnTexts, read_own_texts
 from minigpt4.runners.config import RunConfig
 from minigpt4.runners.finetuning.observing import OwnDataObserver
 from minigpt4.runners.finetuning.own_data import data_of_run, keep_back
@@ -24,7 +24,8 @@ from minigpt4.runners.finetuning.wishes import Trained, Wishes
 from minigpt4.runners.run_folder import RunFolder
 from minigpt4.runners.start.describing import describes_now
 from minigpt4.runners.start.setup import train as start_training
-from minigpt4.weights.bundles.bundle import PROMPTS, TOKENIZER, newest_bundle, open_bundle
+from minigpt4.weights.bundles.bundle import PROMPTS, TOKENIZER, open_bundle
+from minigpt4.weights.bundles.places import newest_bundle
 
 RUN_YAML = "run.yaml"
 
@@ -60,7 +61,8 @@ def finetune(*, images: str | Path | None = None, texts: str | Path | None = Non
     if images is None or texts is None or source is None:
         raise UserError("finetune.missing", where="minigpt4.finetune", what="images, texts or source is not given",
                         fix="a new run needs all three; resume=True continues the run in output_dir")
-    write_run(images=Path(images), texts=Path(texts), source=Path(source), output_dir=Path(output_dir),
+    own_texts = read_own_texts(Path(images), Path(texts))
+    write_run(own_texts, source=Path(source), output_dir=Path(output_dir),
               wishes=Wishes(epochs, batch_size, options, train, hold_out), allow_imports=allow_imports)
     return continue_finetuning(output_dir)
 
@@ -81,15 +83,14 @@ def continue_finetuning(output_dir: str | Path) -> Path:
     return newest_bundle(output_dir)
 
 
-def write_run(*, images: Path, texts: Path, source: Path, output_dir: Path, wishes: Wishes,
-              allow_imports: bool = False) -> Path:
+def write_run(texts: OwnTexts, *, source: Path, output_dir: Path, wishes: Wishes, allow_imports: bool = False) -> Path:
     """Check everything a person gave, then write run.yaml and what it names; a run that cannot start leaves neither.
 
     Returns:
         the YAML.
 
     Raises:
-        UserError: data, source, a number or an option is wrong.
+        UserError: source, a number or an option is wrong.
     """
     wishes.check()
     RunFolder(output_dir).check(resume=False)
@@ -97,17 +98,17 @@ def write_run(*, images: Path, texts: Path, source: Path, output_dir: Path, wish
     bundle.check_places([key.split(".")[1] for key in wishes.options if ".weights=" in key])
     before = load_fragment(bundle.config_path, trust=downloaded(allow_imports=allow_imports))
     tokenizer = open_tokenizer(bundle.folder / TOKENIZER)
-    all_data, folder = read_own_texts(images, texts), output_dir.resolve()
-    split = keep_back(all_data, wishes.hold_out, _seed(before, wishes))
-    data = data_of_run(all_data, split, folder, lambda text: len(tokenizer.encode(text, specials=False)))
+    folder = output_dir.resolve()
+    split = keep_back(texts, wishes.hold_out, _seed(before, wishes))
+    data = data_of_run(texts, split, folder, lambda text: len(tokenizer.encode(text, specials=False)))
     file, prompts = output_dir / RUN_YAML, folder / "prompts.txt"
     text = run_yaml(bundle, before, data, prompts, folder, wishes)
     written = [file, prompts]
     try:
         if split is not None and data.held_out is not None:
             written += [data.texts, data.held_out]
-            write_lines(all_data.texts, split.train, data.texts)
-            write_lines(all_data.texts, split.held_out, data.held_out)
+            write_lines(texts.texts, split.train, data.texts)
+            write_lines(texts.texts, split.held_out, data.held_out)
         for path, content in ((prompts, _prompts_of(bundle.folder)), (file, text)):
             with atomic_file(path) as part:
                 part.write_text(content, encoding="utf-8")

@@ -21,14 +21,14 @@ from minigpt4.models.language_models.placement import is_placed
 from minigpt4.models.language_models.quantized import holds_quantized
 from minigpt4.weights.bundles.adapters import NOT_WHOLE
 from minigpt4.weights.bundles.manifest import Manifest, read_manifest
-from minigpt4.weights.files.kinds import refuse_folder
+from minigpt4.weights.bundles.places import MANIFEST
 from minigpt4.weights.files.shard_writer import INDEX
 from minigpt4.weights.files.sources import Sources
 from minigpt4.weights.files.tensor_file import TensorFile
 from minigpt4.weights.plans.loading import Destination, PartOrigin, load_file
 from minigpt4.weights.plans.plan import ConversionPlan, Ignorable, Rule
 
-MANIFEST, TENSORS, CONFIG = "manifest.json", "model.safetensors", "config.yaml"
+TENSORS, CONFIG = "model.safetensors", "config.yaml"
 TOKENIZER, PROMPTS, LLM_CONFIG = "tokenizer", "prompts.txt", "llm_config.json"
 TOKENIZER_FILES = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
                    "added_tokens.json", "chat_template.jinja")
@@ -128,34 +128,6 @@ class Bundle:
 def is_not_whole(part: nn.Module) -> bool:
     """True for a language model in few bits or spread over devices: frozen, and never written again once read."""
     return holds_quantized(part) or is_placed(getattr(part, "model", part))
-
-
-def is_bundle(path: str | Path) -> bool:
-    """True for a folder that training wrote."""
-    return (Path(path) / MANIFEST).exists()
-
-
-def bundle_in(path: str | Path) -> Path | None:
-    """The path itself if it is a bundle, the newest checkpoint if it is a run folder; None for anything else."""
-    path = Path(path)
-    if is_bundle(path):
-        return path
-    checkpoints = [each for each in path.glob("checkpoint_*") if is_bundle(each)]
-    return max(checkpoints, key=lambda each: int(each.name.rpartition("_")[2]), default=None)
-
-
-def newest_bundle(folder: str | Path) -> Path:
-    """The folder itself if it is a bundle, else the newest checkpoint of a run folder.
-
-    Raises:
-        UserError: neither.
-    """
-    found = bundle_in(folder)
-    if found is None:
-        refuse_folder(Path(folder))
-        raise UserError("bundle.none", where=str(folder), what="is neither a bundle nor a run folder with checkpoints",
-                        fix="give the folder that contains manifest.json")
-    return found
 
 
 def open_bundle(folder: str | Path, sources: Sources | None = None) -> Bundle:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_folder, write_json
-from minigpt4.weights.bundles.bundle import MANIFEST
 from minigpt4.weights.bundles.licences import SOURCE
+from minigpt4.weights.bundles.places import MANIFEST
 from minigpt4.weights.files.checksums import SHA256SUMS, Progress, digest_of, nothing, read_checksums, write_checksums
 from minigpt4.weights.files.readers import read_json
 

@@ -22,17 +22,16 @@ from minigpt4.weights.bundles.adapters import adapter_tensors, manifest_entry
 from minigpt4.weights.bundles.bundle import (
     CONFIG,
     LLM_CONFIG,
-    MANIFEST,
     PROMPTS,
     TOKENIZER,
     TOKENIZER_FILES,
     Bundle,
-    is_bundle,
     is_not_whole,
     open_bundle,
 )
 from minigpt4.weights.bundles.licences import UNKNOWN, joined, licence_of
 from minigpt4.weights.bundles.manifest import FORMAT
+from minigpt4.weights.bundles.places import MANIFEST, is_bundle
 from minigpt4.weights.files.fingerprint import FingerprintHash
 from minigpt4.weights.files.readers import open_weights
 from minigpt4.weights.files.shard_writer import SHARD_BYTES, LazyTensor, lazy_copy, write_tensors
