@@ -32,7 +32,7 @@ NARROW = ("vision.hidden_size", "vision.intermediate_size", "vision.dtype", "res
           "resampler.intermediate_size")
 """what the YAML of the real model does not say and tiny parts need"""
 COLABS_OWN = ("torch", "numpy", "pillow")
-FEW_SCENES = "--stage1 64 --stage2 16 --dialogues 64 --eval 2"
+FEW_SCENES = "--stage1 64 --photographs 32 --stage2 16 --dialogues 64 --newcomers 32 --eval 2"
 
 
 def code_cells(project: Path) -> list[str]:

@@ -144,5 +144,5 @@ def test_what_is_missing_is_told_in_a_sentence(folder: str, image: str, words: s
 
 def test_it_is_one_page_that_stands_alone(project: Path) -> None:
     lines = (project / "docs" / "one_page.py").read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= 260
+    assert len(lines) <= 280
     assert not [line for line in lines if re.match(r"\s*(from|import) minigpt4", line)]
