@@ -18,11 +18,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from minigpt4.scenes.about import about
 from PIL import Image
 
 from minigpt4.common.files import atomic_file
 from minigpt4.inference.load import load_model
-from minigpt4.scenes.about import about
 from minigpt4.scenes.examples import scene_examples
 from minigpt4.serve.page import Example, build_page, launch
 from tests.browser import driving
