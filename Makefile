@@ -64,16 +64,29 @@ $(PARTS)/tokenizer: | setup
 	$(VENV)/bin/minigpt4 data tokenizer --cfg-path train_configs/parts_language_model.yaml --scene-words \
 		--vocab-size 1600 --output $@ --options datasets.scene_words.max_samples=6000 $(WORDS)
 
-# invented words help to learn reading; nobody should ever hear one, so they leave the finished part
+# the second and third time on what is learned late: what two images have in common, and images that are not read alike
+# everywhere. Invented words help to learn reading; nobody should ever hear one, so they leave the finished part
 $(PARTS)/language_model: | $(PARTS)/tokenizer
 	$(TRAIN)/parts_language_model.yaml --options run.output_dir=$(RUNS)/language_model \
 		model.llm.tokenizer=$(PARTS)/tokenizer $(WORDS)
-	$(CUT) --from $(RUNS)/language_model --target $@ --forget-invented-words
+	$(TRAIN)/parts_language_model.yaml --options run.output_dir=$(RUNS)/language_model_again \
+		model.ckpt=$(RUNS)/language_model datasets.scene_words.same_share=0.5 datasets.scene_words.seed=3 \
+		run.init_lr=1.5e-3 run.iters_per_epoch=800 run.warmup_steps=50 model.llm.tokenizer=$(PARTS)/tokenizer $(WORDS)
+	$(TRAIN)/parts_language_model.yaml --options run.output_dir=$(RUNS)/language_model_third \
+		model.ckpt=$(RUNS)/language_model_again datasets.scene_words.same_share=0.2 datasets.scene_words.doubt=0.5 \
+		datasets.scene_words.seed=4 run.init_lr=1e-3 run.iters_per_epoch=600 run.warmup_steps=40 \
+		model.llm.tokenizer=$(PARTS)/tokenizer $(WORDS)
+	$(CUT) --from $(RUNS)/language_model $(RUNS)/language_model_again $(RUNS)/language_model_third --target $@ \
+		--forget-invented-words
 
 # the photographs of DATA/photos are asked for here and nowhere else
 $(PARTS)/vision_q_former: | setup
 	$(TRAIN)/parts_vision_q_former.yaml --options run.output_dir=$(RUNS)/vision_q_former $(DRAWN)
-	$(CUT) --from $(RUNS)/vision_q_former --target $@
+	$(TRAIN)/parts_vision_q_former.yaml --options run.output_dir=$(RUNS)/vision_q_former_again \
+		model.ckpt=$(RUNS)/vision_q_former run.iters_per_epoch=700 run.init_lr=5e-4 run.warmup_steps=30 \
+		datasets.labelled_photographs.outliers=0.18 datasets.labelled_photographs.sample_ratio=7.5 \
+		datasets.labelled_photographs.seed=1 datasets.drawn_scenes.sample_ratio=2.5 datasets.drawn_scenes.seed=1 $(DRAWN)
+	$(CUT) --from $(RUNS)/vision_q_former $(RUNS)/vision_q_former_again --target $@
 
 docs: setup
 	$(VENV)/bin/minigpt4 configs docs

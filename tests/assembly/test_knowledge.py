@@ -13,6 +13,7 @@ from minigpt4.ecosystem.model_card import model_card
 from minigpt4.inference.load import load_model
 from minigpt4.records.knowledge import Knowledge
 from minigpt4.weights.bundles.bundle import open_bundle
+from minigpt4.weights.bundles.places import newest_bundle
 from tests import tiny
 from tests.cli.pages import ONE_STEP, write_bundle
 
@@ -36,14 +37,15 @@ def test_model_card_and_description_say_it() -> None:
 
 
 def test_it_goes_from_a_run_into_its_bundle_and_from_there_into_the_next(after_make_demo: Path) -> None:
-    said = open_bundle(Path("output/minigpt4_scenes_stage2/last").resolve()).manifest.knows
+    said = open_bundle(newest_bundle(Path("output/minigpt4_scenes_stage2"))).manifest.knows
     assert said is not None and "photographs of ten classes" in said.sentence("en")
     assert "What is this?" in said.questions_in("en") and "这是什么？" in said.questions_in("zh")
-    words = f"--cfg-path train_configs/minigpt4_scenes_stage2.yaml {ONE_STEP} run.output_dir=output/next run.knows=null"
-    assert main(["train", *words.split(), "run.watch=null", "run.batch_size_train=2"]) == 0
+    words = ["--cfg-path", "train_configs/minigpt4_scenes_stage2.yaml", "--options", *ONE_STEP.split(),
+             "run.output_dir=output/next", "run.knows=null", "run.watch=null", "run.batch_size_train=2"]
+    assert main(["train", *words]) == 0
     loaded = load_model("output/next", device="cpu")
     assert loaded.knowledge is not None and loaded.knowledge.sentence().startswith("Trained on drawn scenes")
-    assert loaded.knowledge == open_bundle(Path("output/minigpt4_scenes_stage1/last").resolve()).manifest.knows
+    assert loaded.knowledge == open_bundle(newest_bundle(Path("output/minigpt4_scenes_stage1"))).manifest.knows
 
 
 def test_chat_begins_with_it(after_make_demo: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,7 @@ def read(project: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, d
 
 def test_they_are_half_precision_and_small() -> None:
     tensors = load_file(FOLDER / "model.safetensors")
-    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+    assert {tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()} == {torch.float16}
     assert {name.partition(".")[0] for name in tensors} == {"vision", "resampler"}
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 6_000_000
 
