@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 HELP = "Fine-tune a trained model (stage 2) on your own images and texts: a folder and a JSONL file."
 EXAMPLES = (
-    "minigpt4 finetune --images mine --texts mine.jsonl --from output/minigpt4_scenes_stage1 --output-dir output/mine",
+    "minigpt4 finetune --images examples/photos --texts examples/photos/captions.jsonl "
+    "--from output/minigpt4_scenes_stage2 --output-dir output/mine --hold-out 0.1",
     "minigpt4 finetune --output-dir output/mine --resume",
 )
 
