@@ -105,7 +105,9 @@ class Handlers:
         emptied = False
         for view in visitor.ask(text, files, _knobs(temperature, beams, length, top_p, seed, system), words):
             box: Any = self._unchanged  # whoever writes the next question meanwhile keeps it
-            if view.refused and emptied:
+            if view.refused and not (text.strip() or files):
+                box = as_box(NOTHING_WRITTEN)
+            elif view.refused and emptied:
                 box = question
             elif not view.refused and not emptied:
                 box, emptied = as_box(NOTHING_WRITTEN), True

@@ -137,6 +137,7 @@ def _serve(page: Page, host: str, port: int | None, share: bool, auth: tuple[str
             theme=theme, css=_asset("page.css"), head=_script(), max_file_size=limits.file_bytes, footer_links=[],
             ssr_mode=False, show_error=False, mcp_server=False, enable_monitoring=False, max_threads=4 * limits.waiting,
             state_session_capacity=REMEMBERED_SESSIONS, app_kwargs={"middleware": [gate]},
+            _frontend=False,  # gradio would look at its page once more, and give up after 3 s on a busy machine
         )
     except OSError as error:
         raise UserError("demo.port", where=f"--port {port}", what=f"cannot be served ({error})",

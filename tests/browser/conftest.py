@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tests.browser import driving
 FLAGS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-quic",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
     "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",  # a camera that films a pattern
 ]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -90,27 +91,35 @@ class Tab:
     height: int = 900
 
 
+@pytest.fixture(scope="session")
+def contexts(browser: Any) -> Iterator[Callable[[Tab], Any]]:
+    """One context for each way of opening a tab: what a browser has loaded once it need not load for the next test."""
+    opened: dict[Tab, Any] = {}
+
+    def context(wanted: Tab) -> Any:
+        if wanted not in opened:
+            opened[wanted] = browser.new_context(
+                locale=wanted.locale, viewport={"width": wanted.width, "height": wanted.height},
+                permissions=["camera", "clipboard-read", "clipboard-write"])
+        return opened[wanted]
+
+    yield context
+    for one in opened.values():
+        one.close()
+
+
 @pytest.fixture
-def tab(browser: Any, address: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+def tab(contexts: Callable[[Tab], Any], address: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     """A fresh tab on the page, as the test's parameter says. Other hosts are refused."""
-    wanted = getattr(request, "param", Tab())
-    context = browser.new_context(locale=wanted.locale, viewport={"width": wanted.width, "height": wanted.height},
-                                  permissions=["camera", "clipboard-read", "clipboard-write"])
+    tab = contexts(getattr(request, "param", Tab())).new_page()
     asked: list[str] = []
-
-    def only_here(route: Any) -> None:
-        if route.request.url.startswith((address, "data:", "blob:")):
-            route.continue_()
-        else:
-            asked.append(route.request.url)
-            route.abort()
-
-    context.route("**/*", only_here)
-    tab = context.new_page()
-    tab.set_default_timeout(30_000)
+    tab.on("request", lambda request: None if request.url.startswith((address, "data:", "blob:"))
+           else asked.append(request.url))
+    tab.set_default_timeout(60_000)
     driving.open_page(tab, address)
     yield tab
     folder = os.environ.get("SCREENSHOTS")
     tab.screenshot(path=str(Path(folder or tmp_path) / f"{request.node.name}.png"), full_page=True)
-    context.close()
+    tab.evaluate("localStorage.clear()")
+    tab.close()
     assert not asked, f"the page asked other hosts: {asked[:3]}"

@@ -9,7 +9,7 @@ from random import Random
 
 import torch
 
-from minigpt4.common.config.ranges import PositiveFloat, PositiveInt, Seed, Variant
+from minigpt4.common.config.ranges import PositiveFloat, PositiveInt, Seed, Share, Variant
 from minigpt4.common.registry import builders
 from minigpt4.datasets.config import TRAIN_SPLIT
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Sample, Turn, Unreadable
@@ -22,7 +22,7 @@ from minigpt4.scenes.words.newcomer_lessons import ViewSource
 from minigpt4.scenes.words.newcomer_questions import ask_newcomer, ask_same
 from minigpt4.scenes.words.questions import QUESTION_TYPES, ask
 from minigpt4.scenes.words.vocabulary import ALBUM
-from minigpt4.scenes.words.word_vectors import IDEAL, View, as_image, view_slots
+from minigpt4.scenes.words.word_vectors import IDEAL, Style, View, as_image, view_slots
 from minigpt4.scenes.words.wording import QuestionType
 
 EXAM_TYPES: tuple[QuestionType | NewcomerType, ...] = (*QUESTION_TYPES, QuestionType.DESCRIPTION, *NewcomerType)
@@ -46,6 +46,10 @@ class SceneWordsConfig:
     """different conversations; they are made when asked for"""
     exam_samples: PositiveInt = 100
     """questions of every type and language in the splits `seen` and `held_out`"""
+    same_share: Share = 0.0
+    """share of further conversations about what two images have in common, which is learned late"""
+    doubt: Share = 0.0
+    """largest share of a photograph's places that name another subject than most do"""
     sample_ratio: PositiveFloat | None = None
     """weight in the mixture, for all data sets or for none (then each has the same)"""
     batch_size: PositiveInt | None = None
@@ -78,7 +82,8 @@ class Lessons:
         return self.config.num_samples
 
     def sample(self, number: int, draw: int = 0) -> Sample:
-        teacher = Teacher(tuple(self.config.languages), allowed_pairs(TRAIN_SPLIT, self.config.held_out_variant))
+        teacher = Teacher(tuple(self.config.languages), allowed_pairs(TRAIN_SPLIT, self.config.held_out_variant),
+                          Style(doubt=self.config.doubt), self.config.same_share)
         sample_id = f"{self.name}/{number}"
         return Sample(sample_id, sample_id, teacher.lesson(random_for(self.config.seed, self.name, number)))
 

@@ -19,7 +19,7 @@ from minigpt4.scenes.scene import Pair, Scene
 from minigpt4.scenes.words.captions import caption, describe
 from minigpt4.scenes.words.invented import Speech, invent
 from minigpt4.scenes.words.languages import WORDINGS, Language
-from minigpt4.scenes.words.newcomer_lessons import ViewSource, newcomer_talk
+from minigpt4.scenes.words.newcomer_lessons import KIND_WEIGHTS, ViewSource, newcomer_talk
 from minigpt4.scenes.words.questions import ask
 from minigpt4.scenes.words.vocabulary import ALBUM, WEB
 from minigpt4.scenes.words.word_vectors import Style, as_image, view_slots
@@ -64,13 +64,17 @@ class Teacher:
     languages: tuple[Language, ...]
     allowed: frozenset[Pair]
     style: Style = Style()
+    same_share: float = 0.0
+    """of the lessons: what two images have in common"""
 
     def lesson(self, random: Random) -> Conversation:
         """One conversation, as training reads it."""
         language = self.languages[0] if random.random() < FIRST_LANGUAGE else random.choice(self.languages)
         speech: Speech = invent(random) if random.random() < INVENTED_SHARE else str
+        if self.same_share and random.random() < self.same_share:
+            return self._newcomer_lesson(random, language, speech, {"same": 1.0})
         if random.random() < NEWCOMER_SHARE:
-            return self._newcomer_lesson(random, language, speech)
+            return self._newcomer_lesson(random, language, speech, KIND_WEIGHTS)
         scene = sample_scene(random, allowed=self.allowed)
         (kind,) = random.choices(list(LESSON_WEIGHTS), list(LESSON_WEIGHTS.values()))
         if kind == "read":
@@ -84,8 +88,9 @@ class Teacher:
         turns = writers[kind](scene, language, random)
         return _spoken(turns, (as_image(slots, speech),), speech)
 
-    def _newcomer_lesson(self, random: Random, language: Language, speech: Speech) -> Conversation:
-        talk = newcomer_talk(random, language, ViewSource(self.allowed), ENOUGH_BYTES)
+    def _newcomer_lesson(self, random: Random, language: Language, speech: Speech, kinds: Mapping[str, float]
+                         ) -> Conversation:
+        talk = newcomer_talk(random, language, ViewSource(self.allowed), ENOUGH_BYTES, kinds)
         if not all(isinstance(view, Scene) for view in talk.views):
             speech = str  # subjects of photographs keep their words
         mark = WEB if talk.turns[0] == IMAGE_MARK and random.random() < WEB_CAPTIONS else ALBUM

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from minigpt4.records.images import ImageRef
-from minigpt4.scenes.photographs.photograph import UNKNOWN, Photograph
+from minigpt4.scenes.photographs.photograph import SUBJECTS, UNKNOWN, Photograph
 from minigpt4.scenes.scene import QUADRANTS, Scene
 from minigpt4.scenes.words.invented import Speech
 from minigpt4.scenes.words.languages import NEWCOMER_WORDINGS, WORDINGS, Language
@@ -49,6 +49,8 @@ class Style:
     kept: Range = (0.75, 0.95)
     background: float = 0.4
     mark: Range = (0.5, 1.5)
+    doubt: float = 0.0
+    """largest share of a photograph's slots that name another subject: encoders err, and the most of them are right"""
 
 
 IDEAL = Style(kind=(2.5, 2.5), place=(2.0, 2.0), other=(1.0, 1.0), kept=(1.0, 1.0), mark=(1.0, 1.0))
@@ -64,17 +66,26 @@ def view_slots(view: View, random: Random, *, tongues: dict[Language, float], ma
         mark: token that says where image and text are from.
     """
     mark_weight, kept = random.uniform(*style.mark), random.uniform(*style.kept)
+    doubt = random.uniform(0, style.doubt) if style.doubt and isinstance(view, Photograph) else 0.0
     slots = []
     for quadrant in range(len(QUADRANTS)):
         for _ in range(SLOTS_PER_QUADRANT):
             words: list[tuple[str, float]] = [(mark, mark_weight)]
-            for meaning, bounds in _meanings(view, quadrant, random.random() < style.background, style):
+            shown = _doubted(view, random, doubt) if isinstance(view, Photograph) and doubt else view
+            for meaning, bounds in _meanings(shown, quadrant, random.random() < style.background, style):
                 if random.random() < kept:
                     weight = random.uniform(*bounds)
                     words += [(_word(meaning, language), share * weight) for language, share in tongues.items()]
             slots.append(tuple(words))
     random.shuffle(slots)
     return slots
+
+
+def _doubted(photograph: Photograph, random: Random, doubt: float) -> Photograph:
+    """The photograph, or in some share another subject in its place."""
+    if random.random() >= doubt:
+        return photograph
+    return replace(photograph, subject=random.choice((*SUBJECTS, UNKNOWN)))
 
 
 _Meaning = tuple[str, str | int]

@@ -64,6 +64,7 @@ window.minigpt4 = (() => {
   function arrived(code) {
     reword(code);
     focus();
+    if (at("#conversation .placeholder-content")) at("#conversation [role=log]").scrollTop = 0;
     document.body.dataset.arrived = "yes";
   }
 
