@@ -13,7 +13,9 @@ from typing import Literal
 
 PAGES = ("README.md", "README_zh.md", "docs/tutorial.md", "docs/tutorial_zh.md", "docs/from_minigpt4.md",
          "docs/from_minigpt4_zh.md")
-"""pages whose commands run after `make demo`, in the order printed"""
+"""pages whose commands run after `make demo`, in the order printed; English and Chinese in turn"""
+OWN_DATA = "docs/own_data.md"
+"""another one, in English only"""
 NEEDS: dict[Literal["network", "gpu"], tuple[str, ...]] = {
     "network": ("needs the network", "需要网络"), "gpu": ("needs a GPU", "需要 GPU"),
 }

@@ -22,7 +22,7 @@ from threading import Timer
 
 import pytest
 
-from tests.page_commands import PAGES, Command, commands_of
+from tests.page_commands import OWN_DATA, PAGES, Command, commands_of
 
 PATIENCE = 1800
 """seconds that any command may take"""
@@ -96,7 +96,7 @@ def test_every_command_runs_as_printed(language: str, trained: Clone, project: P
                                        tmp_path: Path) -> None:
     clone = Clone(tmp_path / "minigpt4", trained.environment)
     shutil.copytree(trained.folder, clone.folder)
-    pages = [page for page in PAGES if page.endswith("_zh.md") == (language == "zh")]
+    pages = [page for page in (*PAGES, OWN_DATA) if page.endswith("_zh.md") == (language == "zh")]
     every = [ran for page in pages for ran in run_page(clone, project / page)]
     printed.mkdir(parents=True, exist_ok=True)
     (printed / f"commands_{language}.txt").write_text("\n".join(map(str, every)), encoding="utf-8")

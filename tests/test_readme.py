@@ -20,7 +20,7 @@ from benchmarks.readme import blocks_of, with_blocks
 from benchmarks.readme_top import repository
 from minigpt4.cli import main as door
 from tests.cli.pages import ONE_STEP, run_command
-from tests.page_commands import PAGES, Command, commands_of
+from tests.page_commands import OWN_DATA, PAGES, Command, commands_of
 
 READMES = ("README.md", "README_zh.md")
 SMALLER = {
@@ -77,7 +77,7 @@ def test_every_command_runs_after_make_demo(name: str, project: Path, after_make
         run_here(command, one_page_of)
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, OWN_DATA])
 def test_every_command_has_flags_that_exist(name: str, project: Path) -> None:
     for command in commands_of(project / name):
         line = re.sub(r"^(?:torchrun .*?|python )train\.py", "minigpt4 train", command.text)
@@ -86,7 +86,7 @@ def test_every_command_has_flags_that_exist(name: str, project: Path) -> None:
             door.parser_of(words[1], door._command(words[1])).parse_args(words[2:])
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, OWN_DATA])
 def test_paths_in_commands_are_those_of_the_repository_or_written_by_an_earlier_command(
     name: str, project: Path, after_make_demo: Path,
 ) -> None:
@@ -113,7 +113,7 @@ def test_programs_outside_are_called_as_they_are(name: str, project: Path) -> No
             assert words[1:] == ["clone", repository()] and command.needs("network")
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, OWN_DATA])
 def test_every_link_leads_somewhere(name: str, project: Path) -> None:
     page = project / name
     text = page.read_text(encoding="utf-8")
