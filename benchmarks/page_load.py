@@ -187,7 +187,7 @@ def payloads(server: Server) -> dict[str, Any]:
             hangs.append(name)
         if said.tells_a_secret or "Traceback" in said.raw:
             secrets.append(name)
-        if not said.answered and not said.notice and name != "clear":
+        if not said.answered and not said.notice and name not in page_attack.SILENT:
             silent.append(name)
     return {"sent": len(calls), "hangs": hangs, "secrets": secrets, "neither_answered_nor_refused": silent}
 
@@ -209,7 +209,7 @@ def in_browser(server: Server) -> dict[str, Any]:
         tab.on("request", lambda request: None if request.url.startswith((server.address, "data:", "blob:"))
                else asked.append(request.url))
         tab.goto(server.address)
-        tab.wait_for_selector("#question textarea")
+        tab.wait_for_selector("body[data-arrived] #question textarea")
         for pattern in page_attack.MARKUP[:IN_BROWSER]:
             if texts:
                 tab.click("#clear")

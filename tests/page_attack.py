@@ -100,7 +100,9 @@ class Talker:
         data = json.loads(last)
         if event == "error" or not isinstance(data, list):
             return Said([], str((data or {}).get("error") or "error"), 500, last)
-        return Said(data[0], re.sub(r"</?p[^>]*>", "", str(data[1])), 200, last)
+        messages, notice = (*data, None, None)[:2]
+        sentence = re.sub(r"</?p[^>]*>", "", notice) if isinstance(notice, str) else ""
+        return Said(messages if isinstance(messages, list) else [], sentence, 200, last)
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:
@@ -198,3 +200,5 @@ BAD_CALLS: tuple[tuple[str, list[Any]], ...] = (
     ("arrive", ["0" * 64, "en"]), ("arrive", [None, "xx"]), ("messages", ["xx"]),
 )
 """events with arguments that no page sends"""
+SILENT = ("clear", "arrive", "messages", "ask_example")
+"""events that may be answered without a word"""

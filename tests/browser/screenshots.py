@@ -28,8 +28,6 @@ from minigpt4.serve.page import Example, build_page, launch
 from tests.browser import driving
 
 TRAINED = "output/minigpt4_scenes_stage2"
-COLOURS = 128
-"""of a picture's palette: a page has few, and its files stay small"""
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def _write(png: bytes, path: Path) -> None:
     import io
 
     with Image.open(io.BytesIO(png)) as image, atomic_file(path) as part:
-        image.convert("RGB").quantize(COLOURS).save(part, "PNG", optimize=True)
+        image.convert("RGB").save(part, "PNG", optimize=True)
 
 
 def main() -> None:

@@ -158,6 +158,7 @@ def test_a_mistake_is_told_beside_the_box_and_to_screen_readers(tab: Any) -> Non
     assert tab.query_selector("#notice [role=alert]") is None
 
 
+@pytest.mark.slow
 def test_a_seed_repeats_a_drawn_answer_and_a_wrong_one_is_told(tab: Any) -> None:
     tab.click("#settings > button")
     tab.wait_for_selector("#seed :is(input, textarea)", state="visible")

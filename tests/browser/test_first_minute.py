@@ -65,6 +65,7 @@ def test_on_a_phone_nothing_is_wider_than_it_and_all_is_chinese(tab: Any) -> Non
     assert {CHINESE.attach, CHINESE.send, CHINESE.camera, CHINESE.dark, CHINESE.placeholder} <= set(labels)
 
 
+@pytest.mark.slow
 def test_language_and_colours_are_remembered_and_answers_are_reworded(tab: Any) -> None:
     ask(tab, "what is this")
     wait_for_answers(tab, 1)

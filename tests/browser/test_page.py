@@ -88,6 +88,7 @@ def test_u16_bad_input_is_a_sentence_and_the_server_lives(tab: Any, tmp_path: Pa
     wait_for_answers(tab, 1)
 
 
+@pytest.mark.slow
 def test_u16_a_file_of_300_megabytes_is_refused(tab: Any, tmp_path: Path, rose: Path) -> None:
     with open(tmp_path / "huge.png", "wb") as file:
         file.truncate(300_000_000)
@@ -156,6 +157,7 @@ def test_the_policy_is_kept_by_the_page_itself(browser: Any, address: str) -> No
     tab.close()
 
 
+@pytest.mark.slow
 def test_a_closed_tab_leaves_nothing(browser: Any, served: LoadedModel, tmp_path: Path) -> None:
     """Not at once, since a reload looks the same; here after half a second."""
     page = build_page(served, knobs=Knobs(max_new_tokens=10), limits=Limits(away_seconds=0.5))

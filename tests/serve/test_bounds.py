@@ -68,6 +68,11 @@ def test_settings_outside_the_panel_are_refused(knobs: Knobs) -> None:
     assert "outside what the panel offers" in asked(Visitor(LOADED), "what", knobs=knobs).notice
 
 
+def test_a_system_text_without_end_is_refused() -> None:
+    knobs = Knobs(system="x" * 5000)
+    assert "the system text has 5000 characters, more than 4000" in asked(Visitor(LOADED), "what", knobs=knobs).notice
+
+
 def test_a_conversation_has_an_end_too() -> None:
     visitor = Visitor(LOADED, limits=Limits(conversation_characters=30))
     assert not asked(visitor, "what is this").refused
