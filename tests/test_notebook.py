@@ -138,14 +138,15 @@ def test_the_7b_branch_reads_what_its_download_cell_wrote(notebook: Notebook, mo
 
 
 def _upload(monkeypatch: pytest.MonkeyPatch, image: Path) -> None:
-    google, colab, files = ModuleType("google"), ModuleType("google.colab"), ModuleType("google.colab.files")
+    """Beside what else is in the namespace `google`, which protobuf shares."""
+    colab, files = ModuleType("google.colab"), ModuleType("google.colab.files")
 
     def upload() -> dict[str, bytes]:
         shutil.copy(image, "mine.jpg")
         return {"mine.jpg": image.read_bytes()}
 
     files.upload, colab.files = upload, files  # type: ignore[attr-defined]
-    for name, module in (("google", google), ("google.colab", colab), ("google.colab.files", files)):
+    for name, module in (("google.colab", colab), ("google.colab.files", files)):
         monkeypatch.setitem(sys.modules, name, module)
 
 
