@@ -18,12 +18,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from minigpt4.scenes.about import about
 from PIL import Image
 
 from minigpt4.common.files import atomic_file
 from minigpt4.inference.load import load_model
-from minigpt4.scenes.examples import scene_examples
+from minigpt4.scenes.examples import examples_for
 from minigpt4.serve.page import Example, build_page, launch
 from tests.browser import driving
 
@@ -107,8 +106,9 @@ def main() -> None:
     arguments = parser.parse_args()
     loaded = load_model(arguments.model, device="cpu")
     with tempfile.TemporaryDirectory() as drawn, chromium() as browser:
-        examples: list[Example] = scene_examples(Path(drawn))
-        page = build_page(loaded, examples=examples, about=about(loaded.config), name=Path(arguments.model).name)
+        examples: list[Example] = examples_for(loaded, Path(drawn))
+        about = loaded.knowledge.summary if loaded.knowledge else {}
+        page = build_page(loaded, examples=examples, about=about, name=Path(arguments.model).name)
         try:
             address = launch(page, host="127.0.0.1", port=None, share=False, wait=False)
             take(browser, address, README if arguments.readme else ALL, arguments.folder)
