@@ -49,7 +49,9 @@ class SceneWordsConfig:
     same_share: Share = 0.0
     """share of further conversations about what two images have in common, which is learned late"""
     doubt: Share = 0.0
-    """largest share of a photograph's places that name another subject than most do"""
+    """share of the photographs whose places do not all name the same subject"""
+    fresh_nouns: Share = 0.0
+    """share of the nouns to be refused that are made for one question"""
     sample_ratio: PositiveFloat | None = None
     """weight in the mixture, for all data sets or for none (then each has the same)"""
     batch_size: PositiveInt | None = None
@@ -83,7 +85,7 @@ class Lessons:
 
     def sample(self, number: int, draw: int = 0) -> Sample:
         teacher = Teacher(tuple(self.config.languages), allowed_pairs(TRAIN_SPLIT, self.config.held_out_variant),
-                          Style(doubt=self.config.doubt), self.config.same_share)
+                          Style(doubt=self.config.doubt), self.config.same_share, self.config.fresh_nouns)
         sample_id = f"{self.name}/{number}"
         return Sample(sample_id, sample_id, teacher.lesson(random_for(self.config.seed, self.name, number)))
 

@@ -66,6 +66,8 @@ class Teacher:
     style: Style = Style()
     same_share: float = 0.0
     """of the lessons: what two images have in common"""
+    fresh: float = 0.0
+    """of the unfamiliar nouns: made for one question"""
 
     def lesson(self, random: Random) -> Conversation:
         """One conversation, as training reads it."""
@@ -90,7 +92,7 @@ class Teacher:
 
     def _newcomer_lesson(self, random: Random, language: Language, speech: Speech, kinds: Mapping[str, float]
                          ) -> Conversation:
-        talk = newcomer_talk(random, language, ViewSource(self.allowed), ENOUGH_BYTES, kinds)
+        talk = newcomer_talk(random, language, ViewSource(self.allowed, fresh=self.fresh), ENOUGH_BYTES, kinds)
         if not all(isinstance(view, Scene) for view in talk.views):
             speech = str  # subjects of photographs keep their words
         mark = WEB if talk.turns[0] == IMAGE_MARK and random.random() < WEB_CAPTIONS else ALBUM

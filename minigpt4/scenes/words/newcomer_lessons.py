@@ -62,11 +62,13 @@ class ViewSource:
         allowed: combinations of kind and colour that drawings may show.
         photograph: draws a photograph; its second argument is the share of those that show nothing known.
         unknown_share: that share, but in pairs.
+        fresh: share of unfamiliar nouns that are made for one question.
     """
 
     allowed: frozenset[Pair]
     photograph: Callable[[Random, float], Photograph] = photograph_facts
     unknown_share: float = UNKNOWN_SHARE
+    fresh: float = 0.0
 
     def scene(self, random: Random) -> Scene:
         return sample_scene(random, allowed=self.allowed)
@@ -116,27 +118,27 @@ def newcomer_talk(random: Random, language: Language, source: ViewSource, enough
         photograph = source.any_photograph(random)
         return Talk((photograph,), (IMAGE_MARK, caption_of(photograph, language, random)))
     if kind == "no_image":
-        return Talk((), tuple(_questions(None, random, language, enough_bytes // 2)))
+        return Talk((), tuple(_questions(None, random, language, enough_bytes // 2, source.fresh)))
     drawn = {"later_image": source.any, "photograph": source.any_photograph, "drawing": source.scene}
     view = drawn[kind](random)
-    first = _shown(view, random, language, enough_bytes if kind != "later_image" else enough_bytes // 3)
+    first = _shown(view, random, language, enough_bytes if kind != "later_image" else enough_bytes // 3, source.fresh)
     if kind != "later_image":
         return Talk((view,), first)
     later = source.any(random)
-    return Talk((view, later), (*first, *_shown(later, random, language, enough_bytes // 3)))
+    return Talk((view, later), (*first, *_shown(later, random, language, enough_bytes // 3, source.fresh)))
 
 
-def _shown(view: View, random: Random, language: Language, enough_bytes: int) -> tuple[str, ...]:
-    words = _questions(view, random, language, enough_bytes)
+def _shown(view: View, random: Random, language: Language, enough_bytes: int, fresh: float) -> tuple[str, ...]:
+    words = _questions(view, random, language, enough_bytes, fresh)
     return f"{IMAGE_MARK} {words[0]}", *words[1:]
 
 
-def _questions(view: View | None, random: Random, language: Language, enough_bytes: int) -> list[str]:
+def _questions(view: View | None, random: Random, language: Language, enough_bytes: int, fresh: float) -> list[str]:
     """Questions and answers in turn, none of them twice."""
     words: list[str] = []
     while sum(len(text.encode()) for text in words) < enough_bytes:
         (type,) = random.choices(list(TYPE_WEIGHTS), list(TYPE_WEIGHTS.values()))
-        asked = ask_newcomer(view, type, language, random)
+        asked = ask_newcomer(view, type, language, random, fresh)
         if asked.question not in words:
             words += [asked.question, asked.answer]
     return words

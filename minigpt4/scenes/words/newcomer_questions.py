@@ -35,9 +35,10 @@ class Asked:
     answer: str
 
 
-def ask_newcomer(view: View | None, type: NewcomerType, language: Language, random: Random) -> Asked:
-    """A question of a type about a view, or without any image."""
-    asking = _Asking(view, language, random, NEWCOMER_WORDINGS[language])
+def ask_newcomer(view: View | None, type: NewcomerType, language: Language, random: Random, fresh: float = 0.0
+                 ) -> Asked:
+    """A question of a type about a view, or without any image; `fresh`: `unfamiliar_noun`."""
+    asking = _Asking(view, language, random, NEWCOMER_WORDINGS[language], fresh)
     question, answer = _ASKERS[type](asking)
     return Asked(asking.wording.polish(question), asking.wording.polish(answer))
 
@@ -96,6 +97,7 @@ class _Asking:
     language: Language
     random: Random
     wording: NewcomerWording
+    fresh: float = 0.0
 
     def question(self, type: NewcomerType, noun: Noun | None = None) -> str:
         text = self.random.choice(self.wording.questions[type])
@@ -217,7 +219,7 @@ def _form_of(asking: _Asking, type: QuestionType) -> str:
 
 
 def _unfamiliar(asking: _Asking) -> _Words:
-    noun = asking.wording.noun_of(unfamiliar_noun(asking.language, asking.random))
+    noun = asking.wording.noun_of(unfamiliar_noun(asking.language, asking.random, asking.fresh))
     return (asking.question(NewcomerType.UNFAMILIAR, noun),
             asking.wording.unfamiliar.format(one=noun.one, bare=noun.bare))
 

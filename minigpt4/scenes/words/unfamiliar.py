@@ -73,10 +73,29 @@ NUMBER_MADE = 2500
 SHARE_OF_ORDINARY = 0.6
 
 
-def unfamiliar_noun(language: Language, random: Random) -> str:
-    """A noun that the model is to say it does not know."""
+def unfamiliar_noun(language: Language, random: Random, fresh: float = 0.0) -> str:
+    """A noun that the model is to say it does not know.
+
+    Args:
+        fresh: share of nouns that are made for this one question: the more of them, the better any word is copied.
+    """
+    if fresh and random.random() < fresh:
+        return _fresh_english(random) if language == "en" else _fresh_chinese(random)
     ordinary = random.random() < SHARE_OF_ORDINARY
     return random.choice((ORDINARY if ordinary else MADE)[language])
+
+
+def _fresh_english(random: Random) -> str:
+    """Two to four syllables, or letters in any order; never a word of one syllable, which might be somebody's."""
+    if random.random() < 0.5:
+        return "".join(random.choice(_ONSETS) + random.choice(_RHYMES) for _ in range(random.choice((2, 2, 3))))
+    return "".join(random.choice("bcdfghjklmnpqrstvwxz") + random.choice(("a", "e", "i", "o", "u", "ai", "ou"))
+                   for _ in range(random.randint(2, 4))) + random.choice("bdgkmprtxz")
+
+
+def _fresh_chinese(random: Random) -> str:
+    """Two to four characters of the common ones and the rare, so that their bytes are copied and not remembered."""
+    return "".join(chr(random.randint(0x4E00, 0x9FA5)) for _ in range(random.choice((2, 2, 2, 3, 4))))
 
 
 def _made_english(random: Random) -> str:

@@ -10,7 +10,7 @@ make.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -50,7 +50,7 @@ class Style:
     background: float = 0.4
     mark: Range = (0.5, 1.5)
     doubt: float = 0.0
-    """largest share of a photograph's slots that name another subject: encoders err, and the most of them are right"""
+    """share of the photographs whose slots do not agree, as encoders err; where most are right, so is the answer"""
 
 
 IDEAL = Style(kind=(2.5, 2.5), place=(2.0, 2.0), other=(1.0, 1.0), kept=(1.0, 1.0), mark=(1.0, 1.0))
@@ -66,12 +66,15 @@ def view_slots(view: View, random: Random, *, tongues: dict[Language, float], ma
         mark: token that says where image and text are from.
     """
     mark_weight, kept = random.uniform(*style.mark), random.uniform(*style.kept)
-    doubt = random.uniform(0, style.doubt) if style.doubt and isinstance(view, Photograph) else 0.0
+    doubted = style.doubt > 0 and isinstance(view, Photograph) and random.random() < style.doubt
+    subject_of_slot = _doubtful(view, random) if isinstance(view, Photograph) and doubted else None
     slots = []
     for quadrant in range(len(QUADRANTS)):
         for _ in range(SLOTS_PER_QUADRANT):
             words: list[tuple[str, float]] = [(mark, mark_weight)]
-            shown = _doubted(view, random, doubt) if isinstance(view, Photograph) and doubt else view
+            shown = view
+            if subject_of_slot and isinstance(view, Photograph):
+                shown = replace(view, subject=subject_of_slot())
             for meaning, bounds in _meanings(shown, quadrant, random.random() < style.background, style):
                 if random.random() < kept:
                     weight = random.uniform(*bounds)
@@ -81,11 +84,22 @@ def view_slots(view: View, random: Random, *, tongues: dict[Language, float], ma
     return slots
 
 
-def _doubted(photograph: Photograph, random: Random, doubt: float) -> Photograph:
-    """The photograph, or in some share another subject in its place."""
-    if random.random() >= doubt:
-        return photograph
-    return replace(photograph, subject=random.choice((*SUBJECTS, UNKNOWN)))
+def _doubtful(photograph: Photograph, random: Random) -> Callable[[], str]:
+    """Draws the subject that a slot names: mostly the photograph's where it is known, many where nothing is."""
+    rivals = random.sample(SUBJECTS, random.randint(1, 4))
+    if photograph.is_known:
+        others = [rival for rival in rivals if rival != photograph.subject] or [UNKNOWN]
+        dissent, unknown = random.uniform(0, 0.45), random.uniform(0, 0.5)
+    else:
+        others, dissent, unknown = rivals, random.uniform(0.2, 1.0), random.uniform(0.3, 0.7)
+        others = random.sample(SUBJECTS, random.randint(3, 6)) if dissent > 0.6 else others
+
+    def drawn() -> str:
+        if random.random() >= dissent:
+            return photograph.subject
+        return UNKNOWN if random.random() < unknown else random.choice(others)
+
+    return drawn
 
 
 _Meaning = tuple[str, str | int]
