@@ -3,7 +3,7 @@
 # make test       unit and parity tests on CPU; sets .venv up first (again whenever the lists of packages change)
 # make test-all   the slow ones too
 # make lint       ruff and mypy
-# make parts      the embedded default's tiny parts from scratch, into output/parts (under 90 CPU minutes; DATA names the folder
+# make parts      the embedded default's tiny parts from scratch, into output/parts (about 100 CPU minutes; DATA names the folder
 #                 with photos/); VARIANT=1 holds out other combinations. If interrupted, it continues where it stopped
 # make docs       rewrites docs/config.md and docs/schema/ from the dataclasses
 
@@ -64,8 +64,7 @@ $(PARTS)/tokenizer: | setup
 	$(VENV)/bin/minigpt4 data tokenizer --cfg-path train_configs/parts_language_model.yaml --scene-words \
 		--vocab-size 1600 --output $@ --options datasets.scene_words.max_samples=6000 $(WORDS)
 
-# the second and third time on what is learned late: what two images have in common, and images that are not read alike
-# everywhere. Invented words help to learn reading; nobody should ever hear one, so they leave the finished part
+# again on what is learned late: what two images have in common, images that are not read alike everywhere, any noun. Invented words help to learn reading; nobody should ever hear one, so they leave the finished part
 $(PARTS)/language_model: | $(PARTS)/tokenizer
 	$(TRAIN)/parts_language_model.yaml --options run.output_dir=$(RUNS)/language_model \
 		model.llm.tokenizer=$(PARTS)/tokenizer $(WORDS)
@@ -76,8 +75,12 @@ $(PARTS)/language_model: | $(PARTS)/tokenizer
 		model.ckpt=$(RUNS)/language_model_again datasets.scene_words.same_share=0.2 datasets.scene_words.doubt=0.5 \
 		datasets.scene_words.seed=4 run.init_lr=1e-3 run.iters_per_epoch=600 run.warmup_steps=40 \
 		model.llm.tokenizer=$(PARTS)/tokenizer $(WORDS)
-	$(CUT) --from $(RUNS)/language_model $(RUNS)/language_model_again $(RUNS)/language_model_third --target $@ \
-		--forget-invented-words
+	$(TRAIN)/parts_language_model.yaml --options run.output_dir=$(RUNS)/language_model_fourth \
+		model.ckpt=$(RUNS)/language_model_third datasets.scene_words.same_share=0.2 datasets.scene_words.doubt=0.7 \
+		datasets.scene_words.fresh_nouns=0.7 datasets.scene_words.seed=5 run.init_lr=1.2e-3 run.iters_per_epoch=700 \
+		run.warmup_steps=40 model.llm.tokenizer=$(PARTS)/tokenizer $(WORDS)
+	$(CUT) --from $(RUNS)/language_model $(RUNS)/language_model_again $(RUNS)/language_model_third \
+		$(RUNS)/language_model_fourth --target $@ --forget-invented-words
 
 # the photographs of DATA/photos are asked for here and nowhere else
 $(PARTS)/vision_q_former: | setup

@@ -33,7 +33,7 @@ SMALLER = {
 """sizes only; every printed `train` ends with its `--options`"""
 PROGRAMS = {"python train.py": "minigpt4 train", "python demo.py": "minigpt4 demo"}
 PATH = re.compile(r"(?<![\w/.])(?:output|train_configs|eval_configs|docs|examples)/[\w./-]+")
-WRITES = re.compile(r"(?:--output(?:-dir)?|--target|run\.output_dir=|tiny-originals)[ =]?(\S+)")
+WRITES = re.compile(r"(?:--output(?:-dir)?|--target|output_dir=|tiny-originals)[ =]?\"?([^\s\",)]+)")
 OUTSIDE = ("git", "cd", "pip", "make")
 """programs that are not ours: looked at in tests of their own"""
 

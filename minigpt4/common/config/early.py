@@ -25,6 +25,8 @@ class _Named:
 
     weights: str | None = field(default=None, metadata={"path": "any"})
     """weights: a file or folder, or what training wrote"""
+    llm: str | None = field(default=None, metadata={"path": "any", "hub": True})
+    """weights of a language model: a folder"""
 
 
 def refuse_absent_weights(path: Path, options: Sequence[str] = ()) -> None:
@@ -38,9 +40,10 @@ def refuse_absent_weights(path: Path, options: Sequence[str] = ()) -> None:
         UserError: the YAML cannot be read.
     """
     layer = interpolated(merge([read_yaml(path), read_options(options)]))
-    report, info = Report(layer), fields_of(_Named)["weights"]
+    report, infos = Report(layer), fields_of(_Named)
     for key, value in _weights(layer.values.get(SECTION)):
         if not is_placeholder(value):
+            info = infos["llm" if "llm" in key else "weights"]
             checked_path(value, info, Spot(report, key, info))
     report.raise_if_any()
 
