@@ -35,10 +35,10 @@ class Asked:
 QUESTIONS = (
     Asked("docs/images/scene.png", "What colour are the stars?", "en"),
     Asked("examples/photos/sunflower_30.jpg", "What is this?", "en"),
-    Asked("examples/photos/shirt_30.jpg", "Is there a bicycle?", "en"),
+    Asked("examples/photos/shirt_30.jpg", "Is there a dog?", "en"),
     Asked("docs/images/scene.png", "星星是什么颜色的？", "zh"),
     Asked("examples/photos/sunflower_30.jpg", "这是什么？", "zh"),
-    Asked("examples/photos/shirt_30.jpg", "有自行车吗？", "zh"),
+    Asked("examples/photos/shirt_30.jpg", "有小狗吗？", "zh"),
 )
 
 
