@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 READY = $(VENV)/.ready
 # where there is no card, the CPU build of torch, a tenth of the size of the one with CUDA
 CPU_WHEELS = https://download.pytorch.org/whl/cpu
-CPU_BUILD = about 450 MB to download, the CPU build of torch among them
+CPU_BUILD = about 410 MB to download, the CPU build of torch among them
 WHOLE_BUILD = packages come from the index that pip is set to; on Linux its torch may be the build with CUDA, 3 GB or more
 
 .PHONY: setup demo stages test test-all lint parts docs

@@ -36,8 +36,8 @@ NAMED = {"airplane": "an airplane", "trousers": "a pair of trousers"}
 CLASSES = ("motorcycle", "sunflower", "shoe")
 TRAINED, ASKED = 20, 16
 """photographs a class"""
-KNOWN, FOREIGN = "In this photo we see {}.", "Looks like {} to me."
-"""a wording of words that the captions of the photographs use, in an order of its own; and one of other words"""
+KNOWN, FOREIGN = "There is {} in the picture.", "Looks like {} to me."
+"""a wording that the language model can say, though it never does; and one of words that it does not know"""
 LATIN = (
     "Gallia est omnis divisa in partes tres, quarum unam incolunt Belgae.",
     "Hi omnes lingua, institutis, legibus inter se differunt.",
