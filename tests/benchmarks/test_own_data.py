@@ -22,7 +22,7 @@ def test_photographs_are_drawn_by_class_and_named_in_a_sentence(tmp_path: Path) 
     chosen = write_lines(tmp_path, "train", tmp_path / "all", classes, TRAINED, CASES[0], Random(1))
     lines = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
     assert len(lines) == len(chosen) == 3 * TRAINED == 60 and 3 * ASKED == 48
-    assert lines[0] == {"image": next(iter(chosen)), "caption": f"In this photo we see a {CLASSES[0]}."}
+    assert lines[0] == {"image": next(iter(chosen)), "caption": f"There is a {CLASSES[0]} in the picture."}
     again = write_lines(tmp_path, "other", tmp_path / "all", classes, TRAINED, CASES[0], Random(2))
     assert again != chosen
 
