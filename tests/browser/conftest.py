@@ -28,7 +28,7 @@ FLAGS = [
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Headless Chromium."""
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
@@ -45,7 +45,7 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def served() -> LoadedModel:
     """The tiny random model behind the page."""
     return tiny.model()
@@ -59,7 +59,7 @@ def slow_answers(served: LoadedModel) -> Iterator[None]:
     hook.remove()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def page(served: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The page of the tiny model."""
     from minigpt4.scenes.examples import scene_examples
@@ -74,7 +74,7 @@ def page(served: LoadedModel, tmp_path_factory: pytest.TempPathFactory) -> Itera
     built.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def address(page: Any) -> str:
     """Where it is served for the whole session."""
     from minigpt4.serve.page import launch
@@ -91,7 +91,7 @@ class Tab:
     height: int = 900
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def contexts(browser: Any) -> Iterator[Callable[[Tab], Any]]:
     """One context for each way of opening a tab: what a browser has loaded once it need not load for the next test."""
     opened: dict[Tab, Any] = {}
