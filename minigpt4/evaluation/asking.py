@@ -50,11 +50,6 @@ class Asked:
     question: str
 
 
-def in_template(loaded: LoadedModel, name: str) -> LoadedModel:
-    """`LoadedModel.in_template`."""
-    return loaded.in_template(name)
-
-
 def answers(loaded: LoadedModel, gallery: Gallery, questions: Sequence[Asked], settings: DecodingSettings, *,
             batch_size: int = 64, advance: Advance = lambda number: None) -> list[Answer]:
     """Answers in the order of the questions.

@@ -9,7 +9,7 @@ import pytest
 
 from minigpt4.cli.main import main
 from minigpt4.common.errors import UserError
-from minigpt4.evaluation.asking import Asked, Gallery, answers, in_template
+from minigpt4.evaluation.asking import Asked, Gallery, answers
 from minigpt4.generation.engine import Answer
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.chat import Chat
@@ -94,7 +94,7 @@ def test_stage_1_models_are_asked_in_the_template_of_stage_2(monkeypatch: pytest
 
 
 def test_batched_answers_are_those_of_a_chat(seen: list[AskedScene]) -> None:
-    loaded = in_template(tiny.model(template="plain"), "vicuna_v0")
+    loaded = tiny.model(template="plain").in_template("vicuna_v0")
     settings, question = DecodingSettings(max_new_tokens=6), "what is this"
     gallery = Gallery.encode(loaded, [scene.image for scene in seen[:3]])
     given = answers(loaded, gallery, [Asked(number, question) for number in (2, 0)], settings, batch_size=1)

@@ -7,7 +7,6 @@ combinations it never met are read as well as the others.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -19,6 +18,7 @@ from minigpt4.common.registry import builders
 from minigpt4.datasets.config import BuildInfo, DatasetConfig, SplitInfo
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Sample, Turn, Unreadable
 from minigpt4.records.images import ImageRef
+from minigpt4.scenes.data.pictures import as_bmp
 from minigpt4.scenes.drawing import Colour, draw, unnamed_colour
 from minigpt4.scenes.labels import QUARTERS, labels_of
 from minigpt4.scenes.sampling import GROUP_WEIGHTS, SPLITS, allowed_pairs, random_for, sample_scene
@@ -85,7 +85,7 @@ class DrawnScenes:
     def sample(self, number: int, draw: int = 0) -> Sample:
         sample_id = f"{self.name}/{self.split}/{number}"
         drawn = self.drawn(number)
-        image = ImageRef(data=_encoded(drawn.image()), name=sample_id)
+        image = ImageRef(data=as_bmp(drawn.image()), name=sample_id)
         conversation = self._conversation(drawn, image, self._random("question", number))
         return Sample(sample_id, sample_id, conversation, {QUARTERS: labels_of(drawn.scene, drawn.fills)})
 
@@ -124,10 +124,3 @@ class DrawnScenesBuilder:
 
 def _perhaps_unnamed(random: Random) -> Colour | None:
     return unnamed_colour(random) if random.random() < RECOLOURED_GROUPS else None
-
-
-def _encoded(image: Image.Image) -> bytes:
-    """As BMP, the quickest to write and read, nothing lost."""
-    file = io.BytesIO()
-    image.save(file, format="BMP")
-    return file.getvalue()

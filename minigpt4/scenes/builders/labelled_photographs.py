@@ -6,7 +6,6 @@ known). Vision parts are trained on them.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -23,6 +22,7 @@ from minigpt4.metrics.class_words import class_words_in
 from minigpt4.processors.decoding import open_image
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Sample, Turn, Unreadable
 from minigpt4.records.images import ImageRef
+from minigpt4.scenes.data.pictures import as_bmp
 from minigpt4.scenes.labels import QUARTERS, labels_of_photograph
 from minigpt4.scenes.photographs.colours import main_colour
 from minigpt4.scenes.photographs.outliers import outlier
@@ -65,7 +65,7 @@ class LabelledPhotographs:
         random = random_for("photographs", self.config.seed, self.split, number, draw)
         image, subject = self._image(read, random)
         sample_id = f"{self.name}/{self.split}/{number}"
-        ref = ImageRef(data=_encoded(image), name=sample_id)
+        ref = ImageRef(data=as_bmp(image), name=sample_id)
         turns = (Turn("user", IMAGE_MARK), Turn("assistant", subject))
         labels = labels_of_photograph(Photograph(subject, main_colour(image)))
         return Sample(sample_id, sample_id, Conversation(turns, (ref,)), {QUARTERS: labels})
@@ -108,10 +108,3 @@ def _subject_of(read: Sample) -> str:
         raise UserError("data.subject", where=read.source, what=f"the caption {caption!r} names {len(found)} "
                         "of the known subjects", fix=f"write exactly one of {', '.join(SUBJECTS)} into each caption")
     return found.pop()
-
-
-def _encoded(image: Image.Image) -> bytes:
-    """As BMP, the quickest to write and read, nothing lost."""
-    file = io.BytesIO()
-    image.save(file, format="BMP")
-    return file.getvalue()

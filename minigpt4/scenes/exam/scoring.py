@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from minigpt4.assembly.loaded import LoadedModel
-from minigpt4.evaluation.asking import Advance, Asked, Gallery, answers, in_template
+from minigpt4.evaluation.asking import Advance, Asked, Gallery, answers
 from minigpt4.generation.engine import Answer
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.metrics.tally import Tally
@@ -90,7 +90,7 @@ def predict(loaded: LoadedModel, split: str, scenes: Sequence[AskedScene], *,
     galleries = galleries or dict.fromkeys(LANGUAGES, Gallery.encode(loaded, [scene.image for scene in scenes]))
     found: list[Prediction] = []
     for type, language in _rounds(scenes):
-        model = in_template(loaded, CAPTION_TEMPLATE if type == BARE else question_template(loaded))
+        model = loaded.in_template(CAPTION_TEMPLATE if type == BARE else question_template(loaded))
         chosen = [_exchange(scene, type, language) for scene in scenes]
         asked = [Asked(number, exchange.question) for number, exchange in enumerate(chosen)]
         longest = LONGEST_TEXT if type in (BARE, QuestionType.DESCRIPTION) else LONGEST_SHORT_ANSWER
