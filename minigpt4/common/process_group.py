@@ -162,18 +162,23 @@ def _is_connection_failure(error: BaseException) -> bool:
     return isinstance(error, dist.DistError) or any(word in str(error).lower() for word in words)
 
 
-def join(place: Place, *, cuda: bool, timeout: float) -> ProcessGroup:
+def join(place: Place, *, cuda: bool, timeout: float, alone: bool = False) -> ProcessGroup:
     """Join the other processes of the run.
 
     Args:
         place: which process this is; a world of one joins nobody.
+        alone: make PyTorch's groups for a world of one, too.
         cuda: whether gradients are on CUDA devices (nccl) or on CPU (gloo).
         timeout: seconds until a silent rank is an error.
 
     Raises `UserError` (code `process.start`) where not everybody came in time.
     """
-    if place.world_size == 1:
+    if place.world_size == 1 and not alone:
         return ProcessGroup(place)
+    limit, backend = timedelta(seconds=timeout), "cpu:gloo,cuda:nccl" if cuda else "gloo"
+    if place.world_size == 1:
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1, timeout=limit)
+        return ProcessGroup(place, None, dist.new_group(backend="gloo", timeout=limit))
     address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     waits = f"rank {place.rank} of {place.world_size} waits for the others at {address}"
     hint = threading.Timer(HINT_SECONDS, log.warning, [
@@ -182,10 +187,9 @@ def join(place: Place, *, cuda: bool, timeout: float) -> ProcessGroup:
     ])
     hint.daemon = True
     hint.start()
-    limit = timedelta(seconds=timeout)
     try:
         store, _, _ = next(dist.rendezvous("env://", place.rank, place.world_size, timeout=limit))
-        dist.init_process_group("nccl" if cuda else "gloo", store=dist.PrefixStore("gradients", store),
+        dist.init_process_group(backend, store=dist.PrefixStore("gradients", store),
                                 rank=place.rank, world_size=place.world_size, timeout=limit)
         control = dist.new_group(backend="gloo", timeout=limit)
     except RuntimeError as error:
