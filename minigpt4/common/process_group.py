@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -188,7 +189,8 @@ def join(place: Place, *, cuda: bool, timeout: float, alone: bool = False) -> Pr
     hint.daemon = True
     hint.start()
     try:
-        store, _, _ = next(dist.rendezvous("env://", place.rank, place.world_size, timeout=limit))
+        found, _, _ = next(dist.rendezvous("env://", place.rank, place.world_size, timeout=limit))
+        store = dist.PrefixStore(agree_on_start(found, place, timeout), found)
         dist.init_process_group(backend, store=dist.PrefixStore("gradients", store),
                                 rank=place.rank, world_size=place.world_size, timeout=limit)
         control = dist.new_group(backend="gloo", timeout=limit)
@@ -198,6 +200,32 @@ def join(place: Place, *, cuda: bool, timeout: float, alone: bool = False) -> Pr
     finally:
         hint.cancel()
     return ProcessGroup(place, dist.PrefixStore("roll-call", store), control)
+
+
+def agree_on_start(store: dist.Store, place: Place, timeout: float) -> str:
+    """A name of this start that all its ranks know, and no earlier start of the same launch.
+
+    torchrun keeps its store over restarts, with the addresses of processes that are gone. So the first rank makes up a
+    name and gives it to whoever asks, each time it is asked by a rank that has not said yet that it knows.
+
+    Raises `RuntimeError` where not everybody came in time.
+    """
+    own, until = uuid.uuid4().hex, time.monotonic() + timeout
+    if place.rank:
+        store.set(f"asks/{place.rank}", own)
+        store.wait([f"answer/{own}"], timedelta(seconds=timeout))
+        name = store.get(f"answer/{own}").decode()
+        store.set(f"knows/{name}/{place.rank}", "1")
+        return name
+    name = own
+    while missing := [rank for rank in range(1, place.world_size) if not store.check([f"knows/{name}/{rank}"])]:
+        if time.monotonic() > until:
+            raise RuntimeError(f"rank {', '.join(map(str, missing))} did not come")
+        for rank in missing:
+            if store.check([f"asks/{rank}"]):
+                store.set(f"answer/{store.get(f'asks/{rank}').decode()}", name)
+        time.sleep(0.02)
+    return name
 
 
 def _first_line(error: BaseException) -> str:

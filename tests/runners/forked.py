@@ -30,7 +30,7 @@ from minigpt4.runners.start.setup import make_job
 from minigpt4.runners.window import WindowGradient
 from tests.runners.processes import free_port
 
-LIMIT = 150
+LIMIT = 600
 """seconds until a rank that hangs is ended, with its stack in its output"""
 HEAVY = ("minigpt4.runners.start.describing", "minigpt4.systems.minigpt4.system",
          "minigpt4.tasks.image_text_pretrain", "minigpt4.runners.parallel.sharded", "minigpt4.datasets.builders.laion",

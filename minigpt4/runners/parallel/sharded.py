@@ -26,7 +26,7 @@ from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.records.batches import IGNORED_LABEL, Batch, Rendered
 from minigpt4.runners.config import FsdpConfig
 
-GIB = 1 << 30
+MIB = 1 << 20
 
 
 class Sharded:
@@ -49,8 +49,8 @@ class Sharded:
 
     def describe(self) -> list[str]:
         held, of = self._held
-        return [f"fsdp: {held / GIB:.3f} of {of / GIB:.3f} GiB of sharded weights on each of {self._group.world_size} "
-                f"processes{', in host memory' if self._options.offload else ''}"]
+        return [f"fsdp: {held / MIB:,.2f} of {of / MIB:,.2f} MiB of sharded weights on the first of "
+                f"{self._group.world_size} processes{', in host memory' if self._options.offload else ''}"]
 
     def spread(self, model: nn.Module) -> None:
         """Shard the layers of the language model, and together what else is its or trains; make room for weights."""
