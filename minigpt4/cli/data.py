@@ -152,7 +152,7 @@ def say(text: str) -> None:
 
 
 def _print_findings(name: str, findings: Findings) -> None:
-    from minigpt4.datasets.formats.tar_index import counted
+    from minigpt4.datasets.formats.shard_index import counted
 
     bad = len(findings.unreadable)
     say(f"{name}: {findings.num_samples} samples, {findings.num_images} images, {bad} unreadable")
