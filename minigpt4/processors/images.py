@@ -65,6 +65,9 @@ class ImageProcessor(Protocol):
     def __call__(self, ref: ImageRef, generator: torch.Generator | None = None) -> Tensor:
         """Encoded image -> `pixel_values` [3, S, S] float32; `generator` feeds what is random."""
 
+    def random_changes(self) -> str:
+        """What is done to an image by chance, in words; empty where its pixels are always the same."""
+
 
 class FittedImages:
     """Decode, perhaps crop, mirror and brighten, fit to the square, normalise.
@@ -85,6 +88,12 @@ class FittedImages:
         image = open_image(ref, self.spec.opening, max_pixels=self.config.max_pixels)
         return to_pixel_values(fitted(self._varied(image, generator), self.spec), self._mean, self._std,
                                rescale=self.spec.rescale)
+
+    def random_changes(self) -> str:
+        config = self.config
+        changes = {"crop": config.crop == "random_resized", "flip": bool(config.flip),
+                   "brightness": bool(config.brightness)}
+        return ", ".join(name for name, is_on in changes.items() if is_on)
 
     def _varied(self, image: Image.Image, generator: torch.Generator | None) -> Image.Image:
         config = self.config

@@ -14,6 +14,7 @@ from minigpt4.runners.checkpoint import BundleKeeper
 from minigpt4.runners.config import RunConfig
 from minigpt4.runners.optimizer import DecayRule, LrFactor, same_lr
 from minigpt4.runners.watching import Watch
+from minigpt4.tasks.stored_features import FeatureStore
 from minigpt4.tasks.task import Task
 
 
@@ -52,5 +53,7 @@ class Job:
     imports: tuple[str, ...] = ()
     """modules that the config imports, which whoever loads the bundle must allow"""
     taken_over: TakenOver | None = None
+    store: FeatureStore | None = None
+    """what frozen encoders say of images, where it is kept"""
     watch: Watch | None = None
     """what is asked as training goes on; on the first rank only"""

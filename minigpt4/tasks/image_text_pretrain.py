@@ -6,7 +6,8 @@ model without images trains by the same task (`text_pretrain` says so in a YAML)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -19,6 +20,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import Place
 from minigpt4.common.registry import tasks
 from minigpt4.datasets.assembly import build_image_processors, build_indexed, build_source
+from minigpt4.datasets.batches import ImageReader
 from minigpt4.datasets.config import DatasetConfig
 from minigpt4.datasets.dataset import IndexedDataset
 from minigpt4.datasets.formats.stream import ShardStream
@@ -28,10 +30,10 @@ from minigpt4.datasets.loader import EvaluationLoader, TrainingLoader
 from minigpt4.datasets.mixture import Mixture
 from minigpt4.metrics.image_gap import with_exchanged_images
 from minigpt4.metrics.tally import Tally
-from minigpt4.processors.images import ImageProcessor
 from minigpt4.records.batches import Batch, Output
 from minigpt4.records.conversations import Sample
 from minigpt4.records.images import ImageRef
+from minigpt4.tasks.stored_features import FeatureStore
 from minigpt4.tasks.task import Caption
 
 Describe = Callable[[Sequence[ImageRef]], list[str]]
@@ -47,12 +49,15 @@ class ImageTextPretrain:
         loaded: the model with its renderer and pixels.
         place: which process of the run this is.
         describe: says what an image shows, for captions during validation; None = no captions.
+        store: what frozen encoders say of images; None = they are asked at every step.
     """
 
     measures = ("loss", "image_gap")
 
-    def __init__(self, config: Config, loaded: LoadedModel, place: Place, describe: Describe | None = None) -> None:
+    def __init__(self, config: Config, loaded: LoadedModel, place: Place, describe: Describe | None = None,
+                 store: FeatureStore | None = None) -> None:
         self._config = config
+        self._store = store
         self._run = config.run
         self._loaded = loaded
         self._place = place
@@ -61,7 +66,7 @@ class ImageTextPretrain:
         self.ledger = Ledger(ledger_path(Path(self._run.output_dir), place.rank), limits)
 
     def report(self) -> list[str]:
-        return describe_source(self._training.source)
+        return [*describe_source(self._training.source), *([self._store.report()] if self._store else [])]
 
     def data_identities(self) -> dict[str, str]:
         return identities_of(self._training.source)
@@ -79,6 +84,8 @@ class ImageTextPretrain:
         return iter(self._training)
 
     def output(self, model: nn.Module, batch: Batch) -> Output:
+        if self._store is not None:
+            batch = replace(batch, images=self._store.features(batch.images))
         output: Output = model(batch)
         return output
 
@@ -128,8 +135,12 @@ class ImageTextPretrain:
             ledger=self.ledger, max_positions=self._loaded.max_positions,
         )
 
-    def _processors(self, configs: dict[str, DatasetConfig], split: str) -> dict[str, ImageProcessor]:
-        return build_image_processors(configs, split, self._loaded.image_spec, self._loaded.behaviour.train_crop)
+    def _processors(self, configs: dict[str, DatasetConfig], split: str) -> Mapping[str, ImageReader]:
+        """What reads each data set's images; stored ones are of the training splits."""
+        made = build_image_processors(configs, split, self._loaded.image_spec, self._loaded.behaviour.train_crop)
+        if self._store is None or split not in self._run.train_splits:
+            return made
+        return {name: self._store.reader(processor) for name, processor in made.items()}
 
     def _configs_of(self, split: str) -> dict[str, DatasetConfig]:
         """Data sets that have the split. Raises `UserError` where none has."""
