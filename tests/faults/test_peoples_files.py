@@ -14,11 +14,11 @@ import pytest
 from minigpt4.cli.main import main
 from minigpt4.common.errors import UserError, UserErrors
 from minigpt4.datasets.assembly import build_dataset, build_indexed
+from minigpt4.datasets.checking import read_all
 from minigpt4.datasets.config import BuildInfo, DatasetConfig
 from minigpt4.datasets.formats.index_building import index_shards
 from minigpt4.datasets.formats.shards import open_shards
 from minigpt4.datasets.formats.stream import ShardStream
-from minigpt4.datasets.inspection import read_all
 from minigpt4.datasets.ledger import Ledger
 from minigpt4.datasets.own_texts import read_own_texts
 from minigpt4.processors.captions import Identity
