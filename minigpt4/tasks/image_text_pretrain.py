@@ -58,6 +58,7 @@ class ImageTextPretrain:
                  store: FeatureStore | None = None) -> None:
         self._config = config
         self._store = store
+        self._opened: dict[tuple[str, str], IndexedDataset] = {}
         self._run = config.run
         self._loaded = loaded
         self._place = place
@@ -94,7 +95,7 @@ class ImageTextPretrain:
         processors = self._processors(configs, split)
         size = self._run.batch_size_eval or batch_size(self._config)
         return chain.from_iterable(
-            EvaluationLoader(build_indexed(name, config, split), self._loaded.renderer, processors[name],
+            EvaluationLoader(self._indexed(name, config, split), self._loaded.renderer, processors[name],
                              batch_size=size, rank=self._place.rank, world_size=self._place.world_size,
                              seed=self._run.seed, num_workers=self._run.num_workers, limit=limit,
                              max_positions=self._loaded.max_positions)
@@ -116,13 +117,19 @@ class ImageTextPretrain:
         if self._describe is None or not number:
             return []
         configs = self._configs_of(split)
-        samples = chain.from_iterable(_with_image(build_indexed(name, config, split))
+        samples = chain.from_iterable(_with_image(self._indexed(name, config, split))
                                       for name, config in configs.items())
         chosen = [sample for sample, _ in zip(samples, range(number), strict=False)]
         if not chosen:
             return []
         said = self._describe([sample.conversation.images[0] for sample in chosen])
         return [Caption(sample.id, words, _answer_of(sample)) for sample, words in zip(chosen, said, strict=True)]
+
+    def _indexed(self, name: str, config: DatasetConfig, split: str) -> IndexedDataset:
+        """A data set that is measured: opened once, whatever the number of validations."""
+        if (name, split) not in self._opened:
+            self._opened[name, split] = build_indexed(name, config, split)
+        return self._opened[name, split]
 
     @cached_property
     def _training(self) -> TrainingLoader:
