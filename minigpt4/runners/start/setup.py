@@ -139,6 +139,7 @@ def train(config: Config, *, resume: bool, resume_from: int | None = None,
         torch.set_num_threads(run.num_threads)
     if device.type == "cuda":
         torch.cuda.set_device(device)
+        torch.set_float32_matmul_precision("high" if run.tf32 else "highest")
     group = join(place, cuda=device.type == "cuda", timeout=run.process_timeout)
     try:
         job = make_job(config, group, device, make_describe)
