@@ -91,7 +91,7 @@ class LoadedModel:
         """The chain with shapes, dtype, parameters and origin, one line a part."""
         lines = [": ".join(filter(None, (f"behaviour {self.behaviour.name}", self.behaviour.consequences)))]
         if (spec := self.image_spec) is not None:
-            lines.append(f"pixels [3, {spec.size}, {spec.size}] ({spec.opening}, {spec.fit})")
+            lines.append(f"pixels [3, {spec.size}, {spec.size}] ({spec.opening}, {spec.fit}, {spec.method})")
         for name, part in self.model.parts().items():
             parameters = list(part.parameters())
             count = sum(parameter.numel() for parameter in parameters)

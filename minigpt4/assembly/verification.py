@@ -104,6 +104,7 @@ def changes_since(bundle: Bundle | None, renderer: Renderer, spec: ImageSpec | N
             "image size": (then.size, spec and spec.size),
             "decoding of images": (then.opening, spec and spec.opening),
             "fit of images": (then.fit, spec and spec.fit),
+            "method of decoding": (then.method, spec and spec.method),
         }
     return [f"{bundle.folder}: its {name} was {before!r}, this config asks for {after!r}"
             for name, (before, after) in then_and_now.items() if before is not None and before != after]

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from minigpt4.cli._config_arguments import add_config_arguments
 from minigpt4.cli._scenes import add_scenes_verb, draw_scenes
+from minigpt4.cli._validation import add_validate_verb, say, validate
 from minigpt4.common.config import load_config
-from minigpt4.common.config.ranges import NonNegativeInt, PositiveInt, Processes, number
+from minigpt4.common.config.ranges import NonNegativeInt, PositiveInt, number
 from minigpt4.common.errors import UserError
 
 if TYPE_CHECKING:
     from minigpt4.common.config import Config
-    from minigpt4.datasets.inspection import Findings, RowLengths
     from minigpt4.datasets.mixture import Mixture
 
 HELP = "Show samples as the model sees them, validate data, train a tokenizer, or draw the embedded data set."
@@ -23,9 +23,6 @@ EXAMPLES = (
     "minigpt4 data show --cfg-path train_configs/minigpt4_scenes_stage1.yaml --number 8 --output contact.png",
     "minigpt4 data scenes --output output/few_scenes --stage1 100 --stage2 20 --dialogues 50 --eval 10",
 )
-
-LISTED = 20
-"""unreadable samples that `validate` names; the counts by cause are of all"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,11 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--number", type=number(NonNegativeInt), default=8, metavar="N",
                       help="how many samples (default: 8)")
     show.add_argument("--output", type=Path, metavar="PNG", help="also write their images and texts as one sheet")
-    validate = verbs.add_parser(
-        "validate", help="read every sample and image; exit status 1 if one is unreadable or none is left")
-    add_config_arguments(validate)
-    validate.add_argument("--num-workers", type=number(Processes), default=0, metavar="N",
-                          help="processes that read (default: 0)")
+    add_validate_verb(verbs)
     tokenizer = verbs.add_parser("tokenizer", help="train a tokenizer (byte-level BPE) from the texts of the data sets")
     add_config_arguments(tokenizer)
     tokenizer.add_argument("--vocab-size", type=number(PositiveInt), required=True, metavar="N",
@@ -52,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    verbs = {"show": _show, "validate": _validate, "tokenizer": _tokenizer, "scenes": draw_scenes}
+    verbs = {"show": _show, "validate": validate, "tokenizer": _tokenizer, "scenes": draw_scenes}
     return verbs[arguments.verb](arguments)
 
 
@@ -113,59 +106,6 @@ def _mixture(config: Config) -> Mixture:
         raise UserError("data.stream", where="datasets", what="is a stream, whose samples have no numbers",
                         fix="copy one of its shards to the disk and name that")
     return source
-
-
-def _validate(arguments: argparse.Namespace) -> int:
-    from minigpt4.datasets.assembly import build_indexed
-    from minigpt4.datasets.config import TRAIN_SPLIT
-    from minigpt4.datasets.inspection import read_all
-
-    config = load_config(arguments.cfg_path, arguments.options, sections=("datasets",))
-    lengths = _row_lengths(arguments)
-    clean = True
-    for name, dataset_config in config.datasets.items():
-        for split in (TRAIN_SPLIT, *dataset_config.build_info.splits):
-            findings = read_all(build_indexed(name, dataset_config, split), num_workers=arguments.num_workers,
-                                lengths=lengths)
-            clean = clean and findings.clean
-            _print_findings(f"{name} {split}", findings)
-    return 0 if clean else 1
-
-
-def _row_lengths(arguments: argparse.Namespace) -> RowLengths | None:
-    """How long samples may be for the model of the YAML; None, and a line that says so, where it cannot be known."""
-    from minigpt4.assembly.build import build_renderer, positions_in
-    from minigpt4.datasets.inspection import RowLengths
-
-    try:
-        model = load_config(arguments.cfg_path, arguments.options, sections=("model",)).model
-        renderer, positions = build_renderer(model), positions_in(model)
-    except UserError as error:
-        say(f"lengths are not checked, as the model of the YAML cannot be opened: {error}")
-        return None
-    return None if positions is None else RowLengths(renderer, positions)
-
-
-def say(text: str) -> None:
-    """Print what came from data; half a surrogate pair, which no terminal can show, is escaped."""
-    print(text.encode("utf-8", "backslashreplace").decode("utf-8"))
-
-
-def _print_findings(name: str, findings: Findings) -> None:
-    from minigpt4.datasets.formats.tar_index import counted
-
-    bad = len(findings.unreadable)
-    say(f"{name}: {findings.num_samples} samples, {findings.num_images} images, {bad} unreadable")
-    if not findings.num_readable:
-        say("  nothing is left to learn from")
-    if findings.left_out:
-        say(f"  members that belong to no sample: {counted(findings.left_out)}")
-    for reason, count in findings.causes():
-        say(f"  {count:>6}  {reason}")
-    for entry in findings.unreadable[:LISTED]:
-        say(f"  {entry}")
-    if len(findings.unreadable) > LISTED:
-        print(f"  … and {len(findings.unreadable) - LISTED} more")
 
 
 def _tokenizer(arguments: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from minigpt4.common.errors import UserError
 from minigpt4.common.seeds import seed_for
 from minigpt4.conversation.batching import Row, collate
+from minigpt4.datasets.feature_store.images import StoredImages
 from minigpt4.processors.decoding import ImageError
 from minigpt4.records.batches import PIXELS, Batch, Rendered
 from minigpt4.records.conversations import Conversation, Sample, Unreadable
@@ -87,17 +88,15 @@ class BatchMaker:
 
     def make(self, step: int, drawn: Iterable[Drawn]) -> Batch:
         """One micro-batch. Unreadable and unsupervised samples are named in it and have no row."""
-        rows: list[Row] = []
-        unreadable: list[Unreadable] = []
-        unsupervised: list[str] = []
-        for each in drawn:
-            row = self.prepare(step, each)
-            if isinstance(row, Unreadable):
-                unreadable.append(row)
-            elif row.rendered.num_supervised:
-                rows.append(row)
-            else:
-                unsupervised.append(row.sample_id)
+        drawn = list(drawn)
+        prepared = [self.prepare(step, each) for each in drawn]
+        if _of_several_kinds(prepared):  # some images are stored, some are not: pixels of all
+            live = replace(self, image_processors=_without_store(self.image_processors))
+            prepared = [live.prepare(step, each) for each in drawn]
+        unreadable = [row for row in prepared if isinstance(row, Unreadable)]
+        readable = [row for row in prepared if not isinstance(row, Unreadable)]
+        rows = [row for row in readable if row.rendered.num_supervised]
+        unsupervised = [row.sample_id for row in readable if not row.rendered.num_supervised]
         return collate(rows, pad_token_id=self.renderer.pad_token_id, unreadable=unreadable, unsupervised=unsupervised)
 
     def prepare(self, step: int, drawn: Drawn) -> Row | Unreadable:
@@ -129,6 +128,14 @@ class BatchMaker:
             return ()
         generator = torch.Generator().manual_seed(seed_for(self.seed, "image", drawn.position))
         return tuple(_named(process(ref, generator)) for ref in sample.conversation.images[:number])
+
+
+def _of_several_kinds(prepared: Iterable[Row | Unreadable]) -> bool:
+    return len({tuple(image) for row in prepared if isinstance(row, Row) for image in row.images}) > 1
+
+
+def _without_store(processors: Mapping[str, ImageReader]) -> dict[str, ImageReader]:
+    return {name: each.fallback if isinstance(each, StoredImages) else each for name, each in processors.items()}
 
 
 def _named(image: Tensor | Mapping[str, Tensor]) -> Mapping[str, Tensor]:

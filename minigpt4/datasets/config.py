@@ -39,7 +39,7 @@ class BuildInfo:
     splits: dict[str, SplitInfo] = field(default_factory=dict)
     """other splits by name, such as val: {storage: …}; needed for run.valid_splits and run.test_splits"""
     index: str | None = None
-    """folder that keeps the index of local shards between runs; null = rebuilt at each start"""
+    """folder that keeps the index of local shards; null = beside them, or the cache folder where they are read-only"""
     samples_per_shard: PositiveInt | None = None
     """samples a streamed shard should hold; fewer are reported as a cut shard; null = not known"""
 

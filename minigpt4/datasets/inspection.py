@@ -1,24 +1,20 @@
-"""Data as the model will see them: samples with what is learned marked, a sheet of images, a list of all faults."""
+"""Data as the model will see them: samples with what is learned marked, a sheet of images."""
 
 from __future__ import annotations
 
 import textwrap
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, Protocol
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from minigpt4.datasets.batches import SampleRenderer, TooLong, refuse_many_characters, refuse_too_long
 from minigpt4.datasets.dataset import IndexedDataset
-from minigpt4.processors.decoding import MAX_PIXELS, ImageError, open_image
 from minigpt4.records.batches import IGNORED_LABEL, Rendered
-from minigpt4.records.conversations import IMAGE_MARK, Conversation, Sample, Unreadable
+from minigpt4.records.conversations import IMAGE_MARK, Conversation, Sample
 from minigpt4.records.images import ImageSpec
 
 StretchKind = Literal["image", "learned", "given"]
@@ -111,83 +107,3 @@ def texts_of(dataset: IndexedDataset) -> Iterator[str]:
         sample = dataset.sample(number)
         if isinstance(sample, Sample):
             yield from (turn.text.replace(IMAGE_MARK, "") for turn in sample.conversation.turns)
-
-
-# --- reading everything ---
-
-
-@dataclass(frozen=True)
-class RowLengths:
-    """How long a sample becomes, and how long it may be."""
-
-    renderer: SampleRenderer
-    max_positions: int
-
-    def check(self, conversation: Conversation, draw: int) -> None:
-        """Raise `TooLong` if the language model has no positions for a sample, or its words are a book."""
-        refuse_many_characters(conversation)
-        refuse_too_long(len(self.renderer.render(conversation, draw).ids), self.max_positions)
-
-
-@dataclass
-class Findings:
-    """What reading a whole data set brought."""
-
-    num_samples: int = 0
-    num_images: int = 0
-    unreadable: list[Unreadable] = field(default_factory=list)
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    """ending -> members of shards that belong to no sample"""
-    num_readable: int = 0
-
-    @property
-    def clean(self) -> bool:
-        """True if there is something to learn from and nothing is unreadable."""
-        return self.num_readable > 0 and not self.unreadable
-
-    def causes(self) -> list[tuple[str, int]]:
-        """Reasons and what to do with their counts, most frequent first."""
-        return Counter(entry.cause for entry in self.unreadable).most_common()
-
-
-@dataclass(frozen=True)
-class _Checks(Dataset[Unreadable | int]):
-    """Number -> the images of the sample, or why it cannot be used."""
-
-    dataset: IndexedDataset
-    opening: str
-    max_pixels: int
-    lengths: RowLengths | None
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, number: int) -> Unreadable | int:
-        sample = self.dataset.sample(number)
-        if isinstance(sample, Unreadable):
-            return sample
-        try:
-            if self.lengths is not None:
-                self.lengths.check(sample.conversation, number)
-            for ref in sample.conversation.images:
-                open_image(ref, self.opening, max_pixels=self.max_pixels)
-        except (ImageError, TooLong) as error:
-            return Unreadable.because(sample.id, sample.source, error)
-        return len(sample.conversation.images)
-
-
-def read_all(
-    dataset: IndexedDataset, *, opening: str = "standard", max_pixels: int = MAX_PIXELS, num_workers: int = 0,
-    lengths: RowLengths | None = None,
-) -> Findings:
-    """Read every sample, render it where `lengths` says how, and decode every image once."""
-    findings = Findings(unreadable=list(dataset.damaged), left_out=getattr(dataset, "left_out", {}))
-    checks = _Checks(dataset, opening, max_pixels, lengths)
-    for result in DataLoader(checks, batch_size=None, num_workers=num_workers):
-        findings.num_samples += 1
-        if isinstance(result, Unreadable):
-            findings.unreadable.append(result)
-        else:
-            findings.num_readable += 1
-            findings.num_images += result
-    return findings

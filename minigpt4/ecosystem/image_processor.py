@@ -16,7 +16,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.inference.images import as_image_ref
 from minigpt4.processors.decoding import MAX_BYTES
 from minigpt4.processors.images import FittedImages
-from minigpt4.records.images import CLIP_FILL, CLIP_MEAN, CLIP_STD, Fit, ImageRef, ImageSpec, Resample, Rescale
+from minigpt4.records.images import CLIP_FILL, CLIP_MEAN, CLIP_STD, Fit, ImageRef, ImageSpec, Method, Resample, Rescale
 
 REMOTE = ("http://", "https://", "data:")
 TIMEOUT = 60
@@ -33,11 +33,13 @@ class MiniGPT4ImageProcessor(BaseImageProcessor):
 
     def __init__(self, size: int = 224, opening: str = "standard", image_mean: Sequence[float] = CLIP_MEAN,
                  image_std: Sequence[float] = CLIP_STD, fit: Fit = "squash", fill: Sequence[int] = CLIP_FILL,
-                 resample: Resample = "bicubic", rescale_by: Rescale = "divide", **kwargs: Any) -> None:
+                 resample: Resample = "bicubic", rescale_by: Rescale = "divide",
+                 method: Method = "pillow", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.size = size
         self.opening = opening
         self.fit, self.fill, self.resample, self.rescale_by = fit, list(fill), resample, rescale_by
+        self.method = method
         self.image_mean = list(image_mean)
         self.image_std = list(image_std)
 
@@ -53,7 +55,7 @@ class MiniGPT4ImageProcessor(BaseImageProcessor):
         red, green, blue = self.fill
         mean, std = ((values[0], values[1], values[2]) for values in (self.image_mean, self.image_std))
         return ImageSpec(size=self.size, opening=self.opening, fit=self.fit, fill=(red, green, blue),
-                         resample=self.resample, rescale=self.rescale_by, mean=mean, std=std)
+                         resample=self.resample, rescale=self.rescale_by, mean=mean, std=std, method=self.method)
 
     def preprocess(self, images: Any, **kwargs: Any) -> BatchFeature:
         """One image or a (nested) list of them: paths, addresses, bytes or Pillow images.

@@ -5,8 +5,9 @@ B rows, L positions, D width of the LLM. Prompts are embeddings, padded on the l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from threading import Event
 from types import TracebackType
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.generation.prefix_cache import PrefixCache
 from minigpt4.generation.prompt import Prompt, cut_from_left, refuse_too_long
+from minigpt4.generation.refilling import RefilledRows, can_refill
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.generation.stops import StopCriterion, cut_at_stop
 
@@ -104,6 +106,34 @@ class Engine:
         return [
             self._answer(row, len(prompt), 0, settings, (), None) for row, prompt in zip(rows, prompts, strict=True)
         ]
+
+    def answers(self, prompts: Iterable[Prompt], settings: DecodingSettings, *, rows: int) -> Iterator[Answer]:
+        """Answers in the order of the prompts, computed in that many rows; prompts are taken when a row is free.
+
+        The tokens of as many single answers. Greedy rows take the next prompt as they end, others go batch by batch.
+        """
+        if self._start_ids(1) is not None or not can_refill(self.llm, settings):
+            waiting = iter(prompts)
+            while batch := list(islice(waiting, rows)):
+                yield from self.answer_batch(batch, settings)
+            return
+        lengths: list[int] = []
+        criterion = StopCriterion(self.tokenizer, self.loaded.renderer.stops)
+        refilled = RefilledRows(self.llm, settings, criterion, self.tokenizer.eos_token_id, rows)
+        ended: dict[int, list[int]] = {}
+        next_number = 0
+        for number, ids in refilled.answers(self._counted(prompts, settings, lengths)):
+            ended[number] = ids
+            while next_number in ended:
+                yield self._answer(ended.pop(next_number), lengths[next_number], 0, settings, (), None)
+                next_number += 1
+
+    def _counted(self, prompts: Iterable[Prompt], settings: DecodingSettings, lengths: list[int]) -> Iterator[Prompt]:
+        """The prompts as they fit; their lengths are added to the list."""
+        for prompt in prompts:
+            fitted = self._fitted(prompt, settings)
+            lengths.append(len(fitted))
+            yield fitted
 
     @property
     def context(self) -> int:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import shown
 from minigpt4.generation.engine import Engine
-from minigpt4.generation.prompt import embed_prompt
+from minigpt4.generation.prompt import Prompt, embed_prompt
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.caption_files import Caption
 from minigpt4.inference.images import ImageTokens, as_image_ref
@@ -37,29 +40,59 @@ class Captioner:
         self.images = ImageTokens(loaded)
 
     def describe(self, images: Sequence[Any], *, batch_size: int = 8) -> Iterator[Caption]:
-        """Captions in the order of the images; an unreadable image gives a `Caption` with `error`."""
-        for first in range(0, len(images), batch_size):
-            yield from self._batch(images[first : first + batch_size])
+        """Captions in the order of the images; an unreadable image gives a `Caption` with `error`.
 
-    def _batch(self, images: Sequence[Any]) -> Iterator[Caption]:
-        errors: dict[int, str] = {}
-        prompts = []
-        for number, given in enumerate(images):
+        Args:
+            images: paths, bytes, Pillow images, `ImageRef`s.
+            batch_size: images that are encoded together, and answers in progress at a time.
+        """
+        errors: dict[int, UserError] = {}
+        readable: list[int] = []
+        """numbers of the images whose prompts were made, in order"""
+        answers = self.engine.answers(self._prompts(images, batch_size, errors, readable), self.settings,
+                                      rows=batch_size)
+        given = 0
+        for place, answer in enumerate(answers):
+            for number in range(given, readable[place]):
+                yield Caption(_name_of(images[number]), error=str(errors[number]))
+            given = readable[place] + 1
+            yield Caption(_name_of(images[given - 1]), answer.text, answer.reason)
+        for number in range(given, len(images)):
+            yield Caption(_name_of(images[number]), error=str(errors[number]))
+
+    def _prompts(self, images: Sequence[Any], batch_size: int, errors: dict[int, UserError], readable: list[int]
+                 ) -> Iterator[Prompt]:
+        """A prompt for each image that can be read; the others get their error."""
+        for decoded in self._decoded(images, batch_size):
+            pixels = {number: each for number, each in decoded.items() if isinstance(each, Tensor)}
+            errors.update((number, each) for number, each in decoded.items() if isinstance(each, UserError))
+            refs = [as_image_ref(images[number]) for number in pixels]
+            tokens, digests = self.images.of(refs, self.images.hold(list(pixels.values())))
+            for place, (number, ref) in enumerate(zip(pixels, refs, strict=True)):
+                assert tokens is not None, "there is an image"
+                rendered = self.loaded.renderer.render_prompt(self._question(ref))
+                readable.append(number)
+                yield embed_prompt(self.loaded.model, rendered, tokens[place : place + 1], digests[place : place + 1])
+
+    def _decoded(self, images: Sequence[Any], batch_size: int) -> Iterator[dict[int, Tensor | UserError]]:
+        """Pixels or error of each image, a batch at a time; the next batch is decoded while this one is worked on."""
+        batches = [range(first, min(first + batch_size, len(images))) for first in range(0, len(images), batch_size)]
+        with ThreadPoolExecutor(1) as decoder:
+            pending = [decoder.submit(self._decode, images, batch) for batch in batches[:1]]
+            for following in [*batches[1:], None]:
+                decoded = pending.pop().result() if pending else {}
+                if following is not None:
+                    pending.append(decoder.submit(self._decode, images, following))
+                yield decoded
+
+    def _decode(self, images: Sequence[Any], numbers: range) -> dict[int, Tensor | UserError]:
+        decoded: dict[int, Tensor | UserError] = {}
+        for number in numbers:
             try:
-                image = as_image_ref(given)
-                tokens, digests = self.images.of([image])
+                decoded[number] = self.images.processor(as_image_ref(images[number]))
             except UserError as error:
-                errors[number] = str(error)
-                continue
-            rendered = self.loaded.renderer.render_prompt(self._question(image))
-            prompts.append(embed_prompt(self.loaded.model, rendered, tokens, digests))
-        answers = iter(self.engine.answer_batch(prompts, self.settings) if prompts else [])
-        for number, given in enumerate(images):
-            if number in errors:
-                yield Caption(_name_of(given), error=errors[number])
-            else:
-                answer = next(answers)
-                yield Caption(_name_of(given), answer.text, answer.reason)
+                decoded[number] = error
+        return decoded
 
     def _question(self, image: ImageRef) -> Conversation:
         text = self.loaded.renderer.chat.with_images_before(self.prompt or "", 1)

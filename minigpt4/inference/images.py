@@ -98,9 +98,12 @@ class ImageTokens:
         Raises:
             UserError: an image cannot be read.
         """
+        return self.hold([self.processor(image) for image in images])
+
+    def hold(self, decoded: Sequence[Tensor]) -> list[str]:
+        """The same for images that are decoded already, pixels [3, S, S] each."""
         digests = []
-        for image in images:
-            pixels = self.processor(image)
+        for pixels in decoded:
             digests.append(hashlib.sha256(pixels.numpy().tobytes()).hexdigest())
             if digests[-1] not in self._known:
                 self._pixels[digests[-1]] = pixels

@@ -33,6 +33,9 @@ MIN_SIDE = 2
 MAX_BYTES = 1 << 31
 """of an encoded image; one of MAX_PIXELS without compression, 16 bit and four channels, has 1.4 GB"""
 
+DRAFT_FACTORS = (8, 4, 2)
+"""by which a JPEG can be made smaller while it is decoded"""
+
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -60,12 +63,21 @@ def open_image(ref: ImageRef, opening: str = "standard", *, max_pixels: int = MA
     Raises:
         ImageError: missing, empty, not an image, damaged, too large or (standard) too small.
     """
+    return draft_image(ref, opening, max_pixels=max_pixels)
+
+
+def draft_image(ref: ImageRef, opening: str = "standard", *, max_pixels: int = MAX_PIXELS,
+                shorter_side: int | None = None) -> Image.Image:
+    """The same; a JPEG at 1/2, 1/4 or 1/8 of its size where that leaves its shorter side with at least so many pixels.
+
+    None decodes everything whole.
+    """
     name = image_name(ref)
     encoded = read_bytes(ref)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd EXIF, palettes and sizes: judged here, not there
         try:
-            image = _decode(encoded, name, max_pixels)
+            image = _decode(encoded, name, max_pixels, shorter_side)
             return image.convert("RGB") if opening == "original" else _standard_rgb(image, name)
         except (ImageError, MemoryError):
             raise
@@ -84,6 +96,21 @@ def is_animated(ref: ImageRef) -> bool:
             raise
         except Exception as error:  # as in open_image
             raise _damaged(name, error) from error
+
+
+def draft_factor(width: int, height: int, shorter_side: int | None) -> int:
+    """The largest factor that leaves at least so many pixels on the shorter side; 1 where it is None."""
+    if shorter_side is None:
+        return 1
+    return next((factor for factor in DRAFT_FACTORS if min(width, height) // factor >= shorter_side), 1)
+
+
+def orientation_of(ref: ImageRef) -> int:
+    """How an image is turned, EXIF's 1 to 8. Raises `ImageError` for what is not an image."""
+    name = image_name(ref)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _orientation(_identified(read_bytes(ref), name), name)
 
 
 def read_bytes(ref: ImageRef) -> bytes:
@@ -118,11 +145,14 @@ def image_name(ref: ImageRef) -> str:
     return shown(ref.name or ref.path or "image in memory")
 
 
-def _decode(encoded: bytes, name: str, max_pixels: int) -> Image.Image:
+def _decode(encoded: bytes, name: str, max_pixels: int, shorter_side: int | None) -> Image.Image:
     try:
         image = _identified(encoded, name)
         if image.width * image.height > max_pixels:
             raise _too_large(name, f"{image.width}x{image.height} = {image.width * image.height}", max_pixels)
+        factor = draft_factor(image.width, image.height, shorter_side)
+        if factor > 1:
+            image.draft("RGB", (image.width // factor, image.height // factor))
         image.load()
     except Image.DecompressionBombError as error:
         raise _too_large(name, str(error).split("(")[-1].split(" ")[0], max_pixels) from error

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
+import numpy as np
 import torch
 from PIL import Image, ImageEnhance
 from torch import Tensor
@@ -19,7 +20,8 @@ from minigpt4.common.config.ranges import PositiveInt, PositiveShare, Share, Sid
 from minigpt4.common.errors import UserError
 from minigpt4.common.registry import image_processors
 from minigpt4.processors.decoding import MAX_PIXELS, open_image
-from minigpt4.processors.resizing import cropped, fitted, random_box, to_pixel_values
+from minigpt4.processors.fast_images import fast_fitted, fast_rgb
+from minigpt4.processors.resizing import cropped, fitted, normalised, random_box, to_levels
 from minigpt4.records.images import ImageRef, ImageSpec
 
 Crop = Literal["none", "random_resized"]
@@ -65,6 +67,9 @@ class ImageProcessor(Protocol):
     def __call__(self, ref: ImageRef, generator: torch.Generator | None = None) -> Tensor:
         """Encoded image -> `pixel_values` [3, S, S] float32; `generator` feeds what is random."""
 
+    def random_changes(self) -> str:
+        """What is done to an image by chance, in words; empty where its pixels are always the same."""
+
 
 class FittedImages:
     """Decode, perhaps crop, mirror and brighten, fit to the square, normalise.
@@ -82,9 +87,24 @@ class FittedImages:
         self._mean, self._std = (torch.tensor(values).view(3, 1, 1) for values in (spec.mean, spec.std))
 
     def __call__(self, ref: ImageRef, generator: torch.Generator | None = None) -> Tensor:
-        image = open_image(ref, self.spec.opening, max_pixels=self.config.max_pixels)
-        return to_pixel_values(fitted(self._varied(image, generator), self.spec), self._mean, self._std,
-                               rescale=self.spec.rescale)
+        return normalised(self.levels(ref, generator), self._mean, self._std, rescale=self.spec.rescale)
+
+    def levels(self, ref: ImageRef, generator: torch.Generator | None = None) -> Tensor:
+        """The same before it is normalised: uint8 [3, S, S], a quarter of the bytes."""
+        spec = self.spec
+        if spec.method == "pillow":
+            image = open_image(ref, spec.opening, max_pixels=self.config.max_pixels)
+            return to_levels(fitted(self._varied(image, generator), spec))
+        levels = fast_rgb(ref, spec, self.config.max_pixels)
+        if self.random_changes():
+            levels = np.array(self._varied(Image.fromarray(levels), generator))
+        return fast_fitted(levels, spec)
+
+    def random_changes(self) -> str:
+        config = self.config
+        changes = {"crop": config.crop == "random_resized", "flip": bool(config.flip),
+                   "brightness": bool(config.brightness)}
+        return ", ".join(name for name, is_on in changes.items() if is_on)
 
     def _varied(self, image: Image.Image, generator: torch.Generator | None) -> Image.Image:
         config = self.config

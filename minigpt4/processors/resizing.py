@@ -70,7 +70,16 @@ def cropped(image: Image.Image, box: Box) -> Image.Image:
 
 def to_pixel_values(image: Image.Image, mean: Tensor, std: Tensor, *, rescale: Rescale = "divide") -> Tensor:
     """RGB image [H, W] -> float32 [3, H, W], normalised per channel. mean and std are [3, 1, 1]."""
-    levels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).contiguous()
+    return normalised(to_levels(image), mean, std, rescale=rescale)
+
+
+def to_levels(image: Image.Image) -> Tensor:
+    """RGB image [H, W] -> uint8 [3, H, W]."""
+    return torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).contiguous()
+
+
+def normalised(levels: Tensor, mean: Tensor, std: Tensor, *, rescale: Rescale = "divide") -> Tensor:
+    """uint8 [..., 3, H, W] -> float32 of that shape; mean and std are [3, 1, 1]. Of any device."""
     if rescale == "multiply":
         shares = levels.to(torch.float64).mul_(1 / 255).to(torch.float32)
     else:

@@ -93,11 +93,19 @@ class RunConfig:
     """micro-batches per optimizer step"""
     num_workers: Processes = 0
     """processes that read and decode; the order does not depend on it"""
+    feature_store: str | None = None
+    """folder with what frozen encoders say of each image, read instead of the image; null = computed at every step"""
+    feature_fill: bool = True
+    """True = what the feature store lacks is computed and stored as training goes on; False = only computed"""
+    feature_dtype: Literal["fp32", "bf16", "fp16"] | None = None
+    """what features are stored in; null = as they are computed"""
 
     amp: bool | None = None
     """original key: True = fp16 autocast on CUDA; use `precision` in new files"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto, fp32, bf16 or fp16: autocast of the forward pass; auto = fp32 on CPU, bf16 where CUDA has it"""
+    tf32: bool = False
+    """True = fp32 matrix products on a CUDA card in TF32 (faster, 10 bits of fraction); nothing changes elsewhere"""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps"""
     num_threads: Threads | None = None

@@ -15,6 +15,7 @@ from minigpt4.runners.config import RunConfig
 from minigpt4.runners.optimizer import DecayRule, LrFactor, same_lr
 from minigpt4.runners.parallel.strategy import Strategy
 from minigpt4.runners.watching import Watch
+from minigpt4.tasks.stored_features import FeatureStore
 from minigpt4.tasks.task import Task
 
 
@@ -53,6 +54,8 @@ class Job:
     imports: tuple[str, ...] = ()
     """modules that the config imports, which whoever loads the bundle must allow"""
     taken_over: TakenOver | None = None
+    store: FeatureStore | None = None
+    """what frozen encoders say of images, where it is kept"""
     watch: Watch | None = None
     """what is asked as training goes on; answered on the first rank"""
     strategy: Strategy

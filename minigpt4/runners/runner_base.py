@@ -254,7 +254,8 @@ class RunnerBase:
         return self._record(loss, grad_norm, pace), sums.stop > 0
 
     def _compute(self, window: list[Batch]) -> WindowResult:
-        self.job.model.train()
+        if not self.job.model.training:  # it was asked something; saying it to all modules takes milliseconds
+            self.job.model.train()
         try:
             return self._gradient(window, self._update.scaler)
         except (RuntimeError, MemoryError) as error:

@@ -17,11 +17,10 @@ from torch import Tensor, nn
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import ProcessGroup
-from minigpt4.common.sharded_tensors import is_sharded
 from minigpt4.records.batches import Batch, Output
 from minigpt4.runners.optimizer import trainable
 from minigpt4.runners.parallel.replicated import Replicated
-from minigpt4.runners.parallel.strategy import Strategy
+from minigpt4.runners.parallel.strategy import Awaited, Strategy
 from minigpt4.runners.precision import Precision
 from minigpt4.tasks.task import Task
 
@@ -41,39 +40,42 @@ class WindowResult:
 
 
 class MicroStep(nn.Module):
-    """The task's step as a module, so that DDP sees one forward that reaches every trainable parameter.
+    """The task's step as a module, so that DDP sees one forward that reaches every parameter it waits for.
 
     A rank whose batch has no row, or an image-less batch of a model with images, takes part with gradients of zero.
 
     Args:
-        model: what trains.
+        model: what is trained.
         task: says what a step is.
+        awaited: gives the parameters that every forward must reach; None = there are none, as in a single process.
         stand_in: what a rank without a row runs, so that it makes the forward pass of the others; None = it makes none.
     """
 
-    def __init__(self, model: nn.Module, task: Task, stand_in: Batch | None = None) -> None:
+    def __init__(self, model: nn.Module, task: Task, awaited: Awaited | None = None, stand_in: Batch | None = None
+                 ) -> None:
         super().__init__()
         self.model = model
         self.task = task
-        self.stand_in = stand_in
+        self._awaited = awaited
+        self._stand_in = stand_in
 
     def forward(self, batch: Batch) -> Output:
         if batch.input_ids.shape[0]:
             output = self.task.output(self.model, batch)
-            return Output(output.loss_sum + self._nothing(), output.num_tokens, output.auxiliary)
-        if self.stand_in is None:
-            return Output(self._nothing(), 0)
-        output = self.task.output(self.model, self.stand_in)
-        return Output(output.loss_sum * 0 + self._nothing(), 0)
+            if self._awaited is None:
+                return output
+            return Output(output.loss_sum + self._nothing(batch), output.num_tokens, output.auxiliary)
+        if self._stand_in is None:
+            return Output(self._nothing(batch), 0)
+        output = self.task.output(self.model, self._stand_in)
+        return Output(output.loss_sum * 0 + self._nothing(batch), 0)
 
-    def _nothing(self) -> Tensor:
-        """0 with a gradient of 0 for every trainable parameter: an empty slice cannot carry a NaN along.
-
-        Sharded ones are left out: those of layers have a gradient from every forward pass, the others are whole now.
-        """
-        parts = [parameter.reshape(-1)[:0].float().sum() for parameter in trainable(self.model).values()
-                 if not is_sharded(parameter)]
-        return torch.stack([part.to(parts[0].device) for part in parts]).sum() if parts else torch.zeros(())
+    def _nothing(self, batch: Batch) -> Tensor:
+        """0 with a gradient of 0 for every awaited parameter: an empty slice cannot carry a NaN along."""
+        parts = [parameter.reshape(-1)[:0].float().sum() for parameter in (self._awaited() if self._awaited else ())]
+        if not parts:
+            return torch.zeros((), device=batch.input_ids.device)
+        return torch.stack([part.to(parts[0].device) for part in parts]).sum()
 
 
 class WindowGradient:
@@ -85,7 +87,9 @@ class WindowGradient:
         self._precision = precision
         self._device = device
         self._strategy = strategy or Replicated(group)
-        self._step = self._strategy.wrap(MicroStep(model, task, self._strategy.stand_in))
+        self._parameters = tuple(trainable(model).values())  # once: a walk over all modules takes milliseconds
+        micro = MicroStep(model, task, self._strategy.awaited(model), self._strategy.stand_in)
+        self._step = self._strategy.wrap(micro)
 
     def __call__(self, window: Sequence[Batch], scaler: torch.amp.GradScaler) -> WindowResult:
         """Forward and backward of all micro-batches of a window; each goes to the device when its turn comes.
@@ -95,7 +99,10 @@ class WindowGradient:
         total = self._count_tokens(window)
         summed = [self._backward(batch, total, len(window), last=index == len(window) - 1, scaler=scaler)
                   for index, batch in enumerate(window)]
-        losses = [float(loss) for loss in summed]  # only now: reading a number waits for the device
+        for parameter in self._parameters:
+            if parameter.grad is None:  # it had no part in this window, which is no reason to stand still
+                parameter.grad = torch.zeros_like(parameter)
+        losses = torch.stack(summed).tolist()  # only now and all at once: reading a number waits for the device
         return WindowResult(
             loss_sum=sum(losses), total_tokens=total, samples=sum(batch.input_ids.shape[0] for batch in window),
             bad_batches=tuple(batch for batch, loss in zip(window, losses, strict=True) if not math.isfinite(loss)),
@@ -120,5 +127,6 @@ class WindowGradient:
             loss = output.loss_sum * (self._group.world_size / total)
             for auxiliary in output.auxiliary.values():
                 loss = loss + auxiliary / micro_batches
-            scaler.scale(loss).backward()
+            if loss.requires_grad:
+                scaler.scale(loss).backward()
         return output.loss_sum.detach()

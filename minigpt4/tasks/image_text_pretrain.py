@@ -6,7 +6,8 @@ model without images trains by the same task (`text_pretrain` says so in a YAML)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -19,6 +20,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import Place
 from minigpt4.common.registry import tasks
 from minigpt4.datasets.assembly import build_image_processors, build_indexed, build_source
+from minigpt4.datasets.batches import ImageReader
 from minigpt4.datasets.config import DatasetConfig
 from minigpt4.datasets.dataset import IndexedDataset
 from minigpt4.datasets.formats.stream import ShardStream
@@ -28,10 +30,10 @@ from minigpt4.datasets.loader import EvaluationLoader, TrainingLoader
 from minigpt4.datasets.mixture import Mixture
 from minigpt4.metrics.image_gap import with_exchanged_images
 from minigpt4.metrics.tally import Tally
-from minigpt4.processors.images import ImageProcessor
 from minigpt4.records.batches import Batch, Output
 from minigpt4.records.conversations import Sample
 from minigpt4.records.images import ImageRef
+from minigpt4.tasks.stored_features import FeatureStore
 from minigpt4.tasks.task import Caption
 
 Describe = Callable[[Sequence[ImageRef]], list[str]]
@@ -47,12 +49,16 @@ class ImageTextPretrain:
         loaded: the model with its renderer and pixels.
         place: which process of the run this is.
         describe: says what an image shows, for captions during validation; None = no captions.
+        store: what frozen encoders say of images; None = they are asked at every step.
     """
 
     measures = ("loss", "image_gap")
 
-    def __init__(self, config: Config, loaded: LoadedModel, place: Place, describe: Describe | None = None) -> None:
+    def __init__(self, config: Config, loaded: LoadedModel, place: Place, describe: Describe | None = None,
+                 store: FeatureStore | None = None) -> None:
         self._config = config
+        self._store = store
+        self._opened: dict[tuple[str, str], IndexedDataset] = {}
         self._run = config.run
         self._loaded = loaded
         self._place = place
@@ -61,7 +67,7 @@ class ImageTextPretrain:
         self.ledger = Ledger(ledger_path(Path(self._run.output_dir), place.rank), limits)
 
     def report(self) -> list[str]:
-        return describe_source(self._source)
+        return [*describe_source(self._source), *([self._store.report()] if self._store else [])]
 
     def data_identities(self) -> dict[str, str]:
         return identities_of(self._source)
@@ -78,6 +84,8 @@ class ImageTextPretrain:
         return iter(self._loader(begun_on, position))
 
     def output(self, model: nn.Module, batch: Batch) -> Output:
+        if self._store is not None:
+            batch = replace(batch, images=self._store.features(batch.images))
         output: Output = model(batch)
         return output
 
@@ -86,7 +94,7 @@ class ImageTextPretrain:
         processors = self._processors(configs, split)
         size = self._run.batch_size_eval or batch_size(self._config)
         return chain.from_iterable(
-            EvaluationLoader(build_indexed(name, config, split), self._loaded.renderer, processors[name],
+            EvaluationLoader(self._indexed(name, config, split), self._loaded.renderer, processors[name],
                              batch_size=size, rank=self._place.rank, world_size=self._place.world_size,
                              seed=self._run.seed, num_workers=self._run.num_workers, limit=limit,
                              max_positions=self._loaded.max_positions)
@@ -108,13 +116,19 @@ class ImageTextPretrain:
         if self._describe is None or not number:
             return []
         configs = self._configs_of(split)
-        samples = chain.from_iterable(_with_image(build_indexed(name, config, split))
+        samples = chain.from_iterable(_with_image(self._indexed(name, config, split))
                                       for name, config in configs.items())
         chosen = [sample for sample, _ in zip(samples, range(number), strict=False)]
         if not chosen:
             return []
         said = self._describe([sample.conversation.images[0] for sample in chosen])
         return [Caption(sample.id, words, _answer_of(sample)) for sample, words in zip(chosen, said, strict=True)]
+
+    def _indexed(self, name: str, config: DatasetConfig, split: str) -> IndexedDataset:
+        """A data set that is measured: opened once, whatever the number of validations."""
+        if (name, split) not in self._opened:
+            self._opened[name, split] = build_indexed(name, config, split)
+        return self._opened[name, split]
 
     @cached_property
     def _source(self) -> Mixture | ShardStream:
@@ -130,8 +144,12 @@ class ImageTextPretrain:
             max_positions=self._loaded.max_positions,
         )
 
-    def _processors(self, configs: dict[str, DatasetConfig], split: str) -> dict[str, ImageProcessor]:
-        return build_image_processors(configs, split, self._loaded.image_spec, self._loaded.behaviour.train_crop)
+    def _processors(self, configs: dict[str, DatasetConfig], split: str) -> Mapping[str, ImageReader]:
+        """What reads each data set's images; stored ones are of the training splits."""
+        made = build_image_processors(configs, split, self._loaded.image_spec, self._loaded.behaviour.train_crop)
+        if self._store is None or split not in self._run.train_splits:
+            return made
+        return {name: self._store.reader(processor) for name, processor in made.items()}
 
     def _configs_of(self, split: str) -> dict[str, DatasetConfig]:
         """Data sets that have the split. Raises `UserError` where none has."""

@@ -72,6 +72,23 @@ def test_validate_counts_and_names(config: Path, capsys: pytest.CaptureFixture[s
     assert "1  not an image (HTML text)" in printed and "captions.jsonl:3: not an image" in printed
 
 
+def test_validate_writes_a_report_and_a_sheet(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tokenizer(config) == 0
+    (config.parent / "3.png").write_bytes((config.parent / "0.png").read_bytes())
+    report, sheet = config.parent / "report.json", config.parent / "sheet.png"
+    assert main(["data", "validate", "--cfg-path", str(config), "--report", str(report), "--sheet", str(sheet)]) == 0
+    printed = capsys.readouterr().out
+    assert "image width: 8 to 8, half of them up to 8, 99 % up to 8" in printed and "readable: 100 %" in printed
+    assert "same image as another sample: 1 sample (image_jsonl/3)" in printed
+    (found,) = json.loads(report.read_text())["data_sets"]
+    assert (found["data_set"], found["split"], found["readable_share"]) == ("image_jsonl", "train", 1.0)
+    assert found["words"] == {"least": 3, "largest": 3, "mean": 3.0, "percentile_1": 3, "percentile_50": 3,
+                              "percentile_99": 3}
+    assert found["positions"]["least"] > found["learned"]["least"] > 3
+    colors = {color for _, color in Image.open(sheet).getcolors(1 << 20)}
+    assert {(255, 0, 0), (0, 128, 0), (0, 0, 255)} <= colors
+
+
 def test_a_tokenizer_of_nothing_is_not_trained(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (config.parent / "captions.jsonl").write_text('{"image": "0.png"}\n')
     assert tokenizer(config) == 2

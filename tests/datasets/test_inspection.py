@@ -10,9 +10,10 @@ import torch
 from PIL import Image
 
 from minigpt4.common.errors import UserError
+from minigpt4.datasets.checking import read_all
 from minigpt4.datasets.dataset import FirstSamples
 from minigpt4.datasets.formats.shards import open_shards
-from minigpt4.datasets.inspection import contact_sheet, marked_text, read_all, stretches, texts_of, visible
+from minigpt4.datasets.inspection import contact_sheet, marked_text, stretches, texts_of, visible
 from minigpt4.datasets.tokenizer_training import train_tokenizer
 from minigpt4.processors.captions import Identity
 from minigpt4.processors.resizing import to_pixel_values

@@ -15,8 +15,8 @@ import pytest
 from minigpt4.common.errors import UserError
 from minigpt4.datasets.assembly import build_dataset, build_indexed, build_source
 from minigpt4.datasets.config import BuildInfo, DatasetConfig, SplitInfo
+from minigpt4.datasets.formats.index_building import index_shards
 from minigpt4.datasets.formats.shards import ShardDataset, open_shards
-from minigpt4.datasets.formats.tar_index import index_shards
 from minigpt4.datasets.ledger import Ledger
 from minigpt4.datasets.loader import TrainingLoader
 from minigpt4.datasets.mixture import Mixture
@@ -112,7 +112,8 @@ def _just_open(ref: Any, generator: Any = None) -> Any:
 
 def test_every_cut_of_a_tar_keeps_only_whole_samples(tmp_path: Path) -> None:
     whole = write_tar(tmp_path / "whole.tar", {**pair("0"), **pair("1"), **pair("2")}).read_bytes()
-    ends = [row["json"].sum() for row in index_shards([tmp_path / "whole.tar"]).rows]
+    index = index_shards([tmp_path / "whole.tar"])
+    ends = [sum(index.range_of(number, "json")) for number in range(len(index))]
     for length in range(0, ends[-1] + 1, 128):
         cut = tmp_path / "cut.tar"
         cut.write_bytes(whole[:length])
@@ -125,7 +126,7 @@ def test_every_cut_of_a_tar_keeps_only_whole_samples(tmp_path: Path) -> None:
 def test_damaged_header_is_seen(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "a.tar", {**pair("0"), **pair("1")})
     content = bytearray(path.read_bytes())
-    second = index_shards([path]).rows[1]["image"][0] - 512
+    second = index_shards([path]).range_of(1, "image")[0] - 512
     content[second : second + 8] = b"\xff" * 8
     path.write_bytes(content)
     index = index_shards([path])

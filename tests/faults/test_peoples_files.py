@@ -14,11 +14,11 @@ import pytest
 from minigpt4.cli.main import main
 from minigpt4.common.errors import UserError, UserErrors
 from minigpt4.datasets.assembly import build_dataset, build_indexed
+from minigpt4.datasets.checking import read_all
 from minigpt4.datasets.config import BuildInfo, DatasetConfig
+from minigpt4.datasets.formats.index_building import index_shards
 from minigpt4.datasets.formats.shards import open_shards
 from minigpt4.datasets.formats.stream import ShardStream
-from minigpt4.datasets.formats.tar_index import index_shards
-from minigpt4.datasets.inspection import read_all
 from minigpt4.datasets.ledger import Ledger
 from minigpt4.datasets.own_texts import read_own_texts
 from minigpt4.processors.captions import Identity
@@ -302,14 +302,14 @@ def test_members_that_belong_to_no_sample_are_counted_and_named(tmp_path: Path, 
 
 def test_a_tar_cut_among_unsorted_members_keeps_whole_samples(tmp_path: Path) -> None:
     whole = unsorted_tar(tmp_path / "x.tar", range(4)).read_bytes()
-    third = index_shards([tmp_path / "x.tar"]).rows[2]["txt"].sum()
+    third = sum(index_shards([tmp_path / "x.tar"]).range_of(2, "txt"))
     (tmp_path / "cut.tar").write_bytes(whole[: third + 600])
     assert texts(tmp_path / "cut.tar") == {f"cut/{n:03}": f"text {n}" for n in range(3)}
 
 
 def test_a_header_with_a_size_below_zero_ends_the_shard(tmp_path: Path) -> None:
     content = bytearray(write_tar(tmp_path / "x.tar", {**pair("0"), **pair("1")}).read_bytes())
-    second = index_shards([tmp_path / "x.tar"]).rows[1]["image"][0] - 512
+    second = index_shards([tmp_path / "x.tar"]).range_of(1, "image")[0] - 512
     content[second + 124 : second + 136] = b"\xff" * 10 + b"\xfc\x00"
     header = content[second : second + 512]
     checksum = sum(header[:148]) + 8 * 32 + sum(header[156:])

@@ -3,6 +3,8 @@ cache."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
@@ -43,6 +45,50 @@ def test_u45_a_batch_of_four_gives_the_tokens_of_four_singles(loaded: LoadedMode
     singles = [engine.answer(prompt, settings).ids for prompt in prompts]
     assert [answer.ids for answer in engine.answer_batch(prompts, settings)] == singles
     assert len(set(singles)) > 1, "rows that are all alike prove nothing"
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 8])
+def test_rows_that_are_refilled_give_the_tokens_of_singles(loaded: LoadedModel, rows: int) -> None:
+    """float32, greedy, prompts and answers of many lengths."""
+    words = ("what", "describe this image in detail", "a red rose", "is this the table", "你 好 世 界")
+    prompts = [prompt_of(loaded, " ".join(words[: 1 + number % 5]), [1] * (number % 3)) for number in range(11)]
+    engine = Engine(loaded)
+    free = engine.answer(prompts[0], SETTINGS)
+    stop = loaded.tokenizer.decode(free.ids[:2])
+    stopping = tiny.model()
+    object.__setattr__(stopping.renderer.chat, "stops", (stop,))
+    engine = Engine(stopping)
+    singles = [engine.answer(prompt, SETTINGS) for prompt in prompts]
+    answers = list(engine.answers(iter(prompts), SETTINGS, rows=rows))
+    object.__setattr__(stopping.renderer.chat, "stops", ("###",))
+    assert [answer.ids for answer in answers] == [answer.ids for answer in singles]
+    assert [answer.reason for answer in answers] == [answer.reason for answer in singles]
+    assert len({len(answer.ids) for answer in answers}) > 1, "rows that all end together refill nothing"
+
+
+@pytest.mark.parametrize("settings", [
+    DecodingSettings(max_new_tokens=6, num_beams=2), DecodingSettings(max_new_tokens=6, repetition_penalty=1.3),
+    DecodingSettings(max_new_tokens=9, min_new_tokens=9),
+])
+def test_other_ways_of_decoding_give_the_tokens_of_singles_too(loaded: LoadedModel, settings: DecodingSettings) -> None:
+    prompts = [prompt_of(loaded, text, [number]) for number, text in enumerate(("what", "a red rose", "this image"))]
+    engine = Engine(loaded)
+    singles = [engine.answer(prompt, settings).ids for prompt in prompts]
+    assert [answer.ids for answer in engine.answers(prompts, settings, rows=2)] == singles
+
+
+def test_a_prompt_is_taken_when_a_row_is_free(loaded: LoadedModel) -> None:
+    taken: list[int] = []
+    prompts = [prompt_of(loaded, "what", [number]) for number in range(5)]
+
+    def handed_out() -> Iterator[Prompt]:
+        for number, prompt in enumerate(prompts):
+            taken.append(number)
+            yield prompt
+
+    answers = Engine(loaded).answers(handed_out(), SETTINGS, rows=2)
+    next(answers)
+    assert len(taken) <= 4
 
 
 def test_rows_stop_one_by_one(loaded: LoadedModel) -> None:

@@ -13,8 +13,8 @@ from minigpt4.assembly.build import build_renderer
 from minigpt4.common.errors import UserError
 from minigpt4.conversation.renderer import Renderer
 from minigpt4.datasets.assembly import build_indexed
+from minigpt4.datasets.checking import Findings, RowLengths, read_all
 from minigpt4.datasets.config import BuildInfo, DatasetConfig
-from minigpt4.datasets.inspection import Findings, RowLengths, read_all
 from minigpt4.datasets.ledger import Ledger, UnreadableLimits
 from minigpt4.inference.caption_files import already_described
 from minigpt4.systems.minigpt4.wording import read_prompts

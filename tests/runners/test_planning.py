@@ -16,6 +16,7 @@ from minigpt4.models.lora import LoraConfig
 from minigpt4.runners.planning.cards import CARDS, QUANTIZATIONS, chat_fit, training_fit
 from minigpt4.runners.planning.memory import Load, chat_memory, operations_per_sample, training_memory
 from minigpt4.runners.planning.sizes import ModelSize, size_of
+from minigpt4.runners.planning.storing import store_line
 from tests import tiny
 
 GIB = 1 << 30
@@ -71,6 +72,26 @@ def test_a_real_model_has_its_real_size(vicuna: dict[str | None, ModelSize]) -> 
 def test_keys_and_values_of_a_7b_model_take_half_a_mebibyte_a_position(vicuna: dict[str | None, ModelSize]) -> None:
     memory = chat_memory(vicuna[None], positions=2048, value_bytes=2)
     assert memory.cache == GIB and chat_memory(vicuna[None], positions=2048, value_bytes=2, beams=5).cache == 5 * GIB
+
+
+@pytest.mark.parametrize(("images", "seen", "said"), [
+    (5_000_000, 5_120_000, "245.76 GB for 5,000,000 images; each is seen 1.0 times"),
+    (3_439, 4_800, "0.17 GB for 3,439 images; each is seen 1.4 times"),
+])
+def test_a_feature_store_does_not_pay_at_the_sizes_of_the_paper(
+    vicuna: dict[str | None, ModelSize], images: int, seen: int, said: str,
+) -> None:
+    line = store_line(vicuna[None], replace(LOAD, value_bytes=2, positions=200), images=images, samples_seen=seen)
+    assert said in line
+    assert line.endswith("so it does not pay in one run")
+
+
+def test_a_feature_store_pays_for_several_epochs_and_needs_frozen_encoders() -> None:
+    frozen = size_of(tiny.config(vision=replace(tiny.config().vision, freeze=True),
+                                 resampler=replace(tiny.config().resampler, freeze=True)), half=False)
+    line = store_line(frozen, replace(LOAD, positions=30), images=100, samples_seen=1000)
+    assert line.endswith("spared after filling") and "0.00 GB for 100 images; each is seen 10.0 times" in line
+    assert "nothing can be stored" in store_line(size_of(tiny.config(), half=False), LOAD, images=1, samples_seen=9)
 
 
 def test_memory_grows_with_what_it_should() -> None:

@@ -59,11 +59,12 @@ def test_two_ranks_give_loss_and_gradients_of_one(tmp_path: Path, kind: str) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("last_rank", ["empty", "textual"])
-def test_a_rank_without_rows_or_images_takes_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last_rank: str
-                                                  ) -> None:
+@pytest.mark.parametrize("kind", ["projection", "whole"])
+def test_a_rank_without_rows_or_images_takes_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last_rank: str,
+                                                  kind: str) -> None:
     """Sharded and replicated ranks that see the same give the same, and nobody waits for ever."""
     monkeypatch.setenv("LAST_RANK", last_rank)
-    ddp, fsdp = first_steps(tmp_path, (2, "ddp", ["model.llm.freeze=False"]), (2, "fsdp", ["model.llm.freeze=False"]))
+    ddp, fsdp = first_steps(tmp_path, (2, "ddp", KINDS[kind]), (2, "fsdp", KINDS[kind]))
     assert fsdp["loss"] == pytest.approx(ddp["loss"], rel=1e-6)
     for name, gradient in ddp["gradients"].items():
         assert relative(fsdp["gradients"][name], gradient) < 1e-6, name

@@ -14,7 +14,9 @@ from minigpt4.common.config.paths import expand_shards
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import open_regular, shown
 from minigpt4.datasets.dataset import checked_caption
-from minigpt4.datasets.formats.tar_index import ShardIndex, index_shards, shard_name
+from minigpt4.datasets.formats.index_building import index_shards
+from minigpt4.datasets.formats.shard_index import ShardIndex
+from minigpt4.datasets.formats.tar_samples import shard_name
 from minigpt4.processors.captions import TextProcessor
 from minigpt4.records.conversations import IMAGE_MARK, Sample, Unreadable, caption_conversation
 from minigpt4.records.images import ImageRef

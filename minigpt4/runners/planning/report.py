@@ -24,6 +24,7 @@ from minigpt4.runners.planning.cards import (
 )
 from minigpt4.runners.planning.memory import Load, Memory, chat_memory, operations_per_sample, training_memory
 from minigpt4.runners.planning.sizes import ModelSize, size_of
+from minigpt4.runners.planning.storing import store_line
 from minigpt4.tasks.image_text_pretrain import batch_size
 
 GIB = 1 << 30
@@ -59,7 +60,7 @@ def plan_lines(config: Config, *, llm: str | None = None, folder: Path | None = 
                              training_memory(size, load, context=context, on_cpu=not half)))
     lines.append(_memory(f"chat on {device.type}, {_chat_positions(size):,} positions", chat))
     if load is not None:
-        lines.append(_time(config, size, load, device))
+        lines += [_time(config, size, load, device), *_store(config, size, load)]
     sizes = {kind: size_of(config.model, half=True, llm=llm, quantize=kind, folder=folder) for kind in QUANTIZATIONS}
     return [*lines, "", *_cards(sizes, load)]
 
@@ -101,7 +102,7 @@ def _memory(title: str, memory: Memory) -> str:
 
 
 def _time(config: Config, size: ModelSize, load: Load, device: torch.device) -> str:
-    samples = _samples_per_epoch(config, load)
+    samples = _samples_per_epoch(config, load, _samples_here(config))
     if samples is None:
         return "time: the data are not here, so an epoch has no length; set run.iters_per_epoch"
     seconds = operations_per_sample(size, load) * samples / (USED_RATE * _rate(size, load, device))
@@ -110,9 +111,23 @@ def _time(config: Config, size: ModelSize, load: Load, device: torch.device) -> 
             f"{_duration(seconds * epochs)} for {epochs}; less where rows are shorter")
 
 
-def _samples_per_epoch(config: Config, load: Load) -> int | None:
+def _store(config: Config, size: ModelSize, load: Load) -> list[str]:
+    """Whether a feature store would pay, where the data are here."""
+    images = _samples_here(config)
+    if images is None or not size.image_tokens:
+        return []
+    seen = (_samples_per_epoch(config, load, images) or 0) * config.run.max_epoch
+    return [store_line(size, load, images=images, samples_seen=seen)]
+
+
+def _samples_per_epoch(config: Config, load: Load, samples: int | None) -> int | None:
     if config.run.iters_per_epoch:
         return int(config.run.iters_per_epoch) * load.rows
+    return samples
+
+
+def _samples_here(config: Config) -> int | None:
+    """Samples of the training splits; None where they are not here, or a stream."""
     try:
         source = build_source(config.datasets, seed=config.run.seed, splits=config.run.train_splits)
     except UserError:

@@ -25,6 +25,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import ProcessGroup, join, place_from
 from minigpt4.common.registry import runners, tasks
 from minigpt4.common.seeds import seed_everything
+from minigpt4.datasets.assembly import build_image_processors
 from minigpt4.models.lora import adapters_of, base_is_frozen
 from minigpt4.runners.checkpoint import FREE_KEYS, flatten
 from minigpt4.runners.job import Job
@@ -35,6 +36,7 @@ from minigpt4.runners.parallel.choose import check_parallel, choose_strategy
 from minigpt4.runners.precision import choose_precision
 from minigpt4.runners.watching import Watch
 from minigpt4.tasks.image_text_pretrain import Describe
+from minigpt4.tasks.stored_features import FeatureStore, open_store
 from minigpt4.weights.bundles.adapters import load_adapters
 from minigpt4.weights.bundles.bundle import Bundle, is_not_whole, load_bundle, open_bundle
 from minigpt4.weights.bundles.licences import UNKNOWN, DataLicence
@@ -42,6 +44,8 @@ from minigpt4.weights.bundles.tokenizer_fingerprint import TokenizerFingerprint,
 from minigpt4.weights.files.shard_writer import SHARD_BYTES
 from minigpt4.weights.plans.loading import PartOrigin
 
+STORING_TASKS = ("image_text_pretrain",)
+"""tasks that read stored features"""
 MakeDescribe = Callable[[LoadedModel], Describe]
 """model -> what says captions during validation"""
 
@@ -140,6 +144,7 @@ def train(config: Config, *, resume: bool, resume_from: int | None = None,
         torch.set_num_threads(run.num_threads)
     if device.type == "cuda":
         torch.cuda.set_device(device)
+        torch.set_float32_matmul_precision("high" if run.tf32 else "highest")
     group = join(place, cuda=device.type == "cuda", timeout=run.process_timeout,
                  alone=run.parallel == "fsdp")
     try:
@@ -149,7 +154,12 @@ def train(config: Config, *, resume: bool, resume_from: int | None = None,
         runner = runners.get(run.runner, where="run.runner")(job, resume=resume, **further)
         if observer is not None:
             observer.before(job, job.bundle.loaded)
-        if runner.run() and observer is not None:
+        try:
+            ended = runner.run()
+        finally:
+            if job.store is not None:
+                job.store.close()
+        if ended and observer is not None:
             observer.after(job, job.bundle.loaded)
     finally:
         group.close()
@@ -168,18 +178,36 @@ def make_job(config: Config, group: ProcessGroup, device: torch.device,
     if config.run.knows is not None:
         loaded = replace(loaded, knowledge=config.run.knows)
     describe = make_describe(loaded) if make_describe else None
-    task = tasks.get(config.run.task, where="run.task")(config, loaded, group.place, describe)
+    store = store_of(config, loaded, device)
+    kept = {} if store is None else {"store": store}
+    task = tasks.get(config.run.task, where="run.task")(config, loaded, group.place, describe, **kept)
     resolved = resolved_yaml(config)
     return Job(
         run=config.run, model=loaded.model, task=task, group=group, device=device,
         bundle=LoadedBundle(loaded, resolved, config.run.job_name, _licences(config), config.run.shard_bytes),
         resolved_config=resolved, imports=config.imports,
         decay_rule=DECAY_RULES[loaded.behaviour.decay_rule], lr_factor=lr_factors_of(loaded),
-        settings=settings_of(config),
+        settings=settings_of(config), store=store,
         watch=Watch(loaded, config.run.watch) if config.run.watch else None,
         report=(*loaded.load_report, *loaded.describe().splitlines(), *strategy.describe()), strategy=strategy,
         vocab_size_to_beat=loaded.vocab_size if loaded.llm_loaded_and_frozen else None, taken_over=taken_over,
     )
+
+
+def store_of(config: Config, loaded: LoadedModel, device: torch.device) -> FeatureStore | None:
+    """The feature store that a config names; None where it names none.
+
+    Raises `UserError` where nothing can be stored for this model, its images or its task.
+    """
+    run = config.run
+    if run.feature_store is None:
+        return None
+    if run.task not in STORING_TASKS:
+        raise UserError("features.task", where="run.feature_store", what=f"is set, and the task {run.task} stores "
+                        "nothing", fix=f"leave it out, or use {' or '.join(STORING_TASKS)}")
+    processors = [processor for split in run.train_splits for processor in build_image_processors(
+        config.datasets, split, loaded.image_spec, loaded.behaviour.train_crop).values()]
+    return open_store(run, loaded, processors, choose_precision(run, device).name)
 
 
 def lr_factors_of(loaded: LoadedModel) -> LrFactor:

@@ -16,6 +16,7 @@ from minigpt4.models.connectors.linear import LinearConnectorConfig
 from minigpt4.models.part import PartConfig, VisionConfig
 from minigpt4.models.resamplers.q_former import QFormerConfig
 from minigpt4.models.vision.eva_vit import EvaVitConfig
+from minigpt4.records.images import Method
 from minigpt4.systems.config import SystemConfig
 
 BehaviourName = Literal["standard", "original_april2023", "original_aug2023", "original_newest"]
@@ -38,6 +39,9 @@ class MiniGPT4Config(SystemConfig):
     """what makes few tokens of many: q_former or merge_neighbours"""
     connector: PartConfig = field(default_factory=LinearConnectorConfig, metadata={"registry": connectors})
     """from image tokens to the width of the language model"""
+
+    image_method: Method = "pillow"
+    """how images are decoded and resized: pillow, fast (within 2 levels of 255), fast_drafts (large JPEGs in part)"""
 
     template: str | None = None
     """conversation template by name (vicuna_v0, vicuna_v1, llama2, plain); null = from prompt_template"""

@@ -42,7 +42,11 @@ class MiniGPT4:
     @staticmethod
     def pixels(config: MiniGPT4Config) -> ImageSpec:
         """Squashed to the size of the vision encoder, in CLIP's colours."""
-        return ImageSpec(size=config.vision.image_size, opening=behaviour_of(config).opening)
+        behaviour = behaviour_of(config)
+        if behaviour.opening == "original" and config.image_method != "pillow":
+            raise UserError("config.value", where="model.image_method", what=f"is {config.image_method}, and "
+                            f"{behaviour.name} opens images by Pillow", fix="use pillow, or behaviour: standard")
+        return ImageSpec(size=config.vision.image_size, opening=behaviour.opening, method=config.image_method)
 
     @staticmethod
     def visual_path(config: MiniGPT4Config, llm_width: int) -> VisualPath:

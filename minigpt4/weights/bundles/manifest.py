@@ -77,6 +77,7 @@ class ImageEntry:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     fit: str | None = None
+    method: str | None = None
     tokens_per_image: int | None = None
     """here in the first bundles, then beside `image`"""
 
