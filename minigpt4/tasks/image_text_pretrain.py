@@ -30,6 +30,8 @@ from minigpt4.datasets.loader import EvaluationLoader, TrainingLoader
 from minigpt4.datasets.mixture import Mixture
 from minigpt4.metrics.image_gap import with_exchanged_images
 from minigpt4.metrics.tally import Tally
+from minigpt4.processors.images import FittedImages
+from minigpt4.processors.levels import LevelsOf, Normalisation
 from minigpt4.records.batches import Batch, Output
 from minigpt4.records.conversations import Sample
 from minigpt4.records.images import ImageRef
@@ -63,6 +65,8 @@ class ImageTextPretrain:
         self._loaded = loaded
         self._place = place
         self._describe = describe
+        spec = loaded.image_spec
+        self._normalisation = None if spec is None else Normalisation(spec, loaded.model.device)
         limits = UnreadableLimits(share=self._run.max_unreadable)
         self.ledger = Ledger(ledger_path(Path(self._run.output_dir), place.rank), limits)
 
@@ -85,6 +89,8 @@ class ImageTextPretrain:
         return iter(self._training)
 
     def output(self, model: nn.Module, batch: Batch) -> Output:
+        if self._normalisation is not None:
+            batch = replace(batch, images=self._normalisation(batch.images))
         if self._store is not None:
             batch = replace(batch, images=self._store.features(batch.images))
         output: Output = model(batch)
@@ -143,11 +149,17 @@ class ImageTextPretrain:
         )
 
     def _processors(self, configs: dict[str, DatasetConfig], split: str) -> Mapping[str, ImageReader]:
-        """What reads each data set's images; stored ones are of the training splits."""
+        """What reads each data set's images; stored ones are of the training splits.
+
+        They travel as levels where all data sets are normalised as the model's own images are.
+        """
         made = build_image_processors(configs, split, self._loaded.image_spec, self._loaded.behaviour.train_crop)
-        if self._store is None or split not in self._run.train_splits:
+        if self._store is not None and split in self._run.train_splits:
+            return {name: self._store.reader(processor) for name, processor in made.items()}
+        fitted = {name: each for name, each in made.items() if isinstance(each, FittedImages)}
+        if len(fitted) < len(made) or any(each.spec != self._loaded.image_spec for each in fitted.values()):
             return made
-        return {name: self._store.reader(processor) for name, processor in made.items()}
+        return {name: LevelsOf(each) for name, each in fitted.items()}
 
     def _configs_of(self, split: str) -> dict[str, DatasetConfig]:
         """Data sets that have the split. Raises `UserError` where none has."""
