@@ -71,22 +71,21 @@ class ImageTextPretrain:
         self.ledger = Ledger(ledger_path(Path(self._run.output_dir), place.rank), limits)
 
     def report(self) -> list[str]:
-        return [*describe_source(self._training.source), *([self._store.report()] if self._store else [])]
+        return [*describe_source(self._source), *([self._store.report()] if self._store else [])]
 
     def data_identities(self) -> dict[str, str]:
-        return identities_of(self._training.source)
+        return identities_of(self._source)
 
-    def batches_per_epoch(self) -> int:
+    def batches_per_epoch(self, begun_on: int | None = None) -> int:
         """Once through the data. Raises `UserError` for a stream, which does not know its length."""
-        number = self._training.steps_per_epoch
+        number = self._loader(begun_on).steps_per_epoch
         if number is None:
             raise UserError("config.missing", where="run.iters_per_epoch", what="is not set, and a stream has no end",
                             fix="set it to the micro-batches of an epoch")
         return number
 
-    def training_batches(self, position: int) -> Iterator[Batch]:
-        self._training.position = position
-        return iter(self._training)
+    def training_batches(self, position: int, begun_on: int | None = None) -> Iterator[Batch]:
+        return iter(self._loader(begun_on, position))
 
     def output(self, model: nn.Module, batch: Batch) -> Output:
         if self._normalisation is not None:
@@ -138,14 +137,17 @@ class ImageTextPretrain:
         return self._opened[name, split]
 
     @cached_property
-    def _training(self) -> TrainingLoader:
+    def _source(self) -> Mixture | ShardStream:
         """Made when first needed (evaluation needs none), and once: opening data sets reads every shard's index."""
-        run, configs = self._run, self._config.datasets
+        return build_source(self._config.datasets, seed=self._run.seed, splits=self._run.train_splits)
+
+    def _loader(self, begun_on: int | None, position: int = 0) -> TrainingLoader:
+        run = self._run
         return TrainingLoader(
-            build_source(configs, seed=run.seed, splits=run.train_splits), self._loaded.renderer,
-            self._processors(configs, run.train_splits[0]), batch_size=batch_size(self._config),
-            rank=self._place.rank, world_size=self._place.world_size, seed=run.seed, num_workers=run.num_workers,
-            ledger=self.ledger, max_positions=self._loaded.max_positions,
+            self._source, self._loaded.renderer, self._processors(self._config.datasets, run.train_splits[0]),
+            batch_size=batch_size(self._config), rank=self._place.rank, world_size=self._place.world_size,
+            begun_on=begun_on, seed=run.seed, num_workers=run.num_workers, position=position, ledger=self.ledger,
+            max_positions=self._loaded.max_positions,
         )
 
     def _processors(self, configs: dict[str, DatasetConfig], split: str) -> Mapping[str, ImageReader]:
