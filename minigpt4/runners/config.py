@@ -77,6 +77,9 @@ class RunConfig:
     """micro-steps per epoch; null = one pass over the data"""
     batch_size_train: PositiveInt | None = None
     """samples per micro-batch and rank; datasets.*.batch_size says the same (newest originals)"""
+    max_tokens: PositiveInt | None = None
+    """tokens of a micro-batch and rank, in the place of a batch size: as many samples as fit, dealt by length so that
+    all micro-batches have about as many tokens"""
     batch_size_eval: PositiveInt | None = None
     """samples per validation batch; null = batch_size_train"""
     accum_grad_iters: PositiveInt = 1

@@ -109,3 +109,17 @@ def test_batch_sizes_that_differ_are_named(config: Config) -> None:
     with pytest.raises(UserError, match="run.batch_size_train 4, datasets.cc_sbu_align.batch_size 3"):
         batch_size(_with_run(config, batch_size_train=4))
     assert batch_size(_with_run(config, batch_size_train=3)) == 3
+
+
+def test_a_number_of_tokens_stands_in_the_place_of_a_batch_size(config: Config, loaded: LoadedModel) -> None:
+    """As many samples as fit; beside a batch size it is refused."""
+    with pytest.raises(UserError, match="run.max_tokens: is given beside datasets.cc_sbu_align.batch_size"):
+        ImageTextPretrain(_with_run(config, max_tokens=500), loaded, Place()).batches_per_epoch()
+    dataset = dataclasses.replace(config.datasets["cc_sbu_align"], batch_size=None)
+    counted = dataclasses.replace(_with_run(config, max_tokens=500), datasets={"cc_sbu_align": dataset})
+    task = ImageTextPretrain(counted, loaded, Place())
+    batch = next(task.training_batches(0))
+    tokens = sum(batch.row.bounds.lengths)
+    assert len(batch.sample_ids) > 1 and tokens <= 500 < tokens + 1.5 * max(batch.row.bounds.lengths)
+    with pytest.raises(UserError, match="run.max_tokens: is set, and samples are counted here"):
+        batch_size(counted)
