@@ -24,6 +24,8 @@ from minigpt4.records.batches import Batch
 from minigpt4.records.conversations import Unreadable
 
 BatchOrError = Batch | UserError
+PREFETCH = 2
+"""micro-batches that each worker process makes ahead"""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class TrainingLoader:
         rank, world_size: this process and how many there are.
         seed: of prompts and random crops (the mixture has its own).
         num_workers: processes that read and decode; 0 = this one. Streams use one at most.
+        prefetch: micro-batches that each of these processes makes ahead.
         position: steps already done.
         ledger: counts and writes down what is unreadable; raises when it is too much.
         max_positions: of the language model; longer samples are unreadable. None = no end.
@@ -106,11 +109,12 @@ class TrainingLoader:
     def __init__(
         self, source: Mixture | ShardStream, renderer: SampleRenderer, image_processors: Mapping[str, ImageReader],
         *, batch_size: int, rank: int = 0, world_size: int = 1, seed: int = 42, num_workers: int = 0, position: int = 0,
-        ledger: Ledger | None = None, max_positions: int | None = None,
+        ledger: Ledger | None = None, max_positions: int | None = None, prefetch: int = PREFETCH,
     ) -> None:
         self.source = source
         self.position = position
         self.num_workers = num_workers
+        self.prefetch = prefetch
         self.share = Share(batch_size, rank, world_size)
         self.maker = BatchMaker(renderer, image_processors, seed, max_positions)
         self.ledger = ledger or Ledger()
@@ -134,9 +138,9 @@ class TrainingLoader:
     def _batches(self) -> Iterable[BatchOrError]:
         if isinstance(self.source, ShardStream):
             streamed = _StreamBatches(self.source, self.maker, self.share, self.position)
-            return _data_loader(streamed, None, min(1, self.num_workers))
+            return _data_loader(streamed, None, min(1, self.num_workers), self.prefetch)
         mixed = _MixtureBatches(self.source, self.maker, self.share)
-        return _data_loader(mixed, _StepsFrom(self.position), self.num_workers)
+        return _data_loader(mixed, _StepsFrom(self.position), self.num_workers, self.prefetch)
 
     def _damaged(self) -> list[Unreadable]:
         datasets = self.source.datasets if isinstance(self.source, Mixture) else (self.source,)
@@ -223,10 +227,10 @@ def _raise_if_error(made: BatchOrError) -> Batch:
     return made
 
 
-def _data_loader(dataset: Dataset[BatchOrError], steps: Iterable[int] | None, num_workers: int
-                 ) -> DataLoader[BatchOrError]:
+def _data_loader(dataset: Dataset[BatchOrError], steps: Iterable[int] | None, num_workers: int,
+                 prefetch: int = PREFETCH) -> DataLoader[BatchOrError]:
     """Whole batches over worker processes. Its own generator keeps torch's global one where it was."""
     return DataLoader(
         dataset, batch_size=None, sampler=steps, num_workers=num_workers,  # type: ignore[arg-type]
-        generator=torch.Generator().manual_seed(0),
+        generator=torch.Generator().manual_seed(0), prefetch_factor=prefetch if num_workers else None,
     )

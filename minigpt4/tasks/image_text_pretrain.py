@@ -132,7 +132,7 @@ class ImageTextPretrain:
             build_source(configs, seed=run.seed, splits=run.train_splits), self._loaded.renderer,
             self._processors(configs, run.train_splits[0]), batch_size=batch_size(self._config),
             rank=self._place.rank, world_size=self._place.world_size, seed=run.seed, num_workers=run.num_workers,
-            ledger=self.ledger, max_positions=self._loaded.max_positions,
+            ledger=self.ledger, max_positions=self._loaded.max_positions, prefetch=run.prefetch,
         )
 
     def _processors(self, configs: dict[str, DatasetConfig], split: str) -> Mapping[str, ImageReader]:
