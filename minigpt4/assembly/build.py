@@ -8,6 +8,7 @@ accounted for in `load_report`.
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -33,8 +34,9 @@ from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import Tokenizer, open_tokenizer
 from minigpt4.models.freezing import DTYPES, cast_linear_layers, freeze, train
 from minigpt4.models.language_models.causal_lm import CausalLM, CausalLMConfig
-from minigpt4.models.lora import add_adapters, import_peft
+from minigpt4.models.lora import add_adapters, base_state, import_peft
 from minigpt4.models.part import PartConfig
+from minigpt4.models.unfilled import WithoutRandomFills
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.models.visual_path import VisualPath
 from minigpt4.systems.config import LANGUAGE_MODEL, SystemConfig
@@ -102,12 +104,10 @@ def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42, s
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         llm = make_language_model(config.llm, tokenizer, bundle, sources)
-        path = system.visual_path(config, llm.width)
-    model = VisionLanguageModel(path, llm)
-    _check_parts(model, config)
-    for opened in visual_files(system, config, sources, leave_out=bundle.stored_parts if bundle else ()):
-        ledger.add(opened.load(model.parts()))
-    _load_checkpoint(system, config, model, bundle, ledger, sources)
+        model, loaded = _with_visual_parts(system, config, llm, bundle, sources)
+    ledger.lines += loaded.lines
+    ledger.origins |= loaded.origins
+    path = model.visual_path
     for name, part in model.parts().items():
         if name != LANGUAGE_MODEL:
             ledger.lines += _settle(config.parts()[name], name, part, device)
@@ -131,6 +131,39 @@ def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42, s
     stage, knowledge = (bundle.manifest.stage, bundle.manifest.knows) if bundle else ("", None)
     return LoadedModel(model, renderer, spec, behaviour, config, origins, ledger.lines, stage, data_of(bundle),
                        knowledge)
+
+
+def _with_visual_parts(system: System[SystemConfig], config: SystemConfig, llm: CausalLM, bundle: Bundle | None,
+                       sources: Sources) -> tuple[VisionLanguageModel, LoadLedger]:
+    """The model with its visual path loaded; random values that files replace are not drawn."""
+    stored: Collection[str] = bundle.stored_parts if bundle else ()
+    state = torch.get_rng_state()
+    if all(part.weights or name in stored for name, part in config.parts().items() if name != LANGUAGE_MODEL):
+        with WithoutRandomFills():
+            path = system.visual_path(config, llm.width)
+        model = VisionLanguageModel(path, llm)
+        loaded = _load_visual_parts(system, config, model, bundle, sources)
+        if _is_filled(model, loaded):
+            return model, loaded
+        torch.set_rng_state(state)  # some tensors are in no file, so their random values count
+    model = VisionLanguageModel(system.visual_path(config, llm.width), llm)
+    return model, _load_visual_parts(system, config, model, bundle, sources)
+
+
+def _load_visual_parts(system: System[SystemConfig], config: SystemConfig, model: VisionLanguageModel,
+                       bundle: Bundle | None, sources: Sources) -> LoadLedger:
+    _check_parts(model, config)
+    loaded = LoadLedger()
+    for opened in visual_files(system, config, sources, leave_out=bundle.stored_parts if bundle else ()):
+        loaded.add(opened.load(model.parts()))
+    _load_checkpoint(system, config, model, bundle, loaded, sources)
+    return loaded
+
+
+def _is_filled(model: VisionLanguageModel, loaded: LoadLedger) -> bool:
+    """Whether every tensor of the visual path came from a file."""
+    return all(sum(origin.num_tensors for origin in loaded.origins.get(name, ())) >= len(base_state(part))
+               for name, part in model.parts().items() if name != LANGUAGE_MODEL)
 
 
 def _check_parts(model: VisionLanguageModel, config: SystemConfig) -> None:

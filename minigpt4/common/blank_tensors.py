@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isfinite
 
 import torch
 from torch import Tensor
@@ -31,12 +32,30 @@ def find_blank_tensors(named: Iterable[tuple[str, Tensor]]) -> list[BlankTensor]
     return [BlankTensor(name, tuple(tensor.shape), fault) for name, tensor, fault in found if fault]
 
 
-def fault_of(tensor: Tensor) -> str:
-    """What is wrong with one tensor, as words that follow its name; empty if nothing is."""
+Extremes = tuple[float, float]
+"""smallest and largest value of a tensor"""
+
+
+def extremes_of(tensor: Tensor) -> Extremes | None:
+    """Those of a floating-point tensor; None for any other, and for an empty one."""
     if not tensor.is_floating_point() or tensor.numel() == 0:
-        return ""
+        return None
     smallest, largest = (float(value) for value in torch.aminmax(tensor.detach()))
-    if not torch.isfinite(torch.tensor([smallest, largest])).all():
+    return smallest, largest
+
+
+def fault_of(tensor: Tensor, extremes: Extremes | None = None) -> str:
+    """What is wrong with one tensor, as words that follow its name; empty if nothing is.
+
+    Args:
+        tensor: any.
+        extremes: `extremes_of` it, where they are at hand.
+    """
+    extremes = extremes or extremes_of(tensor)
+    if extremes is None:
+        return ""
+    smallest, largest = extremes
+    if not all(map(isfinite, extremes)):
         return "holds values that are not finite"
     if tensor.ndim < 2 or tensor.numel() == 1 or smallest != largest:
         return ""

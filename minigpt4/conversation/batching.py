@@ -40,6 +40,7 @@ def collate(rows: Sequence[Row], *, pad_token_id: int, unreadable: Sequence[Unre
     batch.targets = _stack_named([row.targets for row in rows])
     batch.sample_ids = [row.sample_id for row in rows]
     batch.unreadable, batch.unsupervised = list(unreadable), list(unsupervised)
+    batch.prepared_row = batch.row
     return batch
 
 

@@ -40,6 +40,16 @@ class LedgerState(TypedDict):
     in_a_row: int
 
 
+def of_rank(ledgers: Sequence[LedgerState], rank: int, world_size: int) -> LedgerState:
+    """What a rank counts on from; where there are more or fewer ranks than before, the first counts on for all."""
+    if len(ledgers) == world_size:
+        return ledgers[rank]
+    if rank > 0:
+        return {"seen": 0, "bad": 0, "in_a_row": 0}
+    return {"seen": sum(each["seen"] for each in ledgers), "bad": sum(each["bad"] for each in ledgers),
+            "in_a_row": max(each["in_a_row"] for each in ledgers)}
+
+
 class Ledger:
     """Counts good and bad samples of one rank and writes each bad one down once.
 

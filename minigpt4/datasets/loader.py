@@ -1,7 +1,8 @@
 """Loaders: endless micro-batches for training with one integer of state, and one pass in order for evaluation.
 
-Rank r of W takes positions step*W*B + r*B … + B-1 of the mixture, B = micro-batch. torch's DataLoader spreads whole
-micro-batches over worker processes, so neither their number nor their speed changes order, prompts or random crops.
+Rank r of W takes positions step*W*B + r*B … + B-1 of the mixture, B = micro-batch (`share.py`). torch's DataLoader
+spreads whole micro-batches over worker processes, so neither their number nor their speed changes order, prompts or
+random crops.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from minigpt4.datasets.dataset import IndexedDataset
 from minigpt4.datasets.formats.stream import ShardStream
 from minigpt4.datasets.ledger import Ledger
 from minigpt4.datasets.mixture import Mixture
+from minigpt4.datasets.share import Share
 from minigpt4.records.batches import Batch
 from minigpt4.records.conversations import Unreadable
 
@@ -29,33 +31,20 @@ PREFETCH = 2
 
 
 @dataclass(frozen=True)
-class Share:
-    """Which part of every step is this rank's."""
-
-    batch_size: int
-    rank: int = 0
-    world_size: int = 1
-
-    def positions(self, step: int) -> range:
-        first = (step * self.world_size + self.rank) * self.batch_size
-        return range(first, first + self.batch_size)
-
-
-@dataclass(frozen=True)
 class _MixtureBatches(Dataset[BatchOrError]):
-    """Step -> micro-batch of this rank."""
+    """Number -> micro-batch of this rank."""
 
     mixture: Mixture
     maker: BatchMaker
     share: Share
 
-    def __getitem__(self, step: int) -> BatchOrError:
-        positions = self.share.positions(step)
+    def __getitem__(self, number: int) -> BatchOrError:
+        positions = self.share.positions(number)
         drawn = (Drawn(position, *self.mixture.sample(position)) for position in positions)
-        return _batch_or_error(self.maker, step, drawn)
+        return _batch_or_error(self.maker, self.share.step_of(number), drawn)
 
 
-class _StepsFrom(Sampler[int]):
+class _NumbersFrom(Sampler[int]):
     """first, first + 1, … without end."""
 
     def __init__(self, first: int) -> None:
@@ -87,7 +76,7 @@ class _StreamBatches(IterableDataset[BatchOrError]):
 
 
 class TrainingLoader:
-    """Endless micro-batches of this rank. `position`, the number of steps handed out, is the whole state.
+    """Endless micro-batches of this rank. `position`, the number of steps handed out whole, is the whole state.
 
     Args:
         source: a mixture of indexed data sets, or one stream.
@@ -95,6 +84,7 @@ class TrainingLoader:
         image_processors: by name of the data set.
         batch_size: samples of a micro-batch and rank.
         rank, world_size: this process and how many there are.
+        begun_on: ranks that the run was begun on, whose steps these are; None = those of now.
         seed: of prompts and random crops (the mixture has its own).
         num_workers: processes that read and decode; 0 = this one. Streams use one at most.
         prefetch: micro-batches that each of these processes makes ahead.
@@ -103,35 +93,40 @@ class TrainingLoader:
         max_positions: of the language model; longer samples are unreadable. None = no end.
 
     Raises:
-        UserError: a data set is smaller than one batch over all ranks.
+        UserError: a data set is smaller than one batch over all ranks, or a stream was begun on other ranks.
     """
 
     def __init__(
         self, source: Mixture | ShardStream, renderer: SampleRenderer, image_processors: Mapping[str, ImageReader],
-        *, batch_size: int, rank: int = 0, world_size: int = 1, seed: int = 42, num_workers: int = 0, position: int = 0,
-        ledger: Ledger | None = None, max_positions: int | None = None, prefetch: int = PREFETCH,
+        *, batch_size: int, rank: int = 0, world_size: int = 1, begun_on: int | None = None, seed: int = 42,
+        num_workers: int = 0, position: int = 0, ledger: Ledger | None = None, max_positions: int | None = None,
+        prefetch: int = PREFETCH,
     ) -> None:
         self.source = source
         self.position = position
         self.num_workers = num_workers
         self.prefetch = prefetch
-        self.share = Share(batch_size, rank, world_size)
+        self.share = Share(batch_size, rank, world_size, begun_on)
         self.maker = BatchMaker(renderer, image_processors, seed, max_positions)
         self.ledger = ledger or Ledger()
         if isinstance(source, Mixture):
-            source.require(batch_size * world_size)
+            source.require(self.share.samples_per_step)
+        elif begun_on not in (None, world_size):
+            raise UserError("data.stream_ranks", where=source.name, what=f"is a stream and was begun on {begun_on} "
+                            f"ranks; on {world_size} its order would be another", fix=f"resume on {begun_on} ranks")
 
     @property
     def steps_per_epoch(self) -> int | None:
         """Steps that see about every sample once; None for a stream, which does not know its length."""
         if not isinstance(self.source, Mixture):
             return None
-        return max(1, self.source.num_samples // (self.share.batch_size * self.share.world_size))
+        return max(1, self.source.num_samples // self.share.samples_per_step)
 
     def __iter__(self) -> Iterator[Batch]:
         self.ledger.note_damaged(self._damaged())
-        for batch in map(_raise_if_error, self._batches()):
-            self.position += 1
+        first = self.position
+        for number, batch in enumerate(map(_raise_if_error, self._batches()), start=1):
+            self.position = first + self.share.step_of(number)
             self.ledger.note(len(batch.sample_ids) + len(batch.unsupervised), batch.unreadable)
             yield batch
 
@@ -140,7 +135,8 @@ class TrainingLoader:
             streamed = _StreamBatches(self.source, self.maker, self.share, self.position)
             return _data_loader(streamed, None, min(1, self.num_workers), self.prefetch)
         mixed = _MixtureBatches(self.source, self.maker, self.share)
-        return _data_loader(mixed, _StepsFrom(self.position), self.num_workers, self.prefetch)
+        numbers = _NumbersFrom(self.position * self.share.batches_per_step)
+        return _data_loader(mixed, numbers, self.num_workers, self.prefetch)
 
     def _damaged(self) -> list[Unreadable]:
         datasets = self.source.datasets if isinstance(self.source, Mixture) else (self.source,)

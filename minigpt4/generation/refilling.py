@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from minigpt4.generation.prompt import Prompt
@@ -33,7 +33,7 @@ class _Row:
     ids: list[int] = field(default_factory=list)
 
 
-def can_refill(llm: Any, settings: DecodingSettings) -> bool:
+def can_refill(llm: PreTrainedModel, settings: DecodingSettings) -> bool:
     """Whether these answers can be computed here: greedy, by a model whose layers keep all keys and values."""
     plain = settings.num_beams == 1 and not settings.do_sample and settings.repetition_penalty == 1.0
     return plain and all(type(layer) is DynamicLayer for layer in DynamicCache(config=llm.config).layers)
@@ -50,11 +50,11 @@ class RefilledRows:
         size: rows at once.
     """
 
-    def __init__(self, llm: Any, settings: DecodingSettings, criterion: StopCriterion, eos: int | None, size: int
-                 ) -> None:
+    def __init__(self, llm: PreTrainedModel, settings: DecodingSettings, criterion: StopCriterion, eos: int | None,
+                 size: int) -> None:
         self._llm, self._settings, self._criterion, self._eos, self._size = llm, settings, criterion, eos, size
         self._rows: list[_Row] = []
-        self._cache: Any = DynamicCache(config=llm.config)
+        self._cache = DynamicCache(config=llm.config)
         self._next = torch.empty(0, dtype=torch.int64)
         """[B] newest token of each row, not in the cache yet"""
 
@@ -90,7 +90,7 @@ class RefilledRows:
         logits = self._forward(embeddings, self._rows, self._cache.get_seq_length() + 1, self._cache)
         self._next = self._chosen(logits, self._rows)
 
-    def _forward(self, embeddings: Tensor, rows: Sequence[_Row], length: int, cache: Any) -> Tensor:
+    def _forward(self, embeddings: Tensor, rows: Sequence[_Row], length: int, cache: DynamicCache) -> Tensor:
         """Logits [B, V] at the last position; `length`: positions of the cache with those that are given now."""
         device = embeddings.device
         own = torch.tensor([row.length for row in rows], device=device).unsqueeze(1)
@@ -124,23 +124,28 @@ class RefilledRows:
             self._cache = DynamicCache(config=self._llm.config)
             return
         longest = max(row.length for row in self._rows)
-        for layer in self._cache.layers:
+        for layer in _layers(self._cache):
             layer.keys, layer.values = layer.keys[kept, :, -longest:], layer.values[kept, :, -longest:]
 
     def _has_ended(self, row: _Row) -> bool:
         return (row.ids[-1] == self._eos or len(row.ids) >= self._settings.max_new_tokens
                 or self._criterion.is_end(row.ids))
 
-    def _join(self, cache: Any, rows: Sequence[_Row]) -> None:
+    def _join(self, cache: DynamicCache, rows: Sequence[_Row]) -> None:
         """Put the rows of another cache below ours, both padded on the left to the same length."""
         if not self._rows:
             self._rows, self._cache = list(rows), cache
             return
         longest = max(self._cache.get_seq_length(), cache.get_seq_length())
-        for ours, theirs in zip(self._cache.layers, cache.layers, strict=True):
+        for ours, theirs in zip(_layers(self._cache), _layers(cache), strict=True):
             ours.keys = torch.cat([_padded(ours.keys, longest), _padded(theirs.keys, longest)])
             ours.values = torch.cat([_padded(ours.values, longest), _padded(theirs.values, longest)])
         self._rows = [*self._rows, *rows]
+
+
+def _layers(cache: DynamicCache) -> list[Any]:
+    """Its layers, each with keys and values [B, heads, L, d]; `can_refill` looked at their class."""
+    return list(cache.layers)
 
 
 def _padded(values: Tensor, length: int) -> Tensor:

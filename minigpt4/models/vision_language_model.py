@@ -65,16 +65,18 @@ class VisionLanguageModel(nn.Module):
         return tokens
 
     def embed(self, input_ids: Tensor, slots: Tensor, image_tokens: Tensor | None) -> Tensor:
-        """ids [B, L], slots [B, L], image tokens [N, tokens, D] (or [R, D]) -> embeddings [B, L, D]."""
+        """ids [B, L] or [T], slots alike, image tokens [N, tokens, D] (or [R, D]) -> embeddings [B, L, D] or [T, D]."""
         text = self.llm.embed(input_ids.masked_fill(slots >= 0, 0))
         if image_tokens is None:
             return text
         rows = image_tokens.reshape(-1, image_tokens.shape[-1]).to(text.device, text.dtype) * self.llm.embedding_scale
-        embeddings = text.masked_scatter((slots >= 0).unsqueeze(-1), rows[slots[slots >= 0]])
-        return embeddings
+        placed = rows.index_select(0, slots.clamp(min=0).flatten()).view_as(text)  # no place is read from the device
+        return torch.where((slots >= 0).unsqueeze(-1), placed, text)
 
     def forward(self, batch: Batch, image_tokens: Tensor | None = None) -> Output:
         """Summed cross-entropy of the supervised tokens; logits are made only at positions that predict one.
+
+        All samples stand in one row; padded they are where the language model needs that.
 
         Args:
             image_tokens: [N, tokens, D] of the batch's images, where they are at hand; None = made from `images`.
@@ -84,6 +86,13 @@ class VisionLanguageModel(nn.Module):
             return Output(torch.zeros((), device=self.device), 0)
         if image_tokens is None and batch.num_images:
             image_tokens = self.encode_images(batch.images)
+        if not self.llm.takes_one_row:
+            return self._of_padded_rows(batch, image_tokens)
+        row = batch.row
+        embeddings = self.embed(row.input_ids, row.slots, image_tokens)
+        return Output(self.llm.summed_loss(embeddings, row), num_tokens)
+
+    def _of_padded_rows(self, batch: Batch, image_tokens: Tensor | None) -> Output:
         embeddings = self.embed(batch.input_ids, batch.slots, image_tokens)
         targets = batch.labels[:, 1:]
         positions = (targets != IGNORED_LABEL).any(dim=0).nonzero().squeeze(1)
@@ -95,4 +104,4 @@ class VisionLanguageModel(nn.Module):
             ignore_index=IGNORED_LABEL,
             reduction="sum",
         )
-        return Output(loss_sum, num_tokens, said.auxiliary)
+        return Output(loss_sum, batch.num_supervised, said.auxiliary)

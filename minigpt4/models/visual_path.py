@@ -37,6 +37,16 @@ class Stage:
     writes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class StageMode:
+    """How a stage runs."""
+
+    frozen: bool
+    """without gradients"""
+    half: Tensor | None
+    """a parameter in half precision, where it has one: it then runs under autocast of that dtype"""
+
+
 class VisualPath(nn.Module):
     """Named stages in an order in which each can run.
 
@@ -55,6 +65,9 @@ class VisualPath(nn.Module):
         written = [value for values in self.writes.values() for value in values]
         if len(set(written)) < len(written):
             raise ValueError(f"a value is written twice: {written}")
+        self._modes: dict[str, StageMode] | None = None
+        """how stages run, remembered from `train` on: to find it out, all parameters are gone through"""
+        self._remembers = False
 
     @classmethod
     def chain(cls, modules: Mapping[str, nn.Module]) -> VisualPath:
@@ -89,13 +102,24 @@ class VisualPath(nn.Module):
             ValueError: a value is needed that neither is given nor can be made.
         """
         found = dict(given)
-        frozen = self.frozen_stages()
+        modes = self._modes or self._modes_now()
+        if self._remembers:
+            self._modes = modes
         for name in self._needed(found, wanted):
-            module = self.stages[name]
-            with _gradients(frozen=name in frozen), _precision(module):
-                made = module(*(found[value] for value in self.reads[name]))
+            with _gradients(frozen=modes[name].frozen), _precision(modes[name].half):
+                made = self.stages[name](*(found[value] for value in self.reads[name]))
             found |= zip(self.writes[name], made if isinstance(made, tuple) else (made,), strict=True)
         return found
+
+    def train(self, mode: bool = True) -> VisualPath:
+        """As any module's. In training mode, what trains is looked up once: call it again after a change of that."""
+        self._modes, self._remembers = None, mode
+        super().train(mode)
+        return self
+
+    def _modes_now(self) -> dict[str, StageMode]:
+        frozen = self.frozen_stages()
+        return {name: StageMode(name in frozen, _half_of(module)) for name, module in self.stages.items()}
 
     def frozen_stages(self) -> frozenset[str]:
         """Stages whose output for an image never changes: frozen (so in eval mode), and all before them too."""
@@ -131,9 +155,12 @@ def _gradients(*, frozen: bool) -> AbstractContextManager[None]:
     return torch.no_grad() if frozen else nullcontext()  # type: ignore[return-value]
 
 
-def _precision(module: nn.Module) -> AbstractContextManager[None]:
-    """Autocast in the half precision of the module's weights, where it has some."""
-    half = next((parameter for parameter in module.parameters() if parameter.dtype in HALF), None)
+def _half_of(module: nn.Module) -> Tensor | None:
+    return next((parameter for parameter in module.parameters() if parameter.dtype in HALF), None)
+
+
+def _precision(half: Tensor | None) -> AbstractContextManager[None]:
+    """Autocast in the half precision of a stage's weights, where it has some."""
     if half is None:
         return nullcontext()
     return torch.autocast(half.device.type, dtype=half.dtype)  # type: ignore[return-value]

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -21,6 +22,9 @@ from minigpt4.common.errors import UserError
 from minigpt4.datasets.ledger import LedgerState
 from minigpt4.runners.run_folder import STATE_FILE, RunFolder
 from minigpt4.weights.bundles.seal import atomic_bundle
+
+PROCESSES = "processes"
+"""the setting that says on how many ranks a run was begun; more or fewer may go on with it"""
 
 
 class BundleKeeper(Protocol):
@@ -50,6 +54,11 @@ class RunState:
     """settings that make the run what it is, flat"""
     data: dict[str, str] = field(default_factory=dict)
     """training data set -> what it is; empty in checkpoints of earlier versions"""
+
+    @property
+    def begun_on(self) -> int:
+        """Ranks that the run was begun on, whose steps its steps are."""
+        return int(self.settings.get(PROCESSES, len(self.ledgers)))
 
 
 def write_checkpoint(folder: RunFolder, state: RunState, bundle: BundleKeeper, *, keep: int) -> Path:
@@ -119,6 +128,11 @@ def _are_counts(value: object, names: Collection[str]) -> bool:
     return isinstance(value, dict) and set(names) <= value.keys() and all(_is_count(each) for each in value.values())
 
 
+def _are_settings(value: object) -> bool:
+    return isinstance(value, dict) and _are_texts(value) and bool(
+        re.fullmatch("[1-9][0-9]{0,5}", value.get(PROCESSES, "1")))
+
+
 def _are_texts(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(key, str) and isinstance(text, str)
                                            for key, text in value.items())
@@ -130,7 +144,7 @@ def _is_optimizer(value: object) -> bool:
 
 
 _FITS: Mapping[str, Callable[[object], bool]] = {
-    "step": _is_count, "position": _is_count, "optimizer": _is_optimizer, "settings": _are_texts, "data": _are_texts,
+    "step": _is_count, "position": _is_count, "optimizer": _is_optimizer, "settings": _are_settings, "data": _are_texts,
     "scaler": lambda value: isinstance(value, dict),
     "ledgers": lambda value: isinstance(value, list) and all(_are_counts(each, LedgerState.__annotations__)
                                                             for each in value),
@@ -154,7 +168,7 @@ def check_settings(saved: Mapping[str, str], now: Mapping[str, str]) -> None:
     saved = {**{key: LATER_KEYS[leaf] for key in now if (leaf := key.rpartition(".")[2]) in LATER_KEYS}, **saved}
     saved = {key: portable(value) for key, value in saved.items()}  # checkpoints of earlier versions have whole paths
     changed = [f"{key} was {saved.get(key, absent)}, is {now.get(key, absent)}"
-               for key in sorted({*saved, *now}) if saved.get(key) != now.get(key)]
+               for key in sorted({*saved, *now} - {PROCESSES}) if saved.get(key) != now.get(key)]
     if changed:
         raise UserError("train.resume_changed", what="cannot resume, settings changed: " + "; ".join(changed),
                         fix="put them back, or start a new run in another run.output_dir from the bundle")

@@ -96,6 +96,8 @@ class RunConfig:
     """original key: True = fp16 autocast on CUDA; use `precision` in new files"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto, fp32, bf16 or fp16: autocast of the forward pass; auto = fp32 on CPU, bf16 where CUDA has it"""
+    tf32: bool = False
+    """True = fp32 matrix products on a CUDA card in TF32 (faster, 10 bits of fraction); nothing changes elsewhere"""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps"""
     num_threads: Threads | None = None

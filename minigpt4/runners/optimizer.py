@@ -110,4 +110,5 @@ def build_optimizer(model: nn.Module, run: RunConfig, rule: DecayRule, lr_factor
     if matrices:
         return MuonWithAdamW([group for group in split(matrices, run.weight_decay) if group["params"]], rest,
                              lr=run.init_lr, weight_decay=run.weight_decay, betas=betas, eps=EPS)
-    return torch.optim.AdamW(rest, lr=run.init_lr, betas=betas, eps=EPS)
+    on_gpu = all(parameter.is_cuda for parameter in parameters.values())
+    return torch.optim.AdamW(rest, lr=run.init_lr, betas=betas, eps=EPS, fused=True if on_gpu else None)

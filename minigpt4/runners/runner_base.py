@@ -18,9 +18,11 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.files import atomic_file
 from minigpt4.common.registry import runners
 from minigpt4.common.seeds import seed_everything, seed_for
+from minigpt4.datasets.ledger import of_rank
 from minigpt4.datasets.loader import naming_dead_workers
+from minigpt4.datasets.share import batches_per_step
 from minigpt4.records.batches import Batch
-from minigpt4.runners.checkpoint import RunState, check_data, check_settings, read_state, write_checkpoint
+from minigpt4.runners.checkpoint import PROCESSES, RunState, check_data, check_settings, read_state, write_checkpoint
 from minigpt4.runners.config import RETIRED_KEYS, RunConfig, relations
 from minigpt4.runners.console import Console, start_report
 from minigpt4.runners.curve import draw_curve
@@ -151,10 +153,12 @@ class RunnerBase:
     def _make_ready(self) -> None:
         """Weights, optimizer, schedule and place in the data: fresh, resumed, or taken over from the original."""
         job = self.job
-        iterations = self.run_config.iters_per_epoch or job.task.batches_per_epoch()
-        self.timetable = Timetable(self.run_config.max_epoch, iterations, self.run_config.accum_grad_iters)
         self._data = job.task.data_identities()
         state = self._state_to_resume()
+        self._begun_on = job.group.world_size if state is None else state.begun_on
+        self._batches_per_step = batches_per_step(self._begun_on, job.group.world_size)
+        iterations = self.run_config.iters_per_epoch or job.task.batches_per_epoch(self._begun_on)
+        self.timetable = Timetable(self.run_config.max_epoch, iterations, self.run_config.accum_grad_iters)
         if state is not None:
             report = job.bundle.restore(self.folder.checkpoint(state.step))
             job = self.job = dataclasses.replace(job, report=tuple(report) or job.report)
@@ -181,7 +185,8 @@ class RunnerBase:
     def _restore(self, state: RunState) -> None:
         self.step = state.step
         self._update.restore(state.optimizer, state.scaler)
-        self.job.task.ledger.load_state(state.ledgers[self.job.group.rank])
+        group = self.job.group
+        self.job.task.ledger.load_state(of_rank(state.ledgers, group.rank, group.world_size))
         self._guard.count = state.counts["nonfinite"]
         self.counts = {name: state.counts[name] for name in self.counts}
 
@@ -198,7 +203,7 @@ class RunnerBase:
         """All steps that are left; returns whether a signal ended it early."""
         speaks = self.job.group.is_first
         console = Console(speaks=speaks, every=self.run_config.log_freq, steps=self.timetable.steps, start=self.step)
-        data = self.job.task.training_batches(self.timetable.position(self.step))
+        data = self.job.task.training_batches(self.timetable.position(self.step), self._begun_on)
         pace = Pace()
         with StopRequest() as stop, console:
             for line in start_report(self.job, self.timetable, self.precision, self.step):
@@ -224,7 +229,7 @@ class RunnerBase:
         step = self.step
         seed_everything(seed_for(self.run_config.seed, step, self.job.group.rank))
         with pace.waiting():
-            window = [next(data) for _ in range(self.timetable.window_of(step))]
+            window = [next(data) for _ in range(self.timetable.window_of(step) * self._batches_per_step)]
         result = self._compute(window)
         sums = self._exchange(window, result, stop)
         loss = sums.loss_sum / result.total_tokens
@@ -238,7 +243,8 @@ class RunnerBase:
         return self._record(loss, grad_norm, pace), sums.stop > 0
 
     def _compute(self, window: list[Batch]) -> WindowResult:
-        self.job.model.train()
+        if not self.job.model.training:  # it was asked something; saying it to all modules takes milliseconds
+            self.job.model.train()
         try:
             return self._gradient(window, self._update.scaler)
         except (RuntimeError, MemoryError) as error:
@@ -316,8 +322,8 @@ class RunnerBase:
         if self.job.group.is_first:
             state = RunState(
                 step=self.step, position=self.timetable.position(self.step), ledgers=ledgers,
-                counts={**self.counts, "nonfinite": self._guard.count}, settings=dict(self.job.settings),
-                data=self._data,
+                counts={**self.counts, "nonfinite": self._guard.count}, data=self._data,
+                settings={**self.job.settings, PROCESSES: str(self._begun_on)},
                 **self._update.state(),
             )
             try:

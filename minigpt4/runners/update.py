@@ -46,11 +46,12 @@ class Update:
         norm = get_total_norm(gradients)
         if self._clip is not None:
             clip_grads_with_norm_(self._parameters, self._clip, norm)
-        if math.isfinite(norm) or self.scaler.is_enabled():
+        known = float(norm)  # waits for the device, once a step
+        if math.isfinite(known) or self.scaler.is_enabled():
             self.scaler.step(self._optimizer)  # an enabled scaler skips overflows itself
         self.scaler.update()
         self.skip()
-        return float(norm)
+        return known
 
     def skip(self) -> None:
         """Forget the gradient."""

@@ -41,26 +41,35 @@ class WindowResult:
 
 
 class MicroStep(nn.Module):
-    """The task's step as a module, so that DDP sees one forward that reaches every trainable parameter.
+    """The task's step as a module, so that DDP sees one forward that reaches every parameter it waits for.
 
     A rank whose batch has no row, or an image-less batch of a model with images, takes part with gradients of zero.
+
+    Args:
+        model: what is trained.
+        task: says what a step is.
+        awaited: parameters that every forward must reach; a single process waits for none.
     """
 
-    def __init__(self, model: nn.Module, task: Task) -> None:
+    def __init__(self, model: nn.Module, task: Task, awaited: Sequence[nn.Parameter] = ()) -> None:
         super().__init__()
         self.model = model
         self.task = task
+        self._awaited = tuple(awaited)
 
     def forward(self, batch: Batch) -> Output:
-        nothing = self._nothing()
         if batch.input_ids.shape[0] == 0:
-            return Output(nothing, 0)
+            return Output(self._nothing(batch), 0)
         output = self.task.output(self.model, batch)
-        return Output(output.loss_sum + nothing, output.num_tokens, output.auxiliary)
+        if not self._awaited:
+            return output
+        return Output(output.loss_sum + self._nothing(batch), output.num_tokens, output.auxiliary)
 
-    def _nothing(self) -> Tensor:
-        """0 with a gradient of 0 for every trainable parameter: an empty slice cannot carry a NaN along."""
-        parts = [parameter.reshape(-1)[:0].float().sum() for parameter in trainable(self.model).values()]
+    def _nothing(self, batch: Batch) -> Tensor:
+        """0 with a gradient of 0 for every awaited parameter: an empty slice cannot carry a NaN along."""
+        parts = [parameter.reshape(-1)[:0].float().sum() for parameter in self._awaited]
+        if not parts:
+            return torch.zeros((), device=batch.input_ids.device)
         return torch.stack([part.to(parts[0].device) for part in parts]).sum()
 
 
@@ -72,8 +81,10 @@ class WindowGradient:
         self._group = group
         self._precision = precision
         self._device = device
-        self._step: nn.Module = MicroStep(model, task)
-        if group.world_size > 1:
+        self._parameters = tuple(trainable(model).values())  # once: a walk over all modules takes milliseconds
+        several = group.world_size > 1
+        self._step: nn.Module = MicroStep(model, task, self._parameters if several else ())
+        if several:
             # Position tables need not travel at every step; running statistics of a batch norm must.
             self._step = DistributedDataParallel(self._step, broadcast_buffers=_keeps_statistics(model))
 
@@ -85,7 +96,10 @@ class WindowGradient:
         total = self._count_tokens(window)
         summed = [self._backward(batch, total, len(window), last=index == len(window) - 1, scaler=scaler)
                   for index, batch in enumerate(window)]
-        losses = [float(loss) for loss in summed]  # only now: reading a number waits for the device
+        for parameter in self._parameters:
+            if parameter.grad is None:  # it had no part in this window, which is no reason to stand still
+                parameter.grad = torch.zeros_like(parameter)
+        losses = torch.stack(summed).tolist()  # only now and all at once: reading a number waits for the device
         return WindowResult(
             loss_sum=sum(losses), total_tokens=total, samples=sum(batch.input_ids.shape[0] for batch in window),
             bad_batches=tuple(batch for batch, loss in zip(window, losses, strict=True) if not math.isfinite(loss)),
@@ -110,7 +124,8 @@ class WindowGradient:
             loss = output.loss_sum * (self._group.world_size / total)
             for auxiliary in output.auxiliary.values():
                 loss = loss + auxiliary / micro_batches
-            scaler.scale(loss).backward()
+            if loss.requires_grad:
+                scaler.scale(loss).backward()
         return output.loss_sum.detach()
 
     def _gradients_stay_here(self, last: bool) -> AbstractContextManager[Any]:

@@ -58,6 +58,7 @@ class ImageTextPretrain:
                  store: FeatureStore | None = None) -> None:
         self._config = config
         self._store = store
+        self._opened: dict[tuple[str, str], IndexedDataset] = {}
         self._run = config.run
         self._loaded = loaded
         self._place = place
@@ -66,22 +67,21 @@ class ImageTextPretrain:
         self.ledger = Ledger(ledger_path(Path(self._run.output_dir), place.rank), limits)
 
     def report(self) -> list[str]:
-        return [*describe_source(self._training.source), *([self._store.report()] if self._store else [])]
+        return [*describe_source(self._source), *([self._store.report()] if self._store else [])]
 
     def data_identities(self) -> dict[str, str]:
-        return identities_of(self._training.source)
+        return identities_of(self._source)
 
-    def batches_per_epoch(self) -> int:
+    def batches_per_epoch(self, begun_on: int | None = None) -> int:
         """Once through the data. Raises `UserError` for a stream, which does not know its length."""
-        number = self._training.steps_per_epoch
+        number = self._loader(begun_on).steps_per_epoch
         if number is None:
             raise UserError("config.missing", where="run.iters_per_epoch", what="is not set, and a stream has no end",
                             fix="set it to the micro-batches of an epoch")
         return number
 
-    def training_batches(self, position: int) -> Iterator[Batch]:
-        self._training.position = position
-        return iter(self._training)
+    def training_batches(self, position: int, begun_on: int | None = None) -> Iterator[Batch]:
+        return iter(self._loader(begun_on, position))
 
     def output(self, model: nn.Module, batch: Batch) -> Output:
         if self._store is not None:
@@ -94,7 +94,7 @@ class ImageTextPretrain:
         processors = self._processors(configs, split)
         size = self._run.batch_size_eval or batch_size(self._config)
         return chain.from_iterable(
-            EvaluationLoader(build_indexed(name, config, split), self._loaded.renderer, processors[name],
+            EvaluationLoader(self._indexed(name, config, split), self._loaded.renderer, processors[name],
                              batch_size=size, rank=self._place.rank, world_size=self._place.world_size,
                              seed=self._run.seed, num_workers=self._run.num_workers, limit=limit,
                              max_positions=self._loaded.max_positions)
@@ -116,7 +116,7 @@ class ImageTextPretrain:
         if self._describe is None or not number:
             return []
         configs = self._configs_of(split)
-        samples = chain.from_iterable(_with_image(build_indexed(name, config, split))
+        samples = chain.from_iterable(_with_image(self._indexed(name, config, split))
                                       for name, config in configs.items())
         chosen = [sample for sample, _ in zip(samples, range(number), strict=False)]
         if not chosen:
@@ -124,15 +124,24 @@ class ImageTextPretrain:
         said = self._describe([sample.conversation.images[0] for sample in chosen])
         return [Caption(sample.id, words, _answer_of(sample)) for sample, words in zip(chosen, said, strict=True)]
 
+    def _indexed(self, name: str, config: DatasetConfig, split: str) -> IndexedDataset:
+        """A data set that is measured: opened once, whatever the number of validations."""
+        if (name, split) not in self._opened:
+            self._opened[name, split] = build_indexed(name, config, split)
+        return self._opened[name, split]
+
     @cached_property
-    def _training(self) -> TrainingLoader:
+    def _source(self) -> Mixture | ShardStream:
         """Made when first needed (evaluation needs none), and once: opening data sets reads every shard's index."""
-        run, configs = self._run, self._config.datasets
+        return build_source(self._config.datasets, seed=self._run.seed, splits=self._run.train_splits)
+
+    def _loader(self, begun_on: int | None, position: int = 0) -> TrainingLoader:
+        run = self._run
         return TrainingLoader(
-            build_source(configs, seed=run.seed, splits=run.train_splits), self._loaded.renderer,
-            self._processors(configs, run.train_splits[0]), batch_size=batch_size(self._config),
-            rank=self._place.rank, world_size=self._place.world_size, seed=run.seed, num_workers=run.num_workers,
-            ledger=self.ledger, max_positions=self._loaded.max_positions, prefetch=run.prefetch,
+            self._source, self._loaded.renderer, self._processors(self._config.datasets, run.train_splits[0]),
+            batch_size=batch_size(self._config), rank=self._place.rank, world_size=self._place.world_size,
+            begun_on=begun_on, seed=run.seed, num_workers=run.num_workers, position=position, ledger=self.ledger,
+            max_positions=self._loaded.max_positions, prefetch=run.prefetch,
         )
 
     def _processors(self, configs: dict[str, DatasetConfig], split: str) -> Mapping[str, ImageReader]:

@@ -37,11 +37,16 @@ class Task(Protocol):
         """Training data set -> what it is, in words that are equal as long as its samples are; kept in checkpoints."""
         return {}
 
-    def batches_per_epoch(self) -> int:
-        """Micro-batches of this rank in one pass over the training splits."""
+    def batches_per_epoch(self, begun_on: int | None = None) -> int:
+        """Micro-batches of a rank in one pass over the training splits; `begun_on` as below."""
 
-    def training_batches(self, position: int) -> Iterator[Batch]:
+    def training_batches(self, position: int, begun_on: int | None = None) -> Iterator[Batch]:
         """Endless micro-batches of this rank, from `position` micro-batches on.
+
+        Args:
+            position: counted in micro-batches of the ranks that the run was begun on.
+            begun_on: how many those were, None = as many as now: the others see the same samples in each step, cut
+                into more or smaller micro-batches (`datasets/share.py`).
 
         Raises `UserError` where too many samples are unreadable.
         """

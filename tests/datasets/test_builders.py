@@ -206,6 +206,11 @@ def test_stream_behind_the_same_loader(piped: str, workers: int) -> None:
     assert straight[4].input_ids.equal(resumed[0].input_ids)
 
 
+def test_a_stream_keeps_its_ranks(piped: str) -> None:
+    with pytest.raises(UserError, match="laion: is a stream and was begun on 2 ranks; on 1 its order would be another"):
+        TrainingLoader(stream(piped), FakeRenderer(), {}, batch_size=3, begun_on=2)
+
+
 def test_cut_streams_are_told(tmp_path: Path, piped: str) -> None:
     shard = tmp_path / "0.tar"
     shard.write_bytes(shard.read_bytes()[:3200])  # in the middle of the second image

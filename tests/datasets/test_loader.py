@@ -113,6 +113,28 @@ def test_ranks_share_out_the_order_of_one() -> None:
         assert batch.sample_ids == both[0][step].sample_ids + both[1][step].sample_ids
 
 
+@pytest.mark.parametrize(("begun_on", "now"), [(1, 2), (1, 3), (2, 1), (2, 3), (3, 2), (4, 1), (4, 8), (2, 2)])
+def test_other_ranks_go_on_with_the_samples_of_the_same_steps(begun_on: int, now: int) -> None:
+    """Each sample of a step comes once, in micro-batches that are not larger than before."""
+    begun = [first(loader(batch_size=3, rank=rank, world_size=begun_on), 6) for rank in range(begun_on)]
+    share = {"batch_size": 3, "world_size": now, "begun_on": begun_on, "position": 2}
+    per_step = loader(**share).share.batches_per_step
+    later = [first(loader(**share, rank=rank), 4 * per_step) for rank in range(now)]
+    for step in range(4):
+        expected = [name for batches in begun for name in names_of(batches[2 + step])]
+        found = [batch for batches in later for batch in batches[step * per_step : (step + 1) * per_step]]
+        assert sorted(expected) == sorted(name for batch in found for name in names_of(batch))
+        assert len(found) == per_step * now and all(len(names_of(batch)) <= 3 for batch in found)
+    again = loader(**share)
+    first(again, 3 * per_step - 1)
+    assert again.position == 2 + (3 * per_step - 1) // per_step
+
+
+def names_of(batch: Batch) -> list[str]:
+    """Ids of all samples that have been drawn for a batch."""
+    return [*batch.sample_ids, *(entry.id for entry in batch.unreadable)]
+
+
 def test_holes_leave_a_shorter_batch_and_no_substitute() -> None:
     batches = first(loader(datasets=[FakeDataset("a", 12, bad=frozenset({2, 5}))], batch_size=12), 1)
     assert len(batches[0].sample_ids) == 10 == batches[0].input_ids.shape[0] == batches[0].num_images

@@ -71,8 +71,8 @@ def test_a_dead_rank_ends_the_run_with_its_name(tmp_path: Path) -> None:
 class _Signalling(FakeTask):
     """Sends this process a signal in the middle of a step."""
 
-    def training_batches(self, position: int) -> Iterator[Batch]:
-        for batch in super().training_batches(position):
+    def training_batches(self, position: int, begun_on: int | None = None) -> Iterator[Batch]:
+        for batch in super().training_batches(position, begun_on):
             position += 1
             if position == 4:
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -219,9 +219,9 @@ def test_u11_out_of_memory_gives_numbers_and_three_remedies(tmp_path: Path) -> N
 class _CountingTask(FakeTask):
     """Counts the tensors that are alive whenever a batch is asked for."""
 
-    def training_batches(self, position: int) -> Iterator[Batch]:
+    def training_batches(self, position: int, begun_on: int | None = None) -> Iterator[Batch]:
         self.alive: list[int] = []
-        for batch in super().training_batches(position):
+        for batch in super().training_batches(position, begun_on):
             if position % 20 == 0:
                 gc.collect()
                 self.alive.append(sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects()))

@@ -5,6 +5,7 @@ The model reads ids [B, L] and images [N, 3, 2, 2]; every sample's numbers follo
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from minigpt4.common.process_group import ProcessGroup
 from minigpt4.datasets.ledger import Ledger
+from minigpt4.datasets.share import Share
 from minigpt4.metrics.tally import Tally
 from minigpt4.records.batches import IGNORED_LABEL, Batch, Output
 from minigpt4.records.conversations import Unreadable
@@ -94,20 +96,18 @@ class FakeTask:
     def data_identities(self) -> dict[str, str]:
         return {"0: fake": "endless"}
 
-    def batches_per_epoch(self) -> int:
+    def batches_per_epoch(self, begun_on: int | None = None) -> int:
         return self.epoch
 
-    def training_batches(self, position: int) -> Iterator[Batch]:
-        while True:
-            batch = self._batch(position)
+    def training_batches(self, position: int, begun_on: int | None = None) -> Iterator[Batch]:
+        rows = self.rows // (begun_on or self.group.world_size)
+        share = Share(rows, self.group.rank, self.group.world_size, begun_on)
+        for number in itertools.count(position * share.batches_per_step):
+            batch = self._batch(share.step_of(number), share.positions(number))
             self.ledger.note(batch.input_ids.shape[0], [])
             yield batch
-            position += 1
 
-    def _batch(self, position: int) -> Batch:
-        share = self.rows // self.group.world_size
-        first = position * self.rows + self.group.rank * share
-        samples = range(first, first + share)
+    def _batch(self, position: int, samples: range) -> Batch:
         if self.holes.get(position) == self.group.rank:
             empty = make_batch([])
             empty.unreadable.extend(Unreadable(f"sample {n}", "fake", "a hole") for n in samples)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from minigpt4.common.process_group import ProcessGroup
+from minigpt4.runners.checkpoint import read_state
+from minigpt4.runners.curve import read_log
 from minigpt4.runners.precision import Precision
+from minigpt4.runners.run_folder import RunFolder
 from minigpt4.runners.window import WindowGradient
 from tests.runners.fakes import FakeModel, FakeTask, make_batch
 from tests.runners.processes import run_workers
@@ -42,3 +47,24 @@ def test_a_run_of_two_ranks_learns_what_one_learns(tmp_path: Path) -> None:
     assert len(two["ledgers"]) == 2
     for index, state in one["optimizer"]["state"].items():
         torch.testing.assert_close(two["optimizer"]["state"][index]["exp_avg"], state["exp_avg"], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_one_run_on_two_then_one_then_three_ranks(tmp_path: Path) -> None:
+    """Steps are those of two ranks throughout: the same samples, so the losses and weights of an undisturbed run."""
+    straight, moving = tmp_path / "straight", tmp_path / "moving"
+    run = {"epoch": 6, "run": {"save_every": 4, "keep_checkpoints": 9, "log_freq": 1, "batch_size_train": 3}, "rows": 6}
+    ended = run_workers({"folder": str(straight), **run}, ranks=2)
+    assert all(process.code == 0 for process in ended), ended
+    for ranks, stops_after in ((2, 4), (1, 8), (3, 12)):
+        ended = run_workers({"folder": str(moving), "resume": True, **run}, ranks=ranks)
+        assert all(process.code == 0 for process in ended), ended
+        for later in RunFolder(moving).checkpoints():
+            if later > RunFolder(moving).checkpoint(stops_after):
+                shutil.rmtree(later)
+        assert read_state(RunFolder(moving).checkpoint(stops_after)).begun_on == 2
+    one, other = (read_log(folder / "log.jsonl")["step"] for folder in (straight, moving))
+    assert [entry["loss"] for entry in other] == pytest.approx([entry["loss"] for entry in one], rel=1e-6)
+    weights = [load_file(RunFolder(folder).checkpoint(12) / "model.safetensors") for folder in (straight, moving)]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-5, atol=1e-6)

@@ -14,6 +14,7 @@ from minigpt4.runners.curve import read_log
 from minigpt4.runners.job import Job, TakenOver
 from minigpt4.runners.run_folder import RunFolder
 from minigpt4.runners.runner_base import RunnerBase
+from minigpt4.weights.bundles.seal import seal
 from tests.runners.fakes import make_job
 
 
@@ -56,6 +57,25 @@ def test_u23_resume_is_bit_equal_to_the_straight_run(tmp_path: Path) -> None:
     _assert_bit_equal(straight, resumed)
     steps = [entry["step"] for entry in read_log(tmp_path / "cut" / "log.jsonl")["step"]]
     assert steps == [1, 2, 3, 4]
+
+
+def test_a_run_begun_on_two_ranks_goes_on_with_one(tmp_path: Path) -> None:
+    """One process sees two micro-batches of two rows where two ranks saw one each: the same four samples a step."""
+    straight = _run(make_job(tmp_path / "straight"))
+    _run(make_job(tmp_path / "cut"))
+    RunFolder(tmp_path / "cut").checkpoint(12).rename(tmp_path / "later")
+    path = RunFolder(tmp_path / "cut").checkpoint(6) / "state.pt"
+    state = torch.load(path, weights_only=True)
+    state["settings"]["processes"] = "2"
+    state["ledgers"] = [{"seen": 12, "bad": 1, "in_a_row": 0}, {"seen": 11, "bad": 0, "in_a_row": 2}]
+    torch.save(state, path)
+    seal(path.parent)
+    again = make_job(tmp_path / "cut")
+    resumed = _run(again, resume=True)
+    for name, value in straight.items():
+        torch.testing.assert_close(resumed[name], value, rtol=1e-5, atol=1e-6)
+    assert again.task.ledger.state() == {"seen": 23 + 24, "bad": 1, "in_a_row": 0}
+    assert read_state(RunFolder(tmp_path / "cut").checkpoint(12)).begun_on == 2
 
 
 def test_resume_without_a_checkpoint_begins_at_the_beginning(tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ class DyingTask(FakeTask):
 
     dies_at: int | None = None
 
-    def training_batches(self, position: int) -> Iterator[Batch]:
-        for batch in super().training_batches(position):
+    def training_batches(self, position: int, begun_on: int | None = None) -> Iterator[Batch]:
+        for batch in super().training_batches(position, begun_on):
             if position == self.dies_at:
                 os.kill(os.getpid(), signal.SIGKILL)
             position += 1
@@ -42,7 +42,8 @@ def main(order: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     process_group.ROLL_CALL_SECONDS = 1.0
     group = join(place_from(os.environ), cuda=False, timeout=order.get("timeout", 60))
-    task = DyingTask(group, holes={int(key): value for key, value in order.get("holes", {}).items()},
+    holes = {int(key): value for key, value in order.get("holes", {}).items()}
+    task = DyingTask(group, order.get("rows", 4), holes=holes,
                      textual=frozenset(order.get("textual", ())), epoch=order.get("epoch", 6))
     if order.get("dies_at") is not None and group.rank == order.get("dying_rank", 0):
         task.dies_at = order["dies_at"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -24,9 +25,12 @@ from minigpt4.common.registry import language_models
 from minigpt4.models.activation_checkpointing import enable_activation_checkpointing
 from minigpt4.models.language_models.bounds import refuse_absurd_sizes
 from minigpt4.models.language_models.kinds import refuse_other_kinds
+from minigpt4.models.language_models.next_token_loss import is_plain, summed_cross_entropy
 from minigpt4.models.language_models.placement import DeviceMap, input_device
 from minigpt4.models.language_models.quantized import Quantization
+from minigpt4.models.language_models.row_attention import NO_MASK, ROW_ATTENTION, takes_one_row
 from minigpt4.models.part import PartConfig
+from minigpt4.records.batches import OneRow
 
 POSITIONS = "max_position_embeddings"
 """what transformers calls them in every config, whatever the file says (n_positions, n_ctx)"""
@@ -186,6 +190,8 @@ class CausalLM(nn.Module):
                 self.model = AutoModelForCausalLM.from_config(config)
         self.width = int(self.model.get_input_embeddings().embedding_dim)
         self.vocab_size = int(self.model.get_input_embeddings().num_embeddings)
+        if takes_one_row(self.model):
+            self.model.set_attn_implementation(ROW_ATTENTION)
         self.can_recompute = False
         """`recompute_activations` was asked for"""
         self.router_loss = 0.0
@@ -212,6 +218,28 @@ class CausalLM(nn.Module):
                             what=f"is {self.router_loss}, but transformers' {self.model.config.model_type} gives no "
                             "load-balancing loss")
         return LanguageOutput(out.logits, {"router": self.router_loss * out.aux_loss})
+
+    @property
+    def takes_one_row(self) -> bool:
+        """Whether `summed_loss` can be asked; the routers' loss is made of padded rows only."""
+        return self.model.config._attn_implementation == ROW_ATTENTION and self.router_loss == 0
+
+    def summed_loss(self, embeddings: torch.Tensor, row: OneRow) -> torch.Tensor:
+        """Summed cross-entropy of what is learned of a row, in float32.
+
+        Args:
+            embeddings: [T, width] of all samples, end to end.
+            row: their positions, bounds and targets.
+        """
+        told: dict[str, Any] = {"inputs_embeds": embeddings.unsqueeze(0), "position_ids": row.positions.unsqueeze(0),
+                                "attention_mask": embeddings.new_empty(NO_MASK), "samples": row.bounds,
+                                "use_cache": False}
+        head = self.model.get_output_embeddings()
+        if not is_plain(head):
+            logits = self.model(**told, logits_to_keep=row.predicting).logits[0]
+            return F.cross_entropy(logits.float(), row.targets, reduction="sum")
+        hidden = self.model.base_model(**told).last_hidden_state[0]
+        return summed_cross_entropy(hidden.index_select(0, row.predicting), head.weight, head.bias, row.targets)
 
     def balance_experts(self, weight: float) -> None:
         """Add the load-balancing loss of a mixture of experts (arXiv 2101.03961, section 2.2) to what is trained.

@@ -139,6 +139,7 @@ def train(config: Config, *, resume: bool, resume_from: int | None = None,
         torch.set_num_threads(run.num_threads)
     if device.type == "cuda":
         torch.cuda.set_device(device)
+        torch.set_float32_matmul_precision("high" if run.tf32 else "highest")
     group = join(place, cuda=device.type == "cuda", timeout=run.process_timeout)
     try:
         job = make_job(config, group, device, make_describe)
@@ -178,8 +179,8 @@ def make_job(config: Config, group: ProcessGroup, device: torch.device,
         bundle=LoadedBundle(loaded, resolved, config.run.job_name, _licences(config), config.run.shard_bytes),
         resolved_config=resolved, imports=config.imports,
         decay_rule=DECAY_RULES[loaded.behaviour.decay_rule], lr_factor=lr_factors_of(loaded),
-        settings=settings_of(config, group.world_size),
-        store=store, watch=Watch(loaded, config.run.watch) if config.run.watch and group.is_first else None,
+        settings=settings_of(config), store=store,
+        watch=Watch(loaded, config.run.watch) if config.run.watch and group.is_first else None,
         report=(*loaded.load_report, *loaded.describe().splitlines()),
         vocab_size_to_beat=loaded.vocab_size if loaded.llm_loaded_and_frozen else None, taken_over=taken_over,
     )
@@ -219,11 +220,10 @@ def _licences(config: Config) -> tuple[DataLicence, ...]:
                  for name, section in config.datasets.items())
 
 
-def settings_of(config: Config, world_size: int) -> dict[str, str]:
+def settings_of(config: Config) -> dict[str, str]:
     """Everything that makes a run what it is: model, data, and the run keys that are not free to change on resume."""
     model = {key: value for key, value in plain(config.model).items() if key != "allow_other_llm"}
     datasets = {name: {key: value for key, value in section.items() if key != "licence"}
                 for name, section in plain(config.datasets).items()}
     run = {key: value for key, value in plain(config.run).items() if key not in FREE_KEYS}
-    return flatten({"model": model, "datasets": datasets, "run": run,
-                    "processes": world_size})
+    return flatten({"model": model, "datasets": datasets, "run": run})

@@ -74,11 +74,11 @@ class SceneLabelsPretrain:
     def data_identities(self) -> dict[str, str]:
         return self._data.data_identities()
 
-    def batches_per_epoch(self) -> int:
-        return self._data.batches_per_epoch()
+    def batches_per_epoch(self, begun_on: int | None = None) -> int:
+        return self._data.batches_per_epoch(begun_on)
 
-    def training_batches(self, position: int) -> Iterator[Batch]:
-        return self._data.training_batches(position)
+    def training_batches(self, position: int, begun_on: int | None = None) -> Iterator[Batch]:
+        return self._data.training_batches(position, begun_on)
 
     def output(self, model: nn.Module, batch: Batch) -> Output:
         """The labels' loss once for every token of the answers, so that the mean is their sum."""

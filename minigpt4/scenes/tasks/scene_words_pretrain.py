@@ -27,9 +27,11 @@ from minigpt4.conversation.renderer import Renderer
 from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.conversation.wording import Wording
 from minigpt4.datasets.assembly import build_indexed, build_source
+from minigpt4.datasets.formats.stream import ShardStream
 from minigpt4.datasets.identity import identities_of
 from minigpt4.datasets.ledger import Ledger, UnreadableLimits, ledger_path
 from minigpt4.datasets.loader import EvaluationLoader, TrainingLoader
+from minigpt4.datasets.mixture import Mixture
 from minigpt4.metrics.tally import Tally
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.records.batches import IGNORED_LABEL, Batch, Output, Rendered
@@ -76,19 +78,18 @@ class SceneWordsPretrain:
         self.measures = ("loss", *(f"{type}/{language}" for language in languages for type in EXAM_TYPES))
 
     def report(self) -> list[str]:
-        return describe_source(self._training.source)
+        return describe_source(self._source)
 
     def data_identities(self) -> dict[str, str]:
-        return identities_of(self._training.source)
+        return identities_of(self._source)
 
-    def batches_per_epoch(self) -> int:
-        number = self._training.steps_per_epoch
+    def batches_per_epoch(self, begun_on: int | None = None) -> int:
+        number = self._loader(begun_on).steps_per_epoch
         assert number is not None, "scenes in words are not a stream"
         return number
 
-    def training_batches(self, position: int) -> Iterator[Batch]:
-        self._training.position = position
-        return iter(self._training)
+    def training_batches(self, position: int, begun_on: int | None = None) -> Iterator[Batch]:
+        return iter(self._loader(begun_on, position))
 
     def output(self, model: nn.Module, batch: Batch) -> Output:
         output: Output = model(batch, self._image_tokens(model, batch, varied=model.training))
@@ -141,12 +142,15 @@ class SceneWordsPretrain:
         return sums * strength + noise
 
     @cached_property
-    def _training(self) -> TrainingLoader:
+    def _source(self) -> Mixture | ShardStream:
+        return build_source(self._config.datasets, seed=self._run.seed)
+
+    def _loader(self, begun_on: int | None, position: int = 0) -> TrainingLoader:
         run = self._run
         return TrainingLoader(
-            build_source(self._config.datasets, seed=run.seed), self._renderer, self._words,
-            batch_size=batch_size(self._config), rank=self._place.rank, world_size=self._place.world_size,
-            seed=run.seed, num_workers=run.num_workers, ledger=self.ledger, max_positions=self._max_positions,
+            self._source, self._renderer, self._words, batch_size=batch_size(self._config), rank=self._place.rank,
+            world_size=self._place.world_size, begun_on=begun_on, seed=run.seed, num_workers=run.num_workers,
+            position=position, ledger=self.ledger, max_positions=self._max_positions,
         )
 
 

@@ -67,7 +67,8 @@ def load_adapters(bundle: Bundle, parts: Mapping[str, nn.Module]) -> list[str]:
     whole = tuple(Ignorable(f"{part}.*", "whole parts") for part in bundle.stored_parts)
     plan = ConversionPlan("set of adapters", (Rule(f"{PREFIX}*", (f"{PREFIX}*",)),), whole)
     with torch.no_grad():
-        for target, value in convert(match(plan, file.shapes, shapes, where=str(file.path)), file, shapes):
+        for made in convert(match(plan, file.shapes, shapes, where=str(file.path)), file, shapes):
+            target, value = made.target, made.tensor
             part, name = targets[target]
             if not value.is_floating_point():
                 raise UserError("weights.dtype", where=str(file.path), fix="take another copy of the bundle",

@@ -20,7 +20,7 @@ from minigpt4.models.language_models.quantized import is_quantized, quantized_we
 from minigpt4.models.lora import base_names, base_state
 from minigpt4.weights.files.fingerprint import FingerprintHash
 from minigpt4.weights.files.tensor_file import TensorFile
-from minigpt4.weights.plans.plan import ConversionPlan, PlanOf, Shape, convert
+from minigpt4.weights.plans.plan import ConversionPlan, Made, PlanOf, Shape, convert
 from minigpt4.weights.plans.readings import Reading, read_as_it_fits
 
 Source = Literal["file", "bundle", "random", "none"]
@@ -90,24 +90,25 @@ def load_file(plan: PlanOf | ConversionPlan, file: TensorFile, parts: Mapping[st
     reading = read_as_it_fits(file, plan, shapes)
     names = {part: base_names(module) for part, module in parts.items()}
     hashes: dict[str, FingerprintHash] = {}
-    for target, tensor, as_in_file in _converted(reading, shapes):
+    for made, as_in_file in _converted(reading, shapes):
+        target, tensor = made.target, made.tensor
         part, _, key = target.partition(".")
-        _refuse_blank(target, tensor, file)
+        _refuse_blank(made, file)
         _refuse_other_numbers(parts[part], names[part][key], target, tensor, file)
         hashes.setdefault(part, FingerprintHash()).add(key, as_in_file)
         _assign(parts[part], names[part][key], tensor, (destinations or {}).get(part, AS_IN_FILE))
-        del tensor, as_in_file  # before the next one is read
+        del made, tensor, as_in_file  # before the next one is read
     origins = _origins(file, hashes)
-    made = ", ".join(f"{part} {origin.num_tensors} tensors" for part, origin in origins.items())
-    return origins, [f"{file.path}: {made}", *reading.notes]
+    filled = ", ".join(f"{part} {origin.num_tensors} tensors" for part, origin in origins.items())
+    return origins, [f"{file.path}: {filled}", *reading.notes]
 
 
-def _converted(reading: Reading, shapes: Mapping[str, Shape]) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Each target, its tensor, and what fingerprints hash of it."""
+def _converted(reading: Reading, shapes: Mapping[str, Shape]) -> Iterator[tuple[Made, Tensor]]:
+    """Each target with its tensor, and what fingerprints hash of it."""
     assigned = {each.target: each for each in reading.matched.assignments}
-    for target, tensor in convert(reading.matched, reading.file, shapes):
-        yield target, tensor, assigned[target].as_in_file(tensor, reading.file)
-        del tensor  # before the next one is read
+    for made in convert(reading.matched, reading.file, shapes):
+        yield made, assigned[made.target].as_in_file(made.tensor, reading.file)
+        del made  # before the next one is read
 
 
 def _origins(file: TensorFile, hashes: Mapping[str, FingerprintHash]) -> dict[str, PartOrigin]:
@@ -140,11 +141,11 @@ def _refuse_other_numbers(module: nn.Module, name: str, target: str, tensor: Ten
                         "belong there")
 
 
-def _refuse_blank(target: str, tensor: Tensor, file: TensorFile) -> None:
+def _refuse_blank(made: Made, file: TensorFile) -> None:
     """Weights that were never trained or came out broken: the file is a placeholder or damaged."""
-    if fault := fault_of(tensor):
+    if fault := fault_of(made.tensor, made.extremes):
         raise UserError(
-            "weights.blank", where=str(file.path), what=f"'{target}' {fault}",
+            "weights.blank", where=str(file.path), what=f"'{made.target}' {fault}",
             fix="these are not trained weights; download the file again",
         )
 
@@ -163,8 +164,8 @@ def fingerprint_file(plan: PlanOf | ConversionPlan, file: TensorFile, parts: Map
     """
     shapes = target_shapes(parts)
     hashes: dict[str, FingerprintHash] = {}
-    for target, tensor, as_in_file in _converted(read_as_it_fits(file, plan, shapes), shapes):
-        part, _, key = target.partition(".")
+    for made, as_in_file in _converted(read_as_it_fits(file, plan, shapes), shapes):
+        part, _, key = made.target.partition(".")
         hashes.setdefault(part, FingerprintHash()).add(key, as_in_file)
-        del tensor, as_in_file  # before the next one is read
+        del made, as_in_file  # before the next one is read
     return _origins(file, hashes)
