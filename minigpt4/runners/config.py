@@ -86,6 +86,8 @@ class RunConfig:
     """micro-batches per optimizer step"""
     num_workers: Processes = 0
     """processes that read and decode; the order does not depend on it"""
+    prefetch: PositiveInt = 2
+    """micro-batches that each of them makes ahead; more of them even out images that are slow to read"""
     feature_store: str | None = None
     """folder with what frozen encoders say of each image, read instead of the image; null = computed at every step"""
     feature_fill: bool = True
