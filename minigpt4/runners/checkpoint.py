@@ -229,12 +229,13 @@ FREE_KEYS = frozenset({
     "output_dir", "resume_ckpt_path", "num_workers", "num_threads", "device", "save_every", "keep_checkpoints",
     "log_freq", "wandb_log", "job_name", "valid_splits", "valid_every", "valid_samples", "valid_captions",
     "shard_bytes", "test_splits", "evaluate", "batch_size_eval", "max_unreadable", "max_nonfinite", "process_timeout",
-    "knows", "watch", "feature_store", "feature_fill", "parallel", "fsdp",
+    "knows", "watch", "feature_store", "feature_fill", "prefetch", "parallel", "fsdp",
 })
 """run keys that may change between a checkpoint and its resume: they do not change what is learned"""
 
 
-LATER_KEYS = {"train_only": "[]", "lr_factor": "1.0", "router_loss": "0.0", "feature_dtype": "null"}
+LATER_KEYS = {"train_only": "[]", "lr_factor": "1.0", "router_loss": "0.0", "feature_dtype": "null",
+              "image_method": "pillow"}
 """keys that checkpoints of older versions do not have, with the value that stands for what those versions did"""
 
 

@@ -87,12 +87,17 @@ class RunConfig:
     """micro-steps per epoch; null = one pass over the data"""
     batch_size_train: PositiveInt | None = None
     """samples per micro-batch and rank; datasets.*.batch_size says the same (newest originals)"""
+    max_tokens: PositiveInt | None = None
+    """tokens of a micro-batch and rank, in the place of a batch size: as many samples as fit, dealt by length so that
+    all micro-batches have about as many tokens"""
     batch_size_eval: PositiveInt | None = None
     """samples per validation batch; null = batch_size_train"""
     accum_grad_iters: PositiveInt = 1
     """micro-batches per optimizer step"""
     num_workers: Processes = 0
     """processes that read and decode; the order does not depend on it"""
+    prefetch: PositiveInt = 2
+    """micro-batches that each of them makes ahead; more of them even out images that are slow to read"""
     feature_store: str | None = None
     """folder with what frozen encoders say of each image, read instead of the image; null = computed at every step"""
     feature_fill: bool = True

@@ -24,6 +24,9 @@ from minigpt4.runners.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
+TOLD_WAIT = 0.1
+"""share of the time waited for data from which the line says so: more run.num_workers or model.image_method may help"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StepRecord:
@@ -51,12 +54,14 @@ class StepRecord:
 
     def line(self) -> str:
         """`step 120/1000 loss 2.413 lr 2.9e-05 grad 0.84 1 840 tok/s 5.1 GiB 03:12 left`"""
+        waits = f" {100 * self.data_wait:.0f} % waiting for data" if self.data_wait >= TOLD_WAIT else ""
         lost = f" unreadable {self.unreadable}" if self.unreadable else ""
         unsupervised = f" without target {self.unsupervised}" if self.unsupervised else ""
         skipped = f" non-finite {self.nonfinite}" if self.nonfinite else ""
         speed = f"{self.tokens_per_second:,.0f}".replace(",", " ")
         return (f"step {self.step}/{self.steps} loss {self.loss:.3f} lr {self.lr:.1e} grad {self.grad_norm:.2f} "
-                f"{speed} tok/s {self.memory_gib:.1f} GiB {clock(self.seconds_left)} left{lost}{unsupervised}{skipped}")
+                f"{speed} tok/s {self.memory_gib:.1f} GiB {clock(self.seconds_left)} left"
+                f"{waits}{lost}{unsupervised}{skipped}")
 
 
 def clock(seconds: float) -> str:

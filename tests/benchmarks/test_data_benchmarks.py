@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import index
+from benchmarks import index, loader
 
 
 def test_the_index_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,3 +26,19 @@ def test_the_committed_index_is_within_its_bars(project: Path) -> None:
     assert figures["members"] == 3_000_000 and index.missed(figures) == []
     assert index.missed({**figures, "reopen_ms": 11, "members_per_cpu_second": 1}) == [
         "members_per_cpu_second", "reopen_ms"]
+
+
+def test_the_loader_is_measured(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "ROUNDS", 1)
+    monkeypatch.setattr(loader, "SIZES", (56,))
+    images = loader.photographs(sorted((data / "photos/web").glob("*.jpg"))[:1], (160, 120), noise=2)
+    figures = loader.timed(images, 1)
+    assert figures["speed"]["pillow"] == 1 and figures["speed"].keys() == loader.ways(56).keys()
+    assert set(loader.differences(images)) == {"fast 56", "fast_drafts 56"}
+    assert loader.whole_loader(images * 8)["speed"] > 0
+
+
+def test_the_committed_pixels_are_near_pillows_and_misses_are_told(project: Path) -> None:
+    figures = json.loads((project / "benchmarks/results/loader.json").read_text())
+    assert loader.missed(figures) == figures["missed"] and not any("difference" in name for name in figures["missed"])
+    assert not any("12 megapixels" in name for name in figures["missed"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import pickle
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,16 @@ import torch
 
 from minigpt4.common.errors import UserError
 from minigpt4.datasets.formats.lines import JsonLines
+from minigpt4.datasets.formats.shards import open_shards
 from minigpt4.datasets.ledger import Ledger, UnreadableLimits
 from minigpt4.datasets.loader import EvaluationLoader, TrainingLoader
 from minigpt4.datasets.mixture import Mixture
+from minigpt4.processors.captions import Identity
+from minigpt4.processors.images import FittedImages
 from minigpt4.records.batches import Batch
-from tests.datasets.data_fakes import FakeDataset, FakeProcessor, FakeRenderer, TextDataset
+from minigpt4.records.conversations import Sample, Unreadable
+from minigpt4.records.images import ImageSpec
+from tests.datasets.data_fakes import FakeDataset, FakeProcessor, FakeRenderer, TextDataset, pair, write_tar
 
 PROCESSORS = {name: FakeProcessor() for name in ("a", "b")}
 
@@ -49,6 +54,47 @@ def assert_same(one: list[Batch], other: list[Batch]) -> None:
 @pytest.mark.parametrize("workers", [1, 3])
 def test_order_prompts_and_crops_do_not_depend_on_workers(workers: int) -> None:
     assert_same(first(loader(num_workers=workers), 12), first(loader(), 12))
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("workers", [0, 1, 4])
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_shards_and_fast_pixels_come_in_one_order(tmp_path: Path, workers: int, ranks: int) -> None:
+    for shard in range(3):
+        members = [pair(f"{shard}{key}", f"rose {shard}{key}") for key in range(7)]
+        write_tar(tmp_path / f"{shard}.tar", {name: value for each in members for name, value in each.items()})
+    processors = {"s": FittedImages(ImageSpec(size=8, method="fast"))}
+
+    def batches(size: int, **changed: Any) -> list[Batch]:
+        source = Mixture([open_shards("s", str(tmp_path), Identity())], [1.0], seed=3)
+        return first(TrainingLoader(source, FakeRenderer(), processors, batch_size=size, **changed), 8)
+
+    alone = batches(4)
+    shares = [batches(4 // ranks, rank=rank, world_size=ranks, num_workers=workers, prefetch=3)
+              for rank in range(ranks)]
+    for step, batch in enumerate(alone):
+        parts = [share[step] for share in shares]
+        assert batch.sample_ids == [name for part in parts for name in part.sample_ids]
+        assert torch.equal(batch.images["pixel_values"], torch.cat([part.images["pixel_values"] for part in parts]))
+
+
+@dataclass(frozen=True)
+class Recorded(FakeDataset):
+    """Remembers which samples were read."""
+
+    read: list[int] = field(default_factory=list)
+
+    def sample(self, number: int, draw: int = 0) -> Sample | Unreadable:
+        self.read.append(number)
+        return super().sample(number, draw)
+
+
+@pytest.mark.parametrize("step", [0, 1, 7, 40])
+def test_a_resume_reads_nothing_of_what_came_before(step: int) -> None:
+    straight, resumed = Recorded("a", 30), Recorded("a", 30)
+    first(loader(datasets=[straight]), step + 2)
+    first(loader(datasets=[resumed], position=step), 2)
+    assert resumed.read == straight.read[4 * step :] and len(resumed.read) == 8
 
 
 @pytest.mark.parametrize("workers", [0, 2])

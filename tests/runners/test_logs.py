@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,10 @@ RECORD = StepRecord(
 
 def test_the_console_line() -> None:
     assert RECORD.line() == "step 120/1000 loss 2.413 lr 2.9e-05 grad 0.84 1 840 tok/s 5.1 GiB 03:12 left"
+
+
+def test_the_line_says_when_steps_wait_for_data() -> None:
+    assert replace(RECORD, data_wait=0.346).line().endswith("03:12 left 35 % waiting for data")
 
 
 def test_hours_show() -> None:
