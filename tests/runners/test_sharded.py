@@ -14,6 +14,7 @@ from torch import Tensor
 
 from minigpt4.runners.run_folder import RunFolder
 from minigpt4.weights.bundles.seal import compare_checksums
+from tests.parity import minigpt4_folder
 from tests.runners.forked import run_forked
 from tests.tasks.tiny_runs import write_tiny_run
 
@@ -22,6 +23,9 @@ RUN = {"valid_splits": [], "max_epoch": 1, "iters_per_epoch": 4, "save_every": 2
 WHOLE = ["model.llm.freeze=False", "model.llm.activation_checkpointing=True"]
 LORA = ["model.llm.lora.r=4", "model.llm.lora.dropout=0"]
 KINDS = {"projection": [], "whole": WHOLE, "lora": LORA}
+TOKENIZER = f"model.llm.tokenizer={minigpt4_folder.folder() / 'parts' / 'llm'}"
+TIED = ("model.llm.random={model_type: llama, hidden_size: 48, intermediate_size: 64, num_hidden_layers: 3, "
+        "num_attention_heads: 4, tie_word_embeddings: true, max_position_embeddings: 512}")
 TWICE = "datasets.cc_sbu_align.batch_size=6"
 """one process sees in a micro-batch what two see together"""
 
@@ -55,6 +59,21 @@ def test_two_ranks_give_loss_and_gradients_of_one(tmp_path: Path, kind: str) -> 
     for name, gradient in one["gradients"].items():
         assert relative(two["gradients"][name], gradient) < 1e-6, name
     assert len(two["held"]) == 2 and max(two["held"]) < 0.51 * one["held"][0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("shared", "of_two"), [
+    (WHOLE, ["run.fsdp.offload=True", "run.fsdp.reshard_after_forward=False"]),
+    ([*LORA, "model.llm.dtype=bf16"], []),
+    (["model.llm.weights=null", "model.ckpt=null", "model.llm.freeze=False", TOKENIZER, TIED], []),
+], ids=["in host memory", "adapters on bf16", "tied and random"])
+def test_options_change_no_gradient(tmp_path: Path, shared: list[str], of_two: list[str]) -> None:
+    """1e-6 of loss and gradient."""
+    one, two = first_steps(tmp_path, (1, "ddp", [TWICE, *shared]), (2, "fsdp", [*shared, *of_two]))
+    assert two["loss"] == pytest.approx(one["loss"], rel=1e-6)
+    assert two["gradients"].keys() == one["gradients"].keys() and one["gradients"]
+    for name, gradient in one["gradients"].items():
+        assert relative(two["gradients"][name], gradient) < 1e-6, name
 
 
 @pytest.mark.slow
