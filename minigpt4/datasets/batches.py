@@ -99,19 +99,33 @@ class BatchMaker:
         unsupervised = [row.sample_id for row in readable if not row.rendered.num_supervised]
         return collate(rows, pad_token_id=self.renderer.pad_token_id, unreadable=unreadable, unsupervised=unsupervised)
 
+    def length(self, step: int, drawn: Drawn) -> int:
+        """Tokens of a sample's row, without a look at its images; 0 where it will have none."""
+        if isinstance(drawn.sample, Unreadable):
+            return 0
+        try:
+            return len(self._rendered(step, drawn.position, drawn.sample).ids)
+        except TooLong:
+            return 0
+
     def prepare(self, step: int, drawn: Drawn) -> Row | Unreadable:
         """One sample with its numbers and pixels, or why it has none."""
         sample = drawn.sample
         if isinstance(sample, Unreadable):
             return sample
         try:
-            refuse_many_characters(sample.conversation)
-            rendered = self.renderer.render(sample.conversation, self._prompt_draw(step, drawn.position))
-            refuse_too_long(len(rendered.ids), self.max_positions)
+            rendered = self._rendered(step, drawn.position, sample)
             images = self._images(drawn, sample, rendered.num_images)
         except (ImageError, TooLong) as error:
             return Unreadable.because(sample.id, sample.source, error)
         return Row(sample.id, rendered, images, sample.targets)
+
+    def _rendered(self, step: int, position: int, sample: Sample) -> Rendered:
+        """Raises `TooLong`."""
+        refuse_many_characters(sample.conversation)
+        rendered = self.renderer.render(sample.conversation, self._prompt_draw(step, position))
+        refuse_too_long(len(rendered.ids), self.max_positions)
+        return rendered
 
     def _prompt_draw(self, step: int, position: int) -> int:
         """The originals draw one prompt for a whole batch (docs/originals/minigpt4.md#stage2-prompt)."""

@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from minigpt4.common.errors import UserError
+from minigpt4.datasets.balanced_rows import BalancedRows
 from minigpt4.datasets.batches import BatchMaker, Drawn, ImageReader, SampleRenderer
 from minigpt4.datasets.dataset import IndexedDataset
 from minigpt4.datasets.formats.stream import ShardStream
@@ -37,11 +38,24 @@ class _MixtureBatches(Dataset[BatchOrError]):
     mixture: Mixture
     maker: BatchMaker
     share: Share
+    balanced: BalancedRows | None = None
 
     def __getitem__(self, number: int) -> BatchOrError:
-        positions = self.share.positions(number)
+        places = self.share.positions(number)
+        positions = places if self.balanced is None else map(self.balanced.position, places)
         drawn = (Drawn(position, *self.mixture.sample(position)) for position in positions)
         return _batch_or_error(self.maker, self.share.step_of(number), drawn)
+
+
+@dataclass(frozen=True)
+class SampleLengths:
+    """Position -> tokens of the sample there."""
+
+    mixture: Mixture
+    maker: BatchMaker
+
+    def __call__(self, position: int) -> int:
+        return self.maker.length(position, Drawn(position, *self.mixture.sample(position)))
 
 
 class _NumbersFrom(Sampler[int]):
@@ -83,6 +97,7 @@ class TrainingLoader:
         renderer: conversation -> ids, labels, slots.
         image_processors: by name of the data set.
         batch_size: samples of a micro-batch and rank.
+        balanced: samples come in an order in which micro-batches have about as many tokens each (not for streams).
         rank, world_size: this process and how many there are.
         begun_on: ranks that the run was begun on, whose steps these are; None = those of now.
         seed: of prompts and random crops (the mixture has its own).
@@ -98,9 +113,9 @@ class TrainingLoader:
 
     def __init__(
         self, source: Mixture | ShardStream, renderer: SampleRenderer, image_processors: Mapping[str, ImageReader],
-        *, batch_size: int, rank: int = 0, world_size: int = 1, begun_on: int | None = None, seed: int = 42,
-        num_workers: int = 0, position: int = 0, ledger: Ledger | None = None, max_positions: int | None = None,
-        prefetch: int = PREFETCH,
+        *, batch_size: int, balanced: bool = False, rank: int = 0, world_size: int = 1,
+        begun_on: int | None = None, seed: int = 42, num_workers: int = 0, position: int = 0,
+        ledger: Ledger | None = None, max_positions: int | None = None, prefetch: int = PREFETCH,
     ) -> None:
         self.source = source
         self.position = position
@@ -109,8 +124,11 @@ class TrainingLoader:
         self.share = Share(batch_size, rank, world_size, begun_on)
         self.maker = BatchMaker(renderer, image_processors, seed, max_positions)
         self.ledger = ledger or Ledger()
+        self.balanced: BalancedRows | None = None
         if isinstance(source, Mixture):
             source.require(self.share.samples_per_step)
+            if balanced:
+                self.balanced = BalancedRows(SampleLengths(source, self.maker), batch_size, source.num_samples, seed)
         elif begun_on not in (None, world_size):
             raise UserError("data.stream_ranks", where=source.name, what=f"is a stream and was begun on {begun_on} "
                             f"ranks; on {world_size} its order would be another", fix=f"resume on {begun_on} ranks")
@@ -134,7 +152,7 @@ class TrainingLoader:
         if isinstance(self.source, ShardStream):
             streamed = _StreamBatches(self.source, self.maker, self.share, self.position)
             return _data_loader(streamed, None, min(1, self.num_workers), self.prefetch)
-        mixed = _MixtureBatches(self.source, self.maker, self.share)
+        mixed = _MixtureBatches(self.source, self.maker, self.share, self.balanced)
         numbers = _NumbersFrom(self.position * self.share.batches_per_step)
         return _data_loader(mixed, numbers, self.num_workers, self.prefetch)
 

@@ -84,15 +84,18 @@ class VisionLanguageModel(nn.Module):
         num_tokens = batch.num_supervised
         if num_tokens == 0:
             return Output(torch.zeros((), device=self.device), 0)
+        if not self.llm.takes_one_row:
+            return self.in_padded_rows(batch, image_tokens)
         if image_tokens is None and batch.num_images:
             image_tokens = self.encode_images(batch.images)
-        if not self.llm.takes_one_row:
-            return self._of_padded_rows(batch, image_tokens)
         row = batch.row
         embeddings = self.embed(row.input_ids, row.slots, image_tokens)
         return Output(self.llm.summed_loss(embeddings, row), num_tokens)
 
-    def _of_padded_rows(self, batch: Batch, image_tokens: Tensor | None) -> Output:
+    def in_padded_rows(self, batch: Batch, image_tokens: Tensor | None = None) -> Output:
+        """The same of padded rows, with logits at every column that is learned in any row."""
+        if image_tokens is None and batch.num_images:
+            image_tokens = self.encode_images(batch.images)
         embeddings = self.embed(batch.input_ids, batch.slots, image_tokens)
         targets = batch.labels[:, 1:]
         positions = (targets != IGNORED_LABEL).any(dim=0).nonzero().squeeze(1)

@@ -112,8 +112,8 @@ class Batch:
     slots: Tensor
     """[B, L] int64, -1 = text, else a row of the batch's image tokens"""
     images: Mapping[str, Tensor] = field(default_factory=dict)
-    """what the visual path starts from, each [N, …], images of all rows in order: `pixel_values` [N, 3, S, S] float32,
-    or values of frozen stages that were stored; empty for text only"""
+    """what the visual path starts from, each [N, …], images of all rows in order: `pixel_values` [N, 3, S, S] float32
+    or their levels in uint8, or values of frozen stages that were stored; empty for text only"""
     targets: Mapping[str, Tensor] = field(default_factory=dict)
     """[B, …] by name: what every row brings to be learned or measured beside its words"""
     sample_ids: list[str] = field(default_factory=list)

@@ -19,17 +19,21 @@ from minigpt4.common.config import Config
 from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import Place
 from minigpt4.common.registry import tasks
+from minigpt4.conversation.renderer import Renderer
 from minigpt4.datasets.assembly import build_image_processors, build_indexed, build_source
-from minigpt4.datasets.batches import ImageReader
+from minigpt4.datasets.balanced_rows import batch_size_within
+from minigpt4.datasets.batches import BatchMaker, ImageReader
 from minigpt4.datasets.config import DatasetConfig
 from minigpt4.datasets.dataset import IndexedDataset
 from minigpt4.datasets.formats.stream import ShardStream
 from minigpt4.datasets.identity import identities_of
 from minigpt4.datasets.ledger import Ledger, UnreadableLimits, ledger_path
-from minigpt4.datasets.loader import EvaluationLoader, TrainingLoader
+from minigpt4.datasets.loader import EvaluationLoader, SampleLengths, TrainingLoader
 from minigpt4.datasets.mixture import Mixture
 from minigpt4.metrics.image_gap import with_exchanged_images
 from minigpt4.metrics.tally import Tally
+from minigpt4.processors.images import FittedImages
+from minigpt4.processors.levels import LevelsOf, Normalisation
 from minigpt4.records.batches import Batch, Output
 from minigpt4.records.conversations import Sample
 from minigpt4.records.images import ImageRef
@@ -63,6 +67,8 @@ class ImageTextPretrain:
         self._loaded = loaded
         self._place = place
         self._describe = describe
+        spec = loaded.image_spec
+        self._normalisation = None if spec is None else Normalisation(spec, loaded.model.device)
         limits = UnreadableLimits(share=self._run.max_unreadable)
         self.ledger = Ledger(ledger_path(Path(self._run.output_dir), place.rank), limits)
 
@@ -84,6 +90,8 @@ class ImageTextPretrain:
         return iter(self._loader(begun_on, position))
 
     def output(self, model: nn.Module, batch: Batch) -> Output:
+        if self._normalisation is not None:
+            batch = replace(batch, images=self._normalisation(batch.images))
         if self._store is not None:
             batch = replace(batch, images=self._store.features(batch.images))
         output: Output = model(batch)
@@ -92,7 +100,7 @@ class ImageTextPretrain:
     def evaluation_batches(self, split: str, limit: int | None) -> Iterable[Batch]:
         configs = self._configs_of(split)
         processors = self._processors(configs, split)
-        size = self._run.batch_size_eval or batch_size(self._config)
+        size = self._run.batch_size_eval or self._batch_size
         return chain.from_iterable(
             EvaluationLoader(self._indexed(name, config, split), self._loaded.renderer, processors[name],
                              batch_size=size, rank=self._place.rank, world_size=self._place.world_size,
@@ -135,21 +143,32 @@ class ImageTextPretrain:
         """Made when first needed (evaluation needs none), and once: opening data sets reads every shard's index."""
         return build_source(self._config.datasets, seed=self._run.seed, splits=self._run.train_splits)
 
+    @cached_property
+    def _batch_size(self) -> int:
+        return samples_of_a_batch(self._config, lambda: self._source, self._loaded.renderer)
+
     def _loader(self, begun_on: int | None, position: int = 0) -> TrainingLoader:
         run = self._run
         return TrainingLoader(
             self._source, self._loaded.renderer, self._processors(self._config.datasets, run.train_splits[0]),
-            batch_size=batch_size(self._config), rank=self._place.rank, world_size=self._place.world_size,
-            begun_on=begun_on, seed=run.seed, num_workers=run.num_workers, position=position, ledger=self.ledger,
-            max_positions=self._loaded.max_positions, prefetch=run.prefetch,
+            batch_size=self._batch_size, balanced=run.max_tokens is not None, rank=self._place.rank,
+            world_size=self._place.world_size, begun_on=begun_on, seed=run.seed, num_workers=run.num_workers,
+            position=position, ledger=self.ledger, max_positions=self._loaded.max_positions,
+            prefetch=run.prefetch,
         )
 
     def _processors(self, configs: dict[str, DatasetConfig], split: str) -> Mapping[str, ImageReader]:
-        """What reads each data set's images; stored ones are of the training splits."""
+        """What reads each data set's images; stored ones are of the training splits.
+
+        They travel as levels where all data sets are normalised as the model's own images are.
+        """
         made = build_image_processors(configs, split, self._loaded.image_spec, self._loaded.behaviour.train_crop)
-        if self._store is None or split not in self._run.train_splits:
+        if self._store is not None and split in self._run.train_splits:
+            return {name: self._store.reader(processor) for name, processor in made.items()}
+        fitted = {name: each for name, each in made.items() if isinstance(each, FittedImages)}
+        if len(fitted) < len(made) or any(each.spec != self._loaded.image_spec for each in fitted.values()):
             return made
-        return {name: self._store.reader(processor) for name, processor in made.items()}
+        return {name: LevelsOf(each) for name, each in fitted.items()}
 
     def _configs_of(self, split: str) -> dict[str, DatasetConfig]:
         """Data sets that have the split. Raises `UserError` where none has."""
@@ -169,13 +188,40 @@ def describe_source(source: Mixture | ShardStream) -> list[str]:
             for dataset, share in zip(source.datasets, source.shares, strict=True)]
 
 
+def samples_of_a_batch(config: Config, source: Callable[[], Mixture | ShardStream], renderer: Renderer) -> int:
+    """Samples of a micro-batch and rank: as the config says, or as many as `run.max_tokens` has room for.
+
+    Args:
+        config: the whole config.
+        source: opens the data, whose first samples are measured; only asked where it must be.
+        renderer: says how long a sample is.
+
+    Raises:
+        UserError: as `batch_size`; or both are given, or the data are a stream.
+    """
+    max_tokens: int | None = config.run.max_tokens
+    if max_tokens is None:
+        return batch_size(config)
+    if given := _sizes(config):
+        raise UserError("config.value", where="run.max_tokens", what=f"is given beside {next(iter(given))}",
+                        fix="give one of the two")
+    data = source()
+    if isinstance(data, ShardStream):
+        raise UserError("data.stream", where="run.max_tokens", what="is given for a stream, whose lengths are not "
+                        "known ahead", fix="set run.batch_size_train instead")
+    return batch_size_within(max_tokens, SampleLengths(data, BatchMaker(renderer, {}, config.run.seed)),
+                             data.num_samples)
+
+
 def batch_size(config: Config) -> int:
     """Samples of a micro-batch and rank, from `run.batch_size_train` or the data sets' own `batch_size`.
 
-    Raises `UserError` where none or several are given: a micro-batch mixes all data sets.
+    Raises `UserError` where none or several are given (a micro-batch mixes all data sets), or a number of tokens.
     """
-    sizes = {f"datasets.{name}.batch_size": dataset.batch_size for name, dataset in config.datasets.items()}
-    given = {key: size for key, size in {"run.batch_size_train": config.run.batch_size_train, **sizes}.items() if size}
+    if config.run.max_tokens is not None:
+        raise UserError("config.value", where="run.max_tokens", what="is set, and samples are counted here",
+                        fix="set run.batch_size_train instead")
+    given = _sizes(config)
     if not given:
         raise UserError("config.missing", where="run.batch_size_train", what="is not set", fix="set it, e.g. to 12")
     if len(set(given.values())) > 1:
@@ -183,6 +229,12 @@ def batch_size(config: Config) -> int:
         raise UserError("config.value", where=next(iter(given)), what=f"batch sizes differ: {said}",
                         fix="give one size; sample_ratio sets the shares of the data sets")
     return next(iter(given.values()))
+
+
+def _sizes(config: Config) -> dict[str, int]:
+    """Key -> batch size, of all that are given."""
+    sizes = {f"datasets.{name}.batch_size": dataset.batch_size for name, dataset in config.datasets.items()}
+    return {key: size for key, size in {"run.batch_size_train": config.run.batch_size_train, **sizes}.items() if size}
 
 
 def _with_image(dataset: IndexedDataset) -> Iterator[Sample]:

@@ -58,7 +58,7 @@ def batch(lengths: tuple[int, ...] = LENGTHS, seed: int = 0) -> Batch:
 def loss_and_gradients(of: VisionLanguageModel, given: Batch, *, padded: bool) -> tuple[float, dict[str, torch.Tensor]]:
     of.zero_grad()
     tokens = of.encode_images(given.images) if given.num_images else None
-    output = of._of_padded_rows(given, tokens) if padded else of(given, tokens)
+    output = of.in_padded_rows(given, tokens) if padded else of(given, tokens)
     output.loss_sum.backward()
     return output.loss_sum.item(), {name: value.grad.clone() for name, value in of.named_parameters()
                                     if value.grad is not None}
@@ -87,7 +87,7 @@ def test_a_sliding_window_stays_in_its_sample(name: str) -> None:
 def test_a_language_model_outside_the_table_stays_in_padded_rows() -> None:
     bloom = model("bloom", hidden_size=16, n_layer=2, n_head=2)
     assert not bloom.llm.takes_one_row
-    assert bloom(batch()).loss_sum.item() == bloom._of_padded_rows(batch(), None).loss_sum.item()
+    assert bloom(batch()).loss_sum.item() == bloom.in_padded_rows(batch()).loss_sum.item()
 
 
 def test_the_routers_loss_is_made_of_padded_rows() -> None:

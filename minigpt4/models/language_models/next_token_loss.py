@@ -67,11 +67,14 @@ class _SummedCrossEntropy(torch.autograd.Function):
         for first in range(0, hidden.shape[0], rows):
             part, wanted = hidden[first : first + rows], targets[first : first + rows].unsqueeze(1)
             logits = torch.nn.functional.linear(part, weight, bias).float()
-            scale = logits.logsumexp(dim=1, keepdim=True)
-            total += (scale - logits.gather(1, wanted)).sum()
+            right = logits.gather(1, wanted)
+            largest = logits.amax(dim=1, keepdim=True)
+            shares = logits.sub_(largest).exp_()
+            sums = shares.sum(dim=1, keepdim=True)
+            total += (sums.log() + largest - right).sum()
             if not any(ctx.needs_input_grad):
                 continue
-            error = logits.sub_(scale).exp_().scatter_add_(1, wanted, -torch.ones_like(scale)).to(weight.dtype)
+            error = shares.div_(sums).scatter_add_(1, wanted, -torch.ones_like(sums)).to(weight.dtype)
             if of_hidden is not None:
                 torch.mm(error, weight, out=of_hidden[first : first + rows])
             if of_weight is not None:

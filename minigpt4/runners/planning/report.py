@@ -69,8 +69,9 @@ def load_of(config: Config, size: ModelSize, *, half: bool) -> Load:
     """What a training step of a config works on, at its longest."""
     model = config.model
     prompt = 0 if model.template == "plain" else PROMPT_POSITIONS
+    positions, max_tokens = 1 + prompt + size.image_tokens + model.max_txt_len, config.run.max_tokens
     return Load(
-        rows=batch_size(config), positions=1 + prompt + size.image_tokens + model.max_txt_len,
+        rows=batch_size(config) if max_tokens is None else max(1, max_tokens // positions), positions=positions,
         supervised=model.max_txt_len, value_bytes=2 if half and config.run.precision != "fp32" else 4,
         checkpointing=model.llm.activation_checkpointing,
     )

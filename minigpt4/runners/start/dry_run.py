@@ -15,11 +15,12 @@ from minigpt4.datasets.mixture import Mixture
 from minigpt4.runners.config import RunConfig
 from minigpt4.runners.logs import check_wandb
 from minigpt4.runners.optimizer import all_frozen
+from minigpt4.runners.parallel.choose import check_parallel
 from minigpt4.runners.precision import choose_precision
 from minigpt4.runners.run_folder import RunFolder
 from minigpt4.runners.schedules import build_schedule
 from minigpt4.runners.timetable import Timetable
-from minigpt4.tasks.image_text_pretrain import batch_size, describe_source
+from minigpt4.tasks.image_text_pretrain import describe_source, samples_of_a_batch
 
 
 def dry_run(config: Config, place: Place, *, resume: bool) -> list[str]:
@@ -30,6 +31,7 @@ def dry_run(config: Config, place: Place, *, resume: bool) -> list[str]:
     run: RunConfig = config.run
     device = choose_device(run.device, place)
     precision = choose_precision(run, device)
+    check_parallel(config, device)
     check_wandb(run)
     tasks.get(run.task, where="run.task")
     runners.get(run.runner, where="run.runner")
@@ -38,14 +40,15 @@ def dry_run(config: Config, place: Place, *, resume: bool) -> list[str]:
     RunFolder(Path(run.output_dir)).check(resume=resume)
     renderer = build_renderer(config.model)
     source = build_source(config.datasets, seed=run.seed, splits=run.train_splits)
-    timetable = _timetable(config, source, place.world_size)
+    size = samples_of_a_batch(config, lambda: source, renderer)
+    timetable = _timetable(config, source, size * place.world_size)
     schedule = build_schedule(run, timetable)
     first, last = (schedule.lr(timetable.at(step)) for step in (0, timetable.steps - 1))
     return [
         *_parts(config),
         f"template {renderer.training.name}, {renderer.tokens_per_image} tokens per image",
         *describe_source(source),
-        f"{timetable.epochs} epochs x {timetable.iterations_per_epoch} micro-batches of {batch_size(config)} on "
+        f"{timetable.epochs} epochs x {timetable.iterations_per_epoch} micro-batches of {size} on "
         f"{place.world_size} process(es), {timetable.window} to a step: {timetable.steps} steps",
         f"{run.lr_sched}: {first:.3g} at the first step, {last:.3g} at the last",
         f"{device.type}, {precision.name}; results in {run.output_dir}",
@@ -53,8 +56,7 @@ def dry_run(config: Config, place: Place, *, resume: bool) -> list[str]:
     ]
 
 
-def _timetable(config: Config, source: Mixture | ShardStream, world_size: int) -> Timetable:
-    samples = batch_size(config) * world_size
+def _timetable(config: Config, source: Mixture | ShardStream, samples: int) -> Timetable:
     if isinstance(source, Mixture):
         source.require(samples)
         once = max(1, source.num_samples // samples)
