@@ -8,7 +8,7 @@ accounted for in `load_report`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from minigpt4.assembly.language_model import (
     check_language_model,
     fill_language_model,
     make_language_model,
+    plan_to_read,
     positions_without_weights,
     settle_language_model,
 )
@@ -53,13 +54,19 @@ DEFAULT_SEED = 42
 """of random parts where no run says one; run.seed has the same default"""
 
 
-def build(config: Config, *, device: str | None = None, sources: Sources | None = None) -> LoadedModel:
+Spread = Callable[[VisionLanguageModel], None]
+"""gives each process of a run its part of a model, whose language model may still be empty"""
+
+
+def build(config: Config, *, device: str | None = None, sources: Sources | None = None, spread: Spread | None = None
+          ) -> LoadedModel:
     """Build and load the model of a whole config (`model:` and, where there is one, `run:`).
 
     Args:
         config: what `load_config` gives.
         device: overrides `run.device`.
         sources: what has opened the bundle that is loaded, if anything has.
+        spread: shards the model over processes before the language model is read; None = it is whole.
 
     Raises:
         UserError: anything that does not belong together.
@@ -68,7 +75,7 @@ def build(config: Config, *, device: str | None = None, sources: Sources | None 
     chosen = choose_device(device or ("auto" if run is None else str(run.device)))
     try:
         return build_model(config.model, device=chosen, seed=DEFAULT_SEED if run is None else run.seed,
-                           sources=sources)
+                           sources=sources, spread=spread)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -91,8 +98,8 @@ def positions_in(config: SystemConfig) -> int | None:
     return positions_without_weights(config.llm, config.ckpt, Sources())
 
 
-def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42, sources: Sources | None = None
-                ) -> LoadedModel:
+def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42, sources: Sources | None = None,
+                spread: Spread | None = None) -> LoadedModel:
     """Build and load the model of a `model:` section. Each file is opened once, by `sources`."""
     system = system_of(config)
     _check_adapters(config)
@@ -111,15 +118,21 @@ def build_model(config: SystemConfig, *, device: torch.device, seed: int = 42, s
     for name, part in model.parts().items():
         if name != LANGUAGE_MODEL:
             ledger.lines += _settle(config.parts()[name], name, part, device)
-    fill_language_model(llm, config.llm, ledger, bundle, sources, dtype=dtype_of(config.llm, device)[0], device=device)
-    ledger.lines += _settle(config.llm, LANGUAGE_MODEL, llm, device)
+    if spread is None:
+        dtype = dtype_of(config.llm, device)[0]
+        fill_language_model(llm, config.llm, ledger, bundle, sources, dtype=dtype, device=device)
+        ledger.lines += _settle(config.llm, LANGUAGE_MODEL, llm, device)
+        adapted = _add_adapters(config, model, seed)
+    else:
+        adapted = _fill_spread(config, model, ledger, bundle, sources, device, seed, spread)
     origins = {name: tuple(ledger.origins.get(name, [_fresh(part)])) for name, part in model.parts().items()}
     ledger.lines += [f"{name}: {origin}" for name, found in origins.items() for origin in found
                      if origin.source == "random"]
     if bundle is not None:
         named = {part: ledger.origins.get(part, []) for part in model.parts() if part not in bundle.stored_parts}
         ledger.lines += check_fingerprints(bundle, config, named)
-    ledger.lines += _add_adapters(config, model, bundle, seed)
+    ledger.lines += adapted
+    ledger.lines += load_adapters(bundle, model.parts()) if bundle is not None else []
     llm.balance_experts(config.llm.router_loss)
     if config.llm.activation_checkpointing:
         llm.recompute_activations(during_training=False)
@@ -247,8 +260,8 @@ def _check_adapters(config: SystemConfig) -> None:
                             fix=f"set model.{name}.freeze=True, or model.{name}.lora.r=0")
 
 
-def _add_adapters(config: SystemConfig, model: VisionLanguageModel, bundle: Bundle | None, seed: int) -> list[str]:
-    """Adapters on the parts whose config wants some, filled from the bundle; returns lines for the report."""
+def _add_adapters(config: SystemConfig, model: VisionLanguageModel, seed: int) -> list[str]:
+    """Adapters on the parts whose config wants some; returns lines for the report."""
     lines = []
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -257,4 +270,21 @@ def _add_adapters(config: SystemConfig, model: VisionLanguageModel, bundle: Bund
             if wanted.r:
                 number = add_adapters(part, wanted, where=f"model.{name}")
                 lines.append(f"{name}: LoRA of rank {wanted.r} on {number} layers")
-    return lines + (load_adapters(bundle, model.parts()) if bundle is not None else [])
+    return lines
+
+
+def _fill_spread(config: SystemConfig, model: VisionLanguageModel, ledger: LoadLedger, bundle: Bundle | None,
+                 sources: Sources, device: torch.device, seed: int, spread: Spread) -> list[str]:
+    """Freeze the language model and put adapters on while it is empty, spread it, and fill what each process has of it.
+
+    Returns:
+        lines of the report about adapters.
+    """
+    llm = model.llm
+    read = plan_to_read(llm, config.llm, bundle, sources)
+    ledger.lines += _settle(config.llm, LANGUAGE_MODEL, llm, device)
+    adapted = _add_adapters(config, model, seed)
+    spread(model)
+    if read is not None:
+        ledger.replace(read(llm))
+    return adapted

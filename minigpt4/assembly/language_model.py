@@ -6,11 +6,13 @@ the model itself, memory holds one tensor at a time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import torch
 
-from minigpt4.assembly.load_ledger import LoadLedger
+from minigpt4.assembly.load_ledger import Loaded, LoadLedger
 from minigpt4.common.errors import UserError
 from minigpt4.conversation.tokenizer import Tokenizer
 from minigpt4.models.language_models.bounds import refuse_impossible_sizes
@@ -23,7 +25,11 @@ from minigpt4.weights.bundles.bundle import Bundle, load_bundle, open_bundle
 from minigpt4.weights.bundles.places import newest_bundle
 from minigpt4.weights.files.sources import CONFIG, Sources
 from minigpt4.weights.plans.language_model import empty_model, language_model_plan
-from minigpt4.weights.plans.loading import Destination, load_file
+from minigpt4.weights.plans.loading import Destination, load_file, target_shapes
+from minigpt4.weights.plans.readings import Reading, read_as_it_fits
+
+Read = Callable[[CausalLM], Loaded]
+"""fills a language model"""
 
 
 def check_language_model(config: CausalLMConfig, sources: Sources) -> None:
@@ -93,7 +99,7 @@ def fill_language_model(llm: CausalLM, config: CausalLMConfig, ledger: LoadLedge
     Raises:
         UserError: a folder or bundle that does not fit, or layers that fit nowhere.
     """
-    if not llm.model.get_input_embeddings().weight.is_meta:
+    if not _is_empty(llm):
         return
     if config.quantize:
         ledger.lines.append(f"llm: {quantize_linear_layers(llm.model, config.quantize, dtype)}")
@@ -115,13 +121,37 @@ def fill_language_model(llm: CausalLM, config: CausalLMConfig, ledger: LoadLedge
         dispatch(llm.model, places, device, config.offload_folder)
 
 
+def plan_to_read(llm: CausalLM, config: CausalLMConfig, bundle: Bundle | None, sources: Sources) -> Read | None:
+    """What will read an empty language model's weights to where they are by then, adapted or spread over processes.
+
+    Returns:
+        None for one that is not empty.
+    """
+    if not _is_empty(llm):
+        return None
+    llm.model.tie_weights()
+    if bundle is not None and "llm" in bundle.stored_parts:
+        return lambda filled: load_bundle(bundle, {"llm": filled})
+    assert config.weights is not None, "an empty language model has weights somewhere"
+    file, plan = sources.weights(config.weights), language_model_plan(deepcopy(llm.model))
+    _refuse_other_heads_in(read_as_it_fits(file, plan, target_shapes({"llm": llm})), llm)
+    return lambda filled: load_file(plan, file, {"llm": filled})
+
+
+def _is_empty(llm: CausalLM) -> bool:
+    return bool(llm.model.get_input_embeddings().weight.is_meta)
+
+
 def settle_language_model(llm: CausalLM, config: CausalLMConfig, dtype: torch.dtype, device: torch.device) -> list[str]:
-    """Give it its dtype and device; what has random weights is quantised now, what has places stays there.
+    """Give it its dtype and device; what has random weights is quantised now, what has places or is empty stays there.
 
     Returns:
         lines of the report.
     """
     if is_placed(llm.model):
+        return []
+    if _is_empty(llm):
+        llm.to(dtype)
         return []
     if not config.quantize:
         llm.to(device, dtype)
@@ -155,5 +185,19 @@ def _refuse_other_heads(llm: CausalLM, weights: str) -> None:
     if not llm.ties_embeddings or output is None or output.weight.is_meta or output.weight.device != table.device:
         return
     if not torch.equal(output.weight, table):
-        raise UserError("weights.tied", where=weights, fix='set "tie_word_embeddings": false in its config.json',
-                        what="its output layer differs from the input embedding, but config.json says they are tied")
+        raise _other_head(weights)
+
+
+def _refuse_other_heads_in(reading: Reading, llm: CausalLM) -> None:
+    """The same for a language model in which they are one tensor already."""
+    table = llm.model.get_input_embeddings().weight
+    tied = {f"llm.model.{name}" for name, value in llm.model.named_parameters(remove_duplicate=False) if value is table}
+    sources = {each.sources for each in reading.matched.assignments if each.target in tied}
+    first, *others = [[reading.file.load(name) for name in names] for names in sources]
+    if any(not torch.equal(one, other) for tensors in others for one, other in zip(first, tensors, strict=True)):
+        raise _other_head(str(reading.file.path))
+
+
+def _other_head(weights: str) -> UserError:
+    return UserError("weights.tied", where=weights, fix='set "tie_word_embeddings": false in its config.json',
+                     what="its output layer differs from the input embedding, but config.json says they are tied")

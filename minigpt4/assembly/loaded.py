@@ -119,7 +119,15 @@ class LoadedModel:
             data: data sets of this stage.
             shard_bytes: a file of tensors grows up to this size.
         """
-        BundleContents(
+        self._contents(data).write(folder, resolved_config=resolved_config, stage=stage, step=step,
+                                   shard_bytes=shard_bytes)
+
+    def take_part_in_bundle(self, shard_bytes: int) -> None:
+        """What the other ranks of a run do while the first saves, where each of them holds a part of the weights."""
+        self._contents().take_part(shard_bytes)
+
+    def _contents(self, data: Sequence[DataLicence] = ()) -> BundleContents:
+        return BundleContents(
             self.model.parts(), self.origins, self.tokenizer_folder, self.renderer.prompts,
             self.model.llm.model.config.to_dict(), describe_model(self, (*self.trained_on, *data)),
-        ).write(folder, resolved_config=resolved_config, stage=stage, step=step, shard_bytes=shard_bytes)
+        )

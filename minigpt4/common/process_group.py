@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -162,18 +163,23 @@ def _is_connection_failure(error: BaseException) -> bool:
     return isinstance(error, dist.DistError) or any(word in str(error).lower() for word in words)
 
 
-def join(place: Place, *, cuda: bool, timeout: float) -> ProcessGroup:
+def join(place: Place, *, cuda: bool, timeout: float, alone: bool = False) -> ProcessGroup:
     """Join the other processes of the run.
 
     Args:
         place: which process this is; a world of one joins nobody.
+        alone: make PyTorch's groups for a world of one, too.
         cuda: whether gradients are on CUDA devices (nccl) or on CPU (gloo).
         timeout: seconds until a silent rank is an error.
 
     Raises `UserError` (code `process.start`) where not everybody came in time.
     """
-    if place.world_size == 1:
+    if place.world_size == 1 and not alone:
         return ProcessGroup(place)
+    limit, backend = timedelta(seconds=timeout), "cpu:gloo,cuda:nccl" if cuda else "gloo"
+    if place.world_size == 1:
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1, timeout=limit)
+        return ProcessGroup(place, None, dist.new_group(backend="gloo", timeout=limit))
     address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     waits = f"rank {place.rank} of {place.world_size} waits for the others at {address}"
     hint = threading.Timer(HINT_SECONDS, log.warning, [
@@ -182,10 +188,10 @@ def join(place: Place, *, cuda: bool, timeout: float) -> ProcessGroup:
     ])
     hint.daemon = True
     hint.start()
-    limit = timedelta(seconds=timeout)
     try:
-        store, _, _ = next(dist.rendezvous("env://", place.rank, place.world_size, timeout=limit))
-        dist.init_process_group("nccl" if cuda else "gloo", store=dist.PrefixStore("gradients", store),
+        found, _, _ = next(dist.rendezvous("env://", place.rank, place.world_size, timeout=limit))
+        store = dist.PrefixStore(agree_on_start(found, place, timeout), found)
+        dist.init_process_group(backend, store=dist.PrefixStore("gradients", store),
                                 rank=place.rank, world_size=place.world_size, timeout=limit)
         control = dist.new_group(backend="gloo", timeout=limit)
     except RuntimeError as error:
@@ -194,6 +200,32 @@ def join(place: Place, *, cuda: bool, timeout: float) -> ProcessGroup:
     finally:
         hint.cancel()
     return ProcessGroup(place, dist.PrefixStore("roll-call", store), control)
+
+
+def agree_on_start(store: dist.Store, place: Place, timeout: float) -> str:
+    """A name of this start that all its ranks know, and no earlier start of the same launch.
+
+    torchrun keeps its store over restarts, with the addresses of processes that are gone. So the first rank makes up a
+    name and gives it to whoever asks, each time it is asked by a rank that has not said yet that it knows.
+
+    Raises `RuntimeError` where not everybody came in time.
+    """
+    own, until = uuid.uuid4().hex, time.monotonic() + timeout
+    if place.rank:
+        store.set(f"asks/{place.rank}", own)
+        store.wait([f"answer/{own}"], timedelta(seconds=timeout))
+        name = store.get(f"answer/{own}").decode()
+        store.set(f"knows/{name}/{place.rank}", "1")
+        return name
+    name = own
+    while missing := [rank for rank in range(1, place.world_size) if not store.check([f"knows/{name}/{rank}"])]:
+        if time.monotonic() > until:
+            raise RuntimeError(f"rank {', '.join(map(str, missing))} did not come")
+        for rank in missing:
+            if store.check([f"asks/{rank}"]):
+                store.set(f"answer/{store.get(f'asks/{rank}').decode()}", name)
+        time.sleep(0.02)
+    return name
 
 
 def _first_line(error: BaseException) -> str:

@@ -175,7 +175,9 @@ class Engine:
             try:
                 out = self.llm.generate(
                     inputs_embeds=embeddings, attention_mask=mask, generation_config=self._config(settings),
-                    stopping_criteria=StoppingCriteriaList([criterion]), streamer=streamer, **keywords,
+                    stopping_criteria=StoppingCriteriaList([criterion]), streamer=streamer,
+                    synced_gpus=False,  # where the model is sharded, whoever asks keeps the ranks in step
+                    **keywords,
                 )
             except RuntimeError as error:
                 raise _explained(error) from error

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedConfig
 
 from minigpt4.generation.prompt import Key
+from minigpt4.generation.roomy_cache import roomy_cache
 
 
 class PrefixCache:
@@ -22,7 +23,7 @@ class PrefixCache:
         self.clear()
 
     def clear(self) -> None:
-        self._cache = DynamicCache(config=self._config)
+        self._cache = roomy_cache(self._config)
         self._keys: list[Key] = []
 
     @property

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
 
 from minigpt4.generation.prompt import Prompt
+from minigpt4.generation.roomy_cache import RoomyLayer, roomy_cache
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.generation.stops import StopCriterion
 
@@ -36,7 +36,7 @@ class _Row:
 def can_refill(llm: PreTrainedModel, settings: DecodingSettings) -> bool:
     """Whether these answers can be computed here: greedy, by a model whose layers keep all keys and values."""
     plain = settings.num_beams == 1 and not settings.do_sample and settings.repetition_penalty == 1.0
-    return plain and all(type(layer) is DynamicLayer for layer in DynamicCache(config=llm.config).layers)
+    return plain and all(type(layer) is RoomyLayer for layer in roomy_cache(llm.config).layers)
 
 
 class RefilledRows:
@@ -54,7 +54,7 @@ class RefilledRows:
                  size: int) -> None:
         self._llm, self._settings, self._criterion, self._eos, self._size = llm, settings, criterion, eos, size
         self._rows: list[_Row] = []
-        self._cache = DynamicCache(config=llm.config)
+        self._cache = roomy_cache(llm.config)
         self._next = torch.empty(0, dtype=torch.int64)
         """[B] newest token of each row, not in the cache yet"""
 
@@ -78,7 +78,7 @@ class RefilledRows:
         rows = [_Row(number, len(prompt)) for number, prompt in taken]
         longest = max(row.length for row in rows)
         embeddings = torch.stack([F.pad(prompt.embeddings, (0, 0, longest - len(prompt), 0)) for prompt in prompts])
-        cache = DynamicCache(config=self._llm.config)
+        cache = roomy_cache(self._llm.config)
         logits = self._forward(embeddings, rows, longest, cache)
         self._join(cache, rows)
         self._next = torch.cat([self._next.to(logits.device), self._chosen(logits, rows)])
@@ -121,7 +121,7 @@ class RefilledRows:
         self._rows = [self._rows[place] for place in kept]
         self._next = self._next[kept]
         if not kept:
-            self._cache = DynamicCache(config=self._llm.config)
+            self._cache = roomy_cache(self._llm.config)
             return
         longest = max(row.length for row in self._rows)
         for layer in _layers(self._cache):

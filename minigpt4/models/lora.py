@@ -6,6 +6,8 @@ weights goes by plain names instead: `base_names` are the part's as if there wer
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +54,7 @@ def add_adapters(part: Any, config: LoraConfig, *, where: str) -> int:
     """Put adapters on a frozen part. They start without effect, train in fp32, and leave the part's weights alone.
 
     Args:
-        part: frozen, in its final dtype, quantised or not.
+        part: frozen, in its final dtype, quantised or not; its weights may still be empty.
         config: with r > 0.
         where: key of the part in the config, for errors.
 
@@ -63,18 +65,30 @@ def add_adapters(part: Any, config: LoraConfig, *, where: str) -> int:
         UserError: peft is not installed; a name fits no linear layer.
     """
     peft = import_peft()
-    adapted_layers(part, config, where=where)
+    layers = adapted_layers(part, config, where=where)
     kinds = {type(layer).__name__ for layer in part.modules() if is_quantized(layer)}
     part.is_loaded_in_8bit, part.is_loaded_in_4bit = "Linear8bitLt" in kinds, "Linear4bit" in kinds  # peft asks these
-    peft.inject_adapter_in_model(
-        peft.LoraConfig(r=config.r, lora_alpha=config.alpha, target_modules=_targets(part, config),
-                        lora_dropout=config.dropout, bias="none"),
-        part, adapter_name=ADAPTER,
-    )
+    made = peft.LoraConfig(r=config.r, lora_alpha=config.alpha, target_modules=_targets(part, config),
+                           lora_dropout=config.dropout, bias="none")
+    with _as_if_filled(layers):
+        peft.inject_adapter_in_model(made, part, adapter_name=ADAPTER)
     for name, parameter in part.named_parameters():
         if is_adapter(name):
             parameter.data = parameter.data.float()
     return len(adapter_names(part)) // len(MATRICES)
+
+
+@contextmanager
+def _as_if_filled(layers: Sequence[nn.Linear]) -> Iterator[None]:
+    """Empty weights are a repeated zero meanwhile: peft brings adapters to their device, where they would be lost."""
+    empty = {layer: layer.weight for layer in layers if layer.weight.is_meta}
+    for layer, weight in empty.items():
+        layer.weight = nn.Parameter(torch.zeros((), dtype=weight.dtype).expand(weight.shape), requires_grad=False)
+    try:
+        yield
+    finally:
+        for layer, weight in empty.items():
+            layer.weight = weight
 
 
 def adapted_layers(part: nn.Module, config: LoraConfig, *, where: str) -> list[nn.Linear]:

@@ -1,6 +1,7 @@
 """Full checkpoints: a complete bundle, and beside it what a run needs to continue as if it had never stopped.
 
-`state.pt` holds optimizer, loss scale, the step (from it follow schedule, data position and every random number, see
+`state.pt` holds optimizer (of sharded parameters the most is in `optimizer/`), loss scale, the step (from it follow
+schedule, data position and every random number, see
 `common/seeds.py`), the ledger's counts and the settings that must be the same on resume. It loads with
 `weights_only=True`.
 """
@@ -9,8 +10,9 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +21,9 @@ from safetensors import SafetensorError
 
 from minigpt4.common.config.paths import portable
 from minigpt4.common.errors import UserError
+from minigpt4.common.process_group import ProcessGroup
 from minigpt4.datasets.ledger import LedgerState
+from minigpt4.runners.parallel.optimizer_state import write_shards
 from minigpt4.runners.run_folder import STATE_FILE, RunFolder
 from minigpt4.weights.bundles.seal import atomic_bundle
 
@@ -31,6 +35,9 @@ class BundleKeeper(Protocol):
     """Writes the model's bundle and takes trained weights back from one."""
 
     def save(self, folder: Path, step: int) -> None: ...
+
+    def take_part(self) -> None:
+        """What the other ranks do while the first saves, where each holds a part of the weights."""
 
     def restore(self, folder: Path) -> list[str]:
         """Lines for the report of the start, in place of what the job says of its parts; none = those stay."""
@@ -68,16 +75,60 @@ def write_checkpoint(folder: RunFolder, state: RunState, bundle: BundleKeeper, *
     """
     place = folder.checkpoint(state.step)
     with atomic_bundle(place) as part:
-        try:
-            bundle.save(part, state.step)
-            torch.save({field.name: getattr(state, field.name) for field in fields(state)}, part / STATE_FILE)
-        except (RuntimeError, SafetensorError) as error:
-            if not _is_failed_write(error):
-                raise
-            raise OSError(str(error).splitlines()[0]) from error
+        _write(part, state, bundle)
     folder.point_at(place)
     folder.keep(keep)
     return place
+
+
+def write_together(folder: RunFolder, state: RunState, bundle: BundleKeeper, group: ProcessGroup, names: Sequence[str],
+                   *, keep: int) -> None:
+    """The same by all ranks, each of which holds a part of the weights and of the optimizer's state.
+
+    The first rank writes the bundle, one gathered tensor after the other, and each rank its rows of the optimizer.
+
+    Args:
+        names: of the optimizer's parameters, in its order.
+
+    Raises:
+        UserError: a rank cannot write, or does not see the folder.
+    """
+    place = folder.checkpoint(state.step)
+    if not group.is_first:
+        part: str = group.gather("")[0]
+        if part:
+            _check_seen_by_all(Path(part), group)
+            write_shards(Path(part), state.optimizer, names)
+            bundle.take_part()
+        return
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(atomic_bundle(place))
+        except UserError:
+            group.gather("")
+            raise
+        group.gather(str(made.resolve()))
+        _check_seen_by_all(made, group)
+        _write(made, replace(state, optimizer=write_shards(made, state.optimizer, names)), bundle)
+    folder.point_at(place)
+    folder.keep(keep)
+
+
+def _check_seen_by_all(part: Path, group: ProcessGroup) -> None:
+    blind = [str(rank) for rank, sees in enumerate(group.gather(part.is_dir())) if not sees]
+    if blind:
+        raise UserError("train.output_dir", where=str(part.parent), what=f"is not seen by rank {', '.join(blind)}",
+                        fix="put run.output_dir on a file system that all machines share")
+
+
+def _write(part: Path, state: RunState, bundle: BundleKeeper) -> None:
+    try:
+        bundle.save(part, state.step)
+        torch.save({field.name: getattr(state, field.name) for field in fields(state)}, part / STATE_FILE)
+    except (RuntimeError, SafetensorError) as error:
+        if not _is_failed_write(error):
+            raise
+        raise OSError(str(error).splitlines()[0]) from error
 
 
 def _is_failed_write(error: BaseException) -> bool:
@@ -178,7 +229,7 @@ FREE_KEYS = frozenset({
     "output_dir", "resume_ckpt_path", "num_workers", "num_threads", "device", "save_every", "keep_checkpoints",
     "log_freq", "wandb_log", "job_name", "valid_splits", "valid_every", "valid_samples", "valid_captions",
     "shard_bytes", "test_splits", "evaluate", "batch_size_eval", "max_unreadable", "max_nonfinite", "process_timeout",
-    "knows", "watch", "feature_store", "feature_fill", "prefetch",
+    "knows", "watch", "feature_store", "feature_fill", "prefetch", "parallel", "fsdp",
 })
 """run keys that may change between a checkpoint and its resume: they do not change what is learned"""
 

@@ -42,6 +42,16 @@ class WatchConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FsdpConfig:
+    """How several processes share the weights where run.parallel is fsdp."""
+
+    offload: bool = False
+    """keep each process' part of weights and optimizer in host memory (slower)"""
+    reshard_after_forward: bool = True
+    """drop the gathered weights of a layer after its forward pass; False = keep them for the backward pass"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """How a run goes: task, optimizer, schedule, length, precision, what is measured and kept."""
 
@@ -151,6 +161,10 @@ class RunConfig:
     """non-finite losses that end the run"""
     process_timeout: PositiveInt = 600
     """seconds until a rank that does not answer ends the run"""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """ddp = each process has the whole model; fsdp = each has a part of the language model and of what trains"""
+    fsdp: FsdpConfig = field(default_factory=FsdpConfig)
+    """options of fsdp"""
 
     def __post_init__(self) -> None:
         check_values(self, prefix="run.")

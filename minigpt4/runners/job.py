@@ -13,6 +13,7 @@ from minigpt4.common.process_group import ProcessGroup
 from minigpt4.runners.checkpoint import BundleKeeper
 from minigpt4.runners.config import RunConfig
 from minigpt4.runners.optimizer import DecayRule, LrFactor, same_lr
+from minigpt4.runners.parallel.strategy import Strategy
 from minigpt4.runners.watching import Watch
 from minigpt4.tasks.stored_features import FeatureStore
 from minigpt4.tasks.task import Task
@@ -56,4 +57,6 @@ class Job:
     store: FeatureStore | None = None
     """what frozen encoders say of images, where it is kept"""
     watch: Watch | None = None
-    """what is asked as training goes on; on the first rank only"""
+    """what is asked as training goes on; answered on the first rank"""
+    strategy: Strategy
+    """how the processes share the model"""

@@ -1,6 +1,7 @@
 """One run at a time in a run folder: `run.lock` names the host and process of the first rank while it works there.
 
-A lock is stale when its host is this one and its process is gone; of another host nobody here can know.
+A lock is stale when its host is this one and its process is gone; of another host nobody here can know, unless the same
+launch left it (torchrun's run id, SLURM's job id): a restart may find the first rank on another machine.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -33,7 +35,8 @@ class RunLock:
 
     def take(self) -> None:
         """Raises `UserError` (code `train.locked`) where another run works in the folder."""
-        content = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": _start_of(os.getpid())})
+        content = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": _start_of(os.getpid()),
+                              "launch": launch_of(os.environ)})
         for _ in range(2):
             try:
                 with open(self.path, "x", encoding="utf-8") as file:
@@ -60,23 +63,30 @@ class RunLock:
         self.release()
 
     def _refuse_or_remove(self) -> None:
-        host, pid, started = _read(self.path)
-        if host and host != socket.gethostname():
+        host, pid, started, launch = _read(self.path)
+        again = bool(launch) and launch == launch_of(os.environ)
+        if host and host != socket.gethostname() and not again:
             raise UserError("train.locked", where=str(self.path), what=f"process {pid} on {host} works in this folder",
                             fix=f"wait for it; if that machine is gone: rm {self.path}")
-        if pid != os.getpid() and started is not None and _is_running(pid, started):
+        if host == socket.gethostname() and pid != os.getpid() and started is not None and _is_running(pid, started):
             raise UserError("train.locked", where=str(self.path), what=f"process {pid} works in this folder",
                             fix="wait for it, or choose another run.output_dir")
         self.path.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> tuple[str, int, float | None]:
-    """Host, process and its start; ("", 0, None) for a lock that a kill left empty."""
+def launch_of(environment: Mapping[str, str]) -> str:
+    """What all restarts of a run have in common, and no other run; '' where nobody gave it such a name."""
+    names = {kind: environment.get(kind, "") for kind in ("TORCHELASTIC_RUN_ID", "SLURM_JOB_ID")}
+    return next((f"{kind} {name}" for kind, name in names.items() if name not in ("", "none")), "")
+
+
+def _read(path: Path) -> tuple[str, int, float | None, str]:
+    """Host, process, its start and launch; ("", 0, None, "") for a lock that a kill left empty."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return str(content["host"]), int(content["pid"]), float(content["started"])
+        return (str(content["host"]), int(content["pid"]), float(content["started"]), str(content.get("launch", "")))
     except (OSError, ValueError, KeyError, TypeError):  # gone meanwhile, or cut
-        return "", 0, None
+        return "", 0, None, ""
 
 
 def _start_of(pid: int) -> float:

@@ -22,7 +22,15 @@ from minigpt4.datasets.ledger import of_rank
 from minigpt4.datasets.loader import naming_dead_workers
 from minigpt4.datasets.share import batches_per_step
 from minigpt4.records.batches import Batch
-from minigpt4.runners.checkpoint import PROCESSES, RunState, check_data, check_settings, read_state, write_checkpoint
+from minigpt4.runners.checkpoint import (
+    PROCESSES,
+    RunState,
+    check_data,
+    check_settings,
+    read_state,
+    write_checkpoint,
+    write_together,
+)
 from minigpt4.runners.config import RETIRED_KEYS, RunConfig, relations
 from minigpt4.runners.console import Console, start_report
 from minigpt4.runners.curve import draw_curve
@@ -31,9 +39,10 @@ from minigpt4.runners.interrupt import StopRequest
 from minigpt4.runners.job import Job
 from minigpt4.runners.lock import RunLock
 from minigpt4.runners.logs import Logs, StepRecord, open_logs
-from minigpt4.runners.optimizer import build_optimizer
+from minigpt4.runners.optimizer import build_optimizer, trainable
 from minigpt4.runners.original_checkpoint import first_step_after, moments_for
 from minigpt4.runners.pace import Pace, memory_gib
+from minigpt4.runners.parallel.optimizer_state import in_order_of, restored
 from minigpt4.runners.precision import choose_precision
 from minigpt4.runners.run_folder import RunFolder
 from minigpt4.runners.schedules import build_schedule
@@ -163,6 +172,7 @@ class RunnerBase:
             report = job.bundle.restore(self.folder.checkpoint(state.step))
             job = self.job = dataclasses.replace(job, report=tuple(report) or job.report)
         optimizer = build_optimizer(job.model, self.run_config, job.decay_rule, job.lr_factor)
+        self._trained = in_order_of(optimizer, trainable(job.model))
         self._update = Update(optimizer, build_schedule(self.run_config, self.timetable), self.precision.scaler(),
                               self.run_config.clip_grad_norm)
         if state is not None:
@@ -170,7 +180,7 @@ class RunnerBase:
         elif job.taken_over is not None:
             self.step = first_step_after(job.taken_over, self.timetable)
             self._update.restore(moments_for(optimizer, job.taken_over), job.taken_over.scaler)
-        self._gradient = WindowGradient(job.model, job.task, job.group, self.precision, job.device)
+        self._gradient = WindowGradient(job.model, job.task, job.group, self.precision, job.device, job.strategy)
 
     def _state_to_resume(self) -> RunState | None:
         checkpoint = self._checkpoint_to_resume()
@@ -184,7 +194,8 @@ class RunnerBase:
 
     def _restore(self, state: RunState) -> None:
         self.step = state.step
-        self._update.restore(state.optimizer, state.scaler)
+        optimizer = restored(self.folder.checkpoint(state.step), state.optimizer, self._trained)
+        self._update.restore(optimizer, state.scaler)
         group = self.job.group
         self.job.task.ledger.load_state(of_rank(state.ledgers, group.rank, group.world_size))
         self._guard.count = state.counts["nonfinite"]
@@ -264,9 +275,10 @@ class RunnerBase:
         if sums.bad:
             self._update.skip()
             culprit = ""
-            if result.bad_batches:
-                bad = result.bad_batches[0].to(self.job.device)
-                culprit = find_culprit(self.job.model, self.job.task, bad, self.precision)
+            with self.job.strategy.unequal(self.job.model):
+                if result.bad_batches:
+                    bad = result.bad_batches[0].to(self.job.device)
+                    culprit = find_culprit(self.job.model, self.job.task, bad, self.precision)
             self._guard.met(step + 1, result.bad_batches, culprit)
             return math.nan
         norm = self._update.apply(self.timetable.at(step))
@@ -309,36 +321,43 @@ class RunnerBase:
         if self.job.watch is None:
             return
         self.job.model.eval()
-        answers = self.job.watch.answers()
+        with self.job.strategy.first_alone(self.job.model):
+            answers = self.job.watch.answers() if self.job.group.is_first else []
+        if not self.job.group.is_first:
+            return
         logs.write("watch", self.step, {"answers": [asdict(answer) for answer in answers]})
         log.info("answers after step %d:", self.step)
         for answer in answers:
             log.info("  %s", answer)
 
     def _save(self) -> None:
-        """One checkpoint by the first rank; if it cannot be written, all ranks stop."""
+        """One checkpoint by the first rank, or by all where each has a part; if one cannot write, all ranks stop."""
         ledgers = self.job.group.gather(self.job.task.ledger.state())
         failure: UserError | None = None
-        if self.job.group.is_first:
-            state = RunState(
-                step=self.step, position=self.timetable.position(self.step), ledgers=ledgers,
-                counts={**self.counts, "nonfinite": self._guard.count}, data=self._data,
-                settings={**self.job.settings, PROCESSES: str(self._begun_on)},
-                **self._update.state(),
-            )
-            try:
-                write_checkpoint(self.folder, state, self.job.bundle, keep=self.run_config.keep_checkpoints)
-            except UserError as error:
-                failure = error
+        state = RunState(
+            step=self.step, position=self.timetable.position(self.step), ledgers=ledgers,
+            counts={**self.counts, "nonfinite": self._guard.count}, data=self._data,
+            settings={**self.job.settings, PROCESSES: str(self._begun_on)},
+            **self._update.state(),
+        )
+        keep = self.run_config.keep_checkpoints
+        try:
+            if self.job.strategy.collective:
+                write_together(self.folder, state, self.job.bundle, self.job.group, list(self._trained), keep=keep)
+            elif self.job.group.is_first:
+                write_checkpoint(self.folder, state, self.job.bundle, keep=keep)
+        except UserError as error:
+            failure = error
         self._fail_together(failure, "could not write the checkpoint")
 
     def _fail_together(self, failure: UserError | None, deed: str) -> None:
-        """Only the first rank touches files: where it fails, the others stop too instead of waiting for it."""
+        """Where one rank fails, mostly the first, which writes files, the others stop too and do not wait for it."""
         failed = self.job.group.any(failure is not None)
         if failure is not None:
             raise failure
         if failed:
-            raise UserError("process.first_failed", what=f"rank 0 {deed}; see its message")
+            who = "another rank" if self.job.strategy.collective else "rank 0"
+            raise UserError("process.first_failed", what=f"{who} {deed}; see its message")
 
     def _say_goodbye(self, stopped: bool) -> None:
         if not self.job.group.is_first:

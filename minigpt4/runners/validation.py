@@ -24,7 +24,7 @@ def measure_split(job: Job, split: str, precision: Precision, limit: int | None)
     tallies = {name: Tally() for name in job.task.measures}
     lost = 0
     job.model.eval()
-    with undisturbed(), torch.no_grad():
+    with undisturbed(), torch.no_grad(), job.strategy.unequal(job.model):
         for batch in job.task.evaluation_batches(split, limit):
             lost += len(batch.unreadable) + len(batch.unsupervised)
             if batch.input_ids.shape[0] == 0:
@@ -45,8 +45,6 @@ def _means_over_ranks(job: Job, tallies: dict[str, Tally]) -> dict[str, float]:
 
 def sample_captions(job: Job, split: str) -> list[Caption]:
     """A few generated captions of a split, on the first rank; the others have none."""
-    if not job.group.is_first:
-        return []
     job.model.eval()
-    with undisturbed(), torch.no_grad():
-        return job.task.captions(split)
+    with undisturbed(), torch.no_grad(), job.strategy.first_alone(job.model):
+        return job.task.captions(split) if job.group.is_first else []

@@ -9,19 +9,19 @@ docs/originals/minigpt4.md#faults.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import ProcessGroup
+from minigpt4.common.sharded_tensors import is_sharded
 from minigpt4.records.batches import Batch, Output
 from minigpt4.runners.optimizer import trainable
+from minigpt4.runners.parallel.replicated import Replicated
+from minigpt4.runners.parallel.strategy import Strategy
 from minigpt4.runners.precision import Precision
 from minigpt4.tasks.task import Task
 
@@ -48,45 +48,57 @@ class MicroStep(nn.Module):
     Args:
         model: what is trained.
         task: says what a step is.
-        awaited: parameters that every forward must reach; a single process waits for none.
+        awaited: gives the parameters that every forward must reach; a single process waits for none.
+        stand_in: what a rank without a row runs, so that it makes the forward pass of the others; None = it makes none.
     """
 
-    def __init__(self, model: nn.Module, task: Task, awaited: Sequence[nn.Parameter] = ()) -> None:
+    def __init__(self, model: nn.Module, task: Task, awaited: Callable[[], Sequence[nn.Parameter]],
+                 stand_in: Batch | None = None) -> None:
         super().__init__()
         self.model = model
         self.task = task
-        self._awaited = tuple(awaited)
+        self.stand_in = stand_in
+        self._awaited = awaited
 
     def forward(self, batch: Batch) -> Output:
-        if batch.input_ids.shape[0] == 0:
-            return Output(self._nothing(batch), 0)
-        output = self.task.output(self.model, batch)
-        if not self._awaited:
-            return output
-        return Output(output.loss_sum + self._nothing(batch), output.num_tokens, output.auxiliary)
+        if batch.input_ids.shape[0]:
+            output = self.task.output(self.model, batch)
+            nothing = self._nothing()
+            return output if nothing is None else \
+                Output(output.loss_sum + nothing, output.num_tokens, output.auxiliary)
+        loss_sum = torch.zeros((), device=batch.input_ids.device)
+        if self.stand_in is not None:
+            loss_sum = self.task.output(self.model, self.stand_in).loss_sum * 0
+        nothing = self._nothing()
+        return Output(loss_sum if nothing is None else loss_sum + nothing, 0)
 
-    def _nothing(self, batch: Batch) -> Tensor:
+    def _nothing(self) -> Tensor | None:
         """0 with a gradient of 0 for every awaited parameter: an empty slice cannot carry a NaN along."""
-        parts = [parameter.reshape(-1)[:0].float().sum() for parameter in self._awaited]
-        if not parts:
-            return torch.zeros((), device=batch.input_ids.device)
-        return torch.stack([part.to(parts[0].device) for part in parts]).sum()
+        parts = [parameter.reshape(-1)[:0].float().sum() for parameter in self._awaited()]
+        return torch.stack([part.to(parts[0].device) for part in parts]).sum() if parts else None
 
 
 class WindowGradient:
-    """Leaves in `.grad` the gradient of a window; owns the DDP wrapper where there are several ranks."""
+    """Leaves in `.grad` the gradient of a window; how ranks share the model is the strategy's (None = each has all)."""
 
     def __init__(self, model: nn.Module, task: Task, group: ProcessGroup, precision: Precision,
-                 device: torch.device) -> None:
+                 device: torch.device, strategy: Strategy | None = None) -> None:
         self._group = group
         self._precision = precision
         self._device = device
         self._parameters = tuple(trainable(model).values())  # once: a walk over all modules takes milliseconds
-        several = group.world_size > 1
-        self._step: nn.Module = MicroStep(model, task, self._parameters if several else ())
-        if several:
-            # Position tables need not travel at every step; running statistics of a batch norm must.
-            self._step = DistributedDataParallel(self._step, broadcast_buffers=_keeps_statistics(model))
+        self._strategy = strategy or Replicated(group)
+        self._step = self._strategy.wrap(MicroStep(model, task, self._awaited_of(model), self._strategy.stand_in))
+
+    def _awaited_of(self, model: nn.Module) -> Callable[[], Sequence[nn.Parameter]]:
+        """What every forward pass must reach.
+
+        Of sharded models that is what is whole at that time: layers have a gradient from every forward pass.
+        """
+        if self._strategy.collective:
+            return lambda: [parameter for parameter in trainable(model).values() if not is_sharded(parameter)]
+        awaited = self._parameters if self._group.world_size > 1 else ()
+        return lambda: awaited
 
     def __call__(self, window: Sequence[Batch], scaler: torch.amp.GradScaler) -> WindowResult:
         """Forward and backward of all micro-batches of a window; each goes to the device when its turn comes.
@@ -117,24 +129,13 @@ class WindowGradient:
 
     def _backward(self, batch: Batch, total: float, micro_batches: int, *, last: bool,
                   scaler: torch.amp.GradScaler) -> Tensor:
-        with self._group.naming_the_dead(), self._gradients_stay_here(last):
+        with self._group.naming_the_dead(), self._strategy.gradients_stay_here(self._step, last=last):
             with self._precision.autocast():
                 output: Output = self._step(batch.to(self._device))
-            # DDP takes the mean over the ranks; times world_size it is the sum, which one process would have.
+            # The gradient is the mean over the ranks; times world_size it is the sum, which one process would have.
             loss = output.loss_sum * (self._group.world_size / total)
             for auxiliary in output.auxiliary.values():
                 loss = loss + auxiliary / micro_batches
             if loss.requires_grad:
                 scaler.scale(loss).backward()
         return output.loss_sum.detach()
-
-    def _gradients_stay_here(self, last: bool) -> AbstractContextManager[Any]:
-        """Only the last micro-batch of a window sends gradients around."""
-        if last or not isinstance(self._step, DistributedDataParallel):
-            return nullcontext()
-        return self._step.no_sync()
-
-
-def _keeps_statistics(model: nn.Module) -> bool:
-    """True where a batch norm is in training."""
-    return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.training for layer in model.modules())

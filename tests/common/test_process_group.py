@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+import torch.distributed as dist
 
 from minigpt4.common.errors import UserError
-from minigpt4.common.process_group import Place, ProcessGroup, join, place_from
+from minigpt4.common.process_group import Place, ProcessGroup, agree_on_start, join, place_from
 from tests.runners.processes import free_port
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "a", "MASTER_PORT": "1"}
@@ -26,6 +29,21 @@ def test_torchrun_and_slurm_say_who_we_are() -> None:
 def test_half_an_environment_is_explained(environment: dict[str, str], words: str) -> None:
     with pytest.raises(UserError, match=words):
         place_from(environment)
+
+
+def test_a_restart_does_not_take_the_names_of_the_start_before() -> None:
+    """torchrun keeps its store: what an earlier start left there, in whatever state, must not be met again."""
+    store, places = dist.HashStore(), [Place(rank, 3) for rank in (2, 0, 1)]
+    store.set("asks/1", "a rank that died before it was answered")
+
+    def start() -> set[str]:
+        with ThreadPoolExecutor(3) as pool:
+            return set(pool.map(lambda place: agree_on_start(store, place, timeout=20), places))
+
+    first, second = start(), start()
+    assert len(first) == len(second) == 1 and first != second
+    with pytest.raises(RuntimeError, match="rank 1, 2 did not come"):
+        agree_on_start(store, Place(0, 3), timeout=0.1)
 
 
 def test_a_group_of_one_talks_to_itself() -> None:

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from transformers.cache_utils import DynamicLayer
 
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.errors import UserError
 from minigpt4.generation.engine import Engine
 from minigpt4.generation.prompt import Prompt, embed_prompt
+from minigpt4.generation.roomy_cache import RoomyLayer
 from minigpt4.generation.settings import DecodingSettings
 from minigpt4.inference.images import ImageTokens, as_image_ref
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
@@ -164,3 +166,24 @@ def test_u9_nan_logits_are_explained() -> None:
         broken.model.llm.model.get_output_embeddings().weight.fill_(float("nan"))
     with pytest.raises(UserError, match="model.llm.dtype"):
         Engine(broken).answer(prompt_of(broken, "what", [1]), DecodingSettings(max_new_tokens=4, do_sample=True))
+
+
+def test_the_cache_with_room_holds_what_transformers_own_holds() -> None:
+    """Also after its beginning was cut away, rows were chosen, and tokens were taken back."""
+    roomy, plain = RoomyLayer(), DynamicLayer()
+    torch.manual_seed(0)
+    for number in (5, 1, 1, 80, 1, 2):
+        keys, values = torch.randn(2, 3, number, 4), torch.randn(2, 3, number, 4)
+        for layer in (roomy, plain):
+            layer.update(keys, values)
+        assert torch.equal(roomy.keys, plain.keys) and torch.equal(roomy.values, plain.values)
+        for layer in (roomy, plain):
+            if number == 80:
+                layer.keys, layer.values = layer.keys[:, :, 3:], layer.values[:, :, 3:]
+            if number == 5:
+                layer.crop(-2)
+    for layer in (roomy, plain):
+        layer.keys, layer.values = layer.keys[[1]], layer.values[[1]]
+        layer.update(torch.ones(1, 3, 1, 4), torch.ones(1, 3, 1, 4))
+    assert torch.equal(roomy.keys, plain.keys)
+    assert roomy.get_seq_length() == plain.get_seq_length()

@@ -26,6 +26,7 @@ from minigpt4.records.conversations import Unreadable
 from minigpt4.runners.config import RunConfig
 from minigpt4.runners.job import Job
 from minigpt4.runners.optimizer import decays_by_dimension
+from minigpt4.runners.parallel.replicated import Replicated
 from minigpt4.tasks.task import Caption
 
 VOCABULARY, LENGTH, WIDTH = 11, 6, 8
@@ -142,6 +143,9 @@ class FakeBundle:
     def save(self, folder: Path, step: int) -> None:
         save_file(dict(self.model.state_dict()), folder / "model.safetensors")
 
+    def take_part(self) -> None:
+        """It has no part that others hold."""
+
     def restore(self, folder: Path) -> list[str]:
         self.model.load_state_dict(load_file(folder / "model.safetensors"))
         return []
@@ -156,5 +160,6 @@ def make_job(folder: Path, *, group: ProcessGroup | None = None, dropout: float 
                           "precision": "fp32", **run})
     settings = {"run.init_lr": str(config.init_lr), "run.seed": str(config.seed)}
     return Job(**{"run": config, "model": model, "task": FakeTask(group, rows, **(task or {})), "group": group,
-                  "device": torch.device("cpu"), "bundle": FakeBundle(model), "decay_rule": decays_by_dimension,
+                  "device": torch.device("cpu"), "bundle": FakeBundle(model),
+                  "strategy": Replicated(group), "decay_rule": decays_by_dimension,
                   "settings": settings, **(job or {})})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -18,6 +19,8 @@ from safetensors.torch import load_file
 
 from minigpt4.runners.run_folder import RunFolder
 from minigpt4.weights.bundles.seal import compare_checksums
+from tests.parity import minigpt4_folder
+from tests.runners.forked import run_forked
 from tests.tasks.tiny_runs import write_tiny_run
 
 STEPS = 12
@@ -119,3 +122,31 @@ def test_a_killed_run_goes_on(straight: dict[int, Path], tmp_path: Path, number:
         if not RunFolder(folder / "out").checkpoints() and number % 7 == 0:
             shutil.rmtree(folder / "out", ignore_errors=True)
     check(folder, straight[ranks])
+
+
+SHORT = {"max_epoch": 1, "iters_per_epoch": 120, "max_unreadable": 1.0, "save_every": 2, "valid_splits": []}
+STAGE_1 = {"run": SHORT, "sets": {"laion": {"batch_size": 2, "sample_ratio": 115},
+                                  "cc_sbu": {"batch_size": 2, "sample_ratio": 14}}}
+KILLED_OFTEN = {"stage 1": STAGE_1}
+"""runs whose every resume must be bit-equal: further ones (other batches, other data) are a line each"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KILLED_OFTEN)
+def test_every_resume_of_twenty_kills_on_two_ranks_is_bit_equal(tmp_path: Path, name: str) -> None:
+    """Weights, optimizer, position and counts of the newest checkpoint after each kill: as of the undisturbed run."""
+    config = KILLED_OFTEN[name]
+    data = minigpt4_folder.folder() / "data"
+    sets = {each: {**keys, "build_info": {"storage": str(data / each / "{00000..00001}.tar")}}
+            for each, keys in config["sets"].items()}
+    write_tiny_run(tmp_path, run=config["run"], datasets=sets)
+    words = ["train", "--cfg-path", "run.yaml", "--options"]
+    run_forked((2, [*words, "run.output_dir=straight", "run.keep_checkpoints=999"]), cwd=tmp_path)
+    order = {"ranks": 2, "kills": 20, "words": [*words, "run.output_dir=killed"], "folder": "killed",
+             "straight": "straight"}
+    ended = subprocess.run([sys.executable, "-m", "tests.runners.killed", json.dumps(order)], cwd=tmp_path, text=True,
+                           env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    (tmp_path / "said.txt").write_text(ended.stdout)
+    assert ended.returncode == 0, ended.stdout[-6000:]
+    assert "120 steps, every resume bit-equal" in ended.stdout and ended.stdout.count("steps kept") == 20

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +20,7 @@ from minigpt4.runners.precision import Precision
 from minigpt4.runners.run_folder import RunFolder
 from minigpt4.runners.window import WindowGradient
 from tests.runners.fakes import FakeModel, FakeTask, make_batch
-from tests.runners.processes import run_workers
+from tests.runners.processes import PROJECT, WORKER, run_workers
 
 FP32 = Precision("fp32", "cpu")
 CPU = torch.device("cpu")
@@ -68,3 +72,21 @@ def test_one_run_on_two_then_one_then_three_ranks(tmp_path: Path) -> None:
     weights = [load_file(RunFolder(folder).checkpoint(12) / "model.safetensors") for folder in (straight, moving)]
     for name, value in weights[0].items():
         torch.testing.assert_close(weights[1][name], value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_ranks_again_and_they_go_on(tmp_path: Path) -> None:
+    """Rank 1 is killed in the middle; `--max-restarts` starts both again, and the run ends as if nothing had been."""
+    order = {"run": {"save_every": 2, "keep_checkpoints": 9}, "timeout": 30, "resume": True}
+    ended = run_workers({**order, "folder": str(tmp_path / "straight")}, ranks=2)
+    assert all(process.code == 0 for process in ended), ended
+    dying = {**order, "folder": str(tmp_path / "dying"), "dies_at": 5, "dying_rank": 1}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+               "--max-restarts", "1", str(WORKER), json.dumps(dying)]
+    again = subprocess.run(command, capture_output=True, text=True, timeout=240,
+                           env={**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"})
+    assert again.returncode == 0, again.stderr[-3000:]
+    one, two = (load_file(RunFolder(tmp_path / name).checkpoint(12) / "model.safetensors")
+                for name in ("straight", "dying"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert [entry["step"] for entry in read_log(tmp_path / "dying" / "log.jsonl")["step"]] == list(range(1, 13))

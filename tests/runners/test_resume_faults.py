@@ -254,6 +254,18 @@ def test_a_lock_of_another_machine_names_the_command(tmp_path: Path) -> None:
         RunLock(tmp_path).take()
 
 
+@pytest.mark.parametrize(("name", "value"), [("TORCHELASTIC_RUN_ID", "night-1"), ("SLURM_JOB_ID", "77")])
+def test_a_restart_on_another_machine_takes_the_lock_of_its_own_launch(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    (tmp_path / LOCK).write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": 0, "launch": f"{name} other"}))
+    with pytest.raises(UserError, match="process 1 on elsewhere works in this folder"):
+        RunLock(tmp_path).take()
+    (tmp_path / LOCK).write_text(json.dumps({"host": "elsewhere", "pid": 1, "started": 0, "launch": f"{name} {value}"}))
+    with RunLock(tmp_path):
+        assert json.loads((tmp_path / LOCK).read_text())["host"] == socket.gethostname()
+
+
 @pytest.mark.parametrize("content", [
     "", "{", json.dumps({"host": socket.gethostname(), "pid": 2 ** 22 - 3, "started": 5.0}),
     json.dumps({"host": socket.gethostname(), "pid": os.getppid(), "started": 5.0}),

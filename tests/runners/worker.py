@@ -45,7 +45,8 @@ def main(order: dict[str, Any]) -> None:
     holes = {int(key): value for key, value in order.get("holes", {}).items()}
     task = DyingTask(group, order.get("rows", 4), holes=holes,
                      textual=frozenset(order.get("textual", ())), epoch=order.get("epoch", 6))
-    if order.get("dies_at") is not None and group.rank == order.get("dying_rank", 0):
+    again = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+    if order.get("dies_at") is not None and not again and group.rank == order.get("dying_rank", 0):
         task.dies_at = order["dies_at"]
     job = make_job(Path(order["folder"]), group=group, dropout=order.get("dropout", 0.0), job={"task": task},
                    **order.get("run", {}))

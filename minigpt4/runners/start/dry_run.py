@@ -15,6 +15,7 @@ from minigpt4.datasets.mixture import Mixture
 from minigpt4.runners.config import RunConfig
 from minigpt4.runners.logs import check_wandb
 from minigpt4.runners.optimizer import all_frozen
+from minigpt4.runners.parallel.choose import check_parallel
 from minigpt4.runners.precision import choose_precision
 from minigpt4.runners.run_folder import RunFolder
 from minigpt4.runners.schedules import build_schedule
@@ -30,6 +31,7 @@ def dry_run(config: Config, place: Place, *, resume: bool) -> list[str]:
     run: RunConfig = config.run
     device = choose_device(run.device, place)
     precision = choose_precision(run, device)
+    check_parallel(config, device)
     check_wandb(run)
     tasks.get(run.task, where="run.task")
     runners.get(run.runner, where="run.runner")

@@ -32,6 +32,7 @@ from minigpt4.runners.job import Job
 from minigpt4.runners.logs import check_wandb
 from minigpt4.runners.optimizer import DECAY_RULES, LrFactor
 from minigpt4.runners.original_checkpoint import read_original_checkpoint
+from minigpt4.runners.parallel.choose import check_parallel, choose_strategy
 from minigpt4.runners.precision import choose_precision
 from minigpt4.runners.watching import Watch
 from minigpt4.tasks.image_text_pretrain import Describe
@@ -62,6 +63,9 @@ class LoadedBundle:
     def save(self, folder: Path, step: int) -> None:
         self.loaded.save_bundle(folder, resolved_config=self.resolved_config, stage=self.stage, step=step,
                                 data=self.data, shard_bytes=self.shard_bytes)
+
+    def take_part(self) -> None:
+        self.loaded.take_part_in_bundle(self.shard_bytes)
 
     def restore(self, folder: Path) -> list[str]:
         """Raises `UserError` where the checkpoint lacks something that trains, or another part stands at a place."""
@@ -134,13 +138,15 @@ def train(config: Config, *, resume: bool, resume_from: int | None = None,
     place = place_from(os.environ)
     device = choose_device(run.device, place)
     choose_precision(run, device)
+    check_parallel(config, device)
     check_wandb(run)
     if run.num_threads is not None:
         torch.set_num_threads(run.num_threads)
     if device.type == "cuda":
         torch.cuda.set_device(device)
         torch.set_float32_matmul_precision("high" if run.tf32 else "highest")
-    group = join(place, cuda=device.type == "cuda", timeout=run.process_timeout)
+    group = join(place, cuda=device.type == "cuda", timeout=run.process_timeout,
+                 alone=run.parallel == "fsdp")
     try:
         job = make_job(config, group, device, make_describe)
         assert isinstance(job.bundle, LoadedBundle), "make_job makes it so"
@@ -165,8 +171,10 @@ def make_job(config: Config, group: ProcessGroup, device: torch.device,
     taken_over = read_original_checkpoint(config.run.resume_ckpt_path) if config.run.resume_ckpt_path else None
     if taken_over is not None:
         config = dataclasses.replace(config, model=dataclasses.replace(config.model, ckpt=taken_over.place))
+    strategy = choose_strategy(config, group, device)
     seed_everything(config.run.seed)
-    loaded = build(config, device=str(device))
+    loaded = build(config, device=str(device), spread=strategy.spread if strategy.collective else None)
+    strategy.begin(loaded.model)
     if config.run.knows is not None:
         loaded = replace(loaded, knowledge=config.run.knows)
     describe = make_describe(loaded) if make_describe else None
@@ -180,8 +188,8 @@ def make_job(config: Config, group: ProcessGroup, device: torch.device,
         resolved_config=resolved, imports=config.imports,
         decay_rule=DECAY_RULES[loaded.behaviour.decay_rule], lr_factor=lr_factors_of(loaded),
         settings=settings_of(config), store=store,
-        watch=Watch(loaded, config.run.watch) if config.run.watch and group.is_first else None,
-        report=(*loaded.load_report, *loaded.describe().splitlines()),
+        watch=Watch(loaded, config.run.watch) if config.run.watch else None,
+        report=(*loaded.load_report, *loaded.describe().splitlines(), *strategy.describe()), strategy=strategy,
         vocab_size_to_beat=loaded.vocab_size if loaded.llm_loaded_and_frozen else None, taken_over=taken_over,
     )
 

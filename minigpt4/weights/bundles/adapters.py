@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from minigpt4.common.errors import UserError
+from minigpt4.common.sharded_tensors import fill
 from minigpt4.models.lora import LoraConfig, adapter_names, adapter_state, adapters_of
 from minigpt4.weights.bundles.manifest import StoredAdapters
-from minigpt4.weights.files.fingerprint import fingerprint_of
+from minigpt4.weights.files.fingerprint import FingerprintHash
 from minigpt4.weights.files.shard_writer import LazyTensor, lazy_copy
 from minigpt4.weights.plans.plan import ConversionPlan, Ignorable, Rule, convert, match
 
@@ -26,19 +27,18 @@ NOT_WHOLE = Ignorable(f"{PREFIX}*", "adapters")
 """for plans that read whole parts of a bundle"""
 
 
-def adapter_tensors(parts: Mapping[str, nn.Module]) -> list[LazyTensor]:
-    """All adapters as a bundle names them."""
-    return [lazy_copy(f"{PREFIX}{name}.{key}", value)
-            for name, part in parts.items() for key, value in adapter_state(part).items()]
+def adapter_tensors(name: str, part: nn.Module) -> list[LazyTensor]:
+    """The adapters of a part as a bundle names them."""
+    return [lazy_copy(f"{PREFIX}{name}.{key}", value) for key, value in adapter_state(part).items()]
 
 
-def manifest_entry(part: nn.Module) -> dict[str, Any]:
-    """What the manifest says of a part's adapters; empty for a part without."""
+def manifest_entry(part: nn.Module, fingerprint: FingerprintHash) -> dict[str, Any]:
+    """What the manifest says of a part's adapters, whose tensors were hashed; empty for a part without."""
     made = adapters_of(part)
     if made is None:
         return {}
     return {"lora": {"r": made.r, "alpha": made.alpha, "target_modules": made.target_modules,
-                     "identity": fingerprint_of(adapter_state(part))}}
+                     "identity": fingerprint.hexdigest()}}
 
 
 def load_adapters(bundle: Bundle, parts: Mapping[str, nn.Module]) -> list[str]:
@@ -74,7 +74,7 @@ def load_adapters(bundle: Bundle, parts: Mapping[str, nn.Module]) -> list[str]:
                 raise UserError("weights.dtype", where=str(file.path), fix="take another copy of the bundle",
                                 what=f"'{target}' has {str(value.dtype).removeprefix('torch.')} numbers, "
                                 "floating-point ones belong there")
-            state[part][name].copy_(value)
+            fill(state[part][name], value)
     return [f"{file.path}: adapters of {', '.join(stored)}, {len(targets)} tensors"]
 
 

@@ -32,7 +32,7 @@ TENSORS, CONFIG = "model.safetensors", "config.yaml"
 TOKENIZER, PROMPTS, LLM_CONFIG = "tokenizer", "prompts.txt", "llm_config.json"
 TOKENIZER_FILES = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
                    "added_tokens.json", "chat_template.jinja")
-NOT_LOADED = ("state.pt", "README.md", ".gitattributes")
+NOT_LOADED = ("state.pt", "optimizer", "README.md", ".gitattributes")
 """files that may be left out or changed without harm to what is loaded: a run's state, words for people"""
 
 
@@ -157,7 +157,7 @@ def _check_sizes(folder: Path, manifest: Manifest) -> None:
     """Raise `UserError` if a file is not there or has another size than when the bundle was written."""
     for name, size in manifest.files.items():
         path = folder / name
-        if name in NOT_LOADED:
+        if name.partition("/")[0] in NOT_LOADED:
             continue
         if not path.is_file():
             raise UserError("bundle.incomplete", where=str(folder), what=f"{name} is missing, which its manifest lists",

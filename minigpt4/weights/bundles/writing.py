@@ -7,6 +7,7 @@ memory of the largest tensor. A tied tensor is stored under each of its names.
 from __future__ import annotations
 
 import shutil
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import write_json
 from minigpt4.models.lora import base_is_frozen, base_state
-from minigpt4.weights.bundles.adapters import adapter_tensors, manifest_entry
+from minigpt4.weights.bundles.adapters import PREFIX, adapter_tensors, manifest_entry
 from minigpt4.weights.bundles.bundle import (
     CONFIG,
     LLM_CONFIG,
@@ -34,7 +35,7 @@ from minigpt4.weights.bundles.manifest import FORMAT
 from minigpt4.weights.bundles.places import MANIFEST, is_bundle
 from minigpt4.weights.files.fingerprint import FingerprintHash
 from minigpt4.weights.files.readers import open_weights
-from minigpt4.weights.files.shard_writer import SHARD_BYTES, LazyTensor, lazy_copy, write_tensors
+from minigpt4.weights.files.shard_writer import SHARD_BYTES, LazyTensor, lazy_copy, take_part, write_tensors
 from minigpt4.weights.plans.loading import PartOrigin
 
 
@@ -69,22 +70,31 @@ class BundleContents:
             step: optimizer steps done.
             shard_bytes: a file of tensors grows up to this size.
         """
-        kept = [name for name, part in self.parts.items() if self._is_stored(name, part)]
-        stored = {name: self._tensors_of(name, self.parts[name]) for name in kept}
-        hashes = {name: FingerprintHash() for name in stored}
-        lazy = [_hashed(tensor, name, hashes[name]) for name, tensors in stored.items() for tensor in tensors]
-        write_tensors(folder, [*adapter_tensors(self.parts), *lazy], shard_bytes)
+        stored = [name for name, part in self.parts.items() if self._is_stored(name, part)]
+        hashes: dict[str, FingerprintHash] = defaultdict(FingerprintHash)
+        write_tensors(folder, self._tensors(hashes), shard_bytes)
         entries = {name: {
             "stored": name in stored,
             "frozen": base_is_frozen(part),
             "identity": hashes[name].hexdigest() if name in stored else "",
             "origins": [] if name in stored else [origin.as_stored() for origin in self.origins[name]],
             "licence": _licence(name, self.origins[name]),
-            **manifest_entry(part),
+            **manifest_entry(part, hashes[f"{PREFIX}{name}"]),
         } for name, part in self.parts.items()}
         (folder / CONFIG).write_text(resolved_config, encoding="utf-8")
         self._write_sidecars(folder, entries)
         write_json(folder / MANIFEST, {"format": FORMAT, "stage": stage, "step": step, **self.about, "parts": entries})
+
+    def take_part(self, shard_bytes: int = SHARD_BYTES) -> None:
+        """What the other ranks of a run do while the first writes: each holds a part of the tensors."""
+        take_part(self._tensors(defaultdict(FingerprintHash)), shard_bytes)
+
+    def _tensors(self, hashes: Mapping[str, FingerprintHash]) -> list[LazyTensor]:
+        """Adapters and stored parts; the fingerprint of each `prefix.` is collected as they are made."""
+        adapters = [_hashed(tensor, f"{PREFIX}{name}", hashes) for name, part in self.parts.items()
+                    for tensor in adapter_tensors(name, part)]
+        return adapters + [_hashed(tensor, name, hashes) for name, part in self.parts.items()
+                           if self._is_stored(name, part) for tensor in self._tensors_of(name, part)]
 
     def _write_sidecars(self, folder: Path, entries: Mapping[str, Any]) -> None:
         (folder / TOKENIZER).mkdir(exist_ok=True)
@@ -130,11 +140,11 @@ def _stated(bundle: Bundle, part: str) -> str | None:
     return entry.licence if entry else UNKNOWN
 
 
-def _hashed(tensor: LazyTensor, part: str, collected: FingerprintHash) -> LazyTensor:
-    """The same tensor, hashed for the fingerprint of its part when it is made."""
+def _hashed(tensor: LazyTensor, prefix: str, collected: Mapping[str, FingerprintHash]) -> LazyTensor:
+    """The same tensor, hashed for the fingerprint of what is named so when it is made."""
     def make() -> Tensor:
         made = tensor.make()
-        collected.add(tensor.name.removeprefix(f"{part}."), made)
+        collected[prefix].add(tensor.name.removeprefix(f"{prefix}."), made)
         return made
 
     return replace(tensor, make=make)

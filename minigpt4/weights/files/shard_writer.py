@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from minigpt4.common.files import write_json
+from minigpt4.common.sharded_tensors import is_sharded, whole
 from minigpt4.weights.files.checksums import BLOCK, Progress, nothing
 
 INDEX = "model.safetensors.index.json"
@@ -38,6 +39,8 @@ class LazyTensor:
     shape: tuple[int, ...]
     dtype: torch.dtype
     make: Callable[[], Tensor] = field(repr=False)
+    gathered: bool = False
+    """all ranks of a run make it at the same time, because each holds a part"""
 
     @property
     def num_bytes(self) -> int:
@@ -46,7 +49,7 @@ class LazyTensor:
 
 def lazy_copy(name: str, tensor: Tensor) -> LazyTensor:
     """A tensor that lives elsewhere (on a GPU, not contiguous), brought to the host when it is written."""
-    return LazyTensor(name, tuple(tensor.shape), tensor.dtype, lambda: tensor.detach().cpu())
+    return LazyTensor(name, tuple(tensor.shape), tensor.dtype, lambda: whole(tensor.detach()).cpu(), is_sharded(tensor))
 
 
 @dataclass(frozen=True)
@@ -89,14 +92,40 @@ def write_tensors(folder: Path, tensors: Sequence[LazyTensor], max_bytes: int) -
 
     Args:
         folder: the caller makes it whole or absent.
-        tensors: made one after the other.
+        tensors: made one after the other; where writing fails, what is gathered is made all the same, for the others.
         max_bytes: a file grows up to this size; a larger tensor has a file of its own.
     """
-    shards = plan_shards(tensors, max_bytes)
-    for shard in shards:
-        write_shard(shard, folder / shard.file_name, nothing)
+    made: set[str] = set()
+    shards = plan_shards([_counted(tensor, made) for tensor in tensors], max_bytes)
+    try:
+        for shard in shards:
+            write_shard(shard, folder / shard.file_name, nothing)
+    except OSError:
+        _gather(shards, leave_out=made)
+        raise
     if (index := index_of(shards)) is not None:
         write_json(folder / INDEX, index)
+
+
+def take_part(tensors: Sequence[LazyTensor], max_bytes: int) -> None:
+    """What the other ranks do while one writes: make what is gathered, in the order of `write_tensors`, and drop it."""
+    _gather(plan_shards(tensors, max_bytes))
+
+
+def _gather(shards: Iterable[Shard], leave_out: Collection[str] = ()) -> None:
+    for shard in shards:
+        for tensor in shard.tensors:
+            if tensor.gathered and tensor.name not in leave_out:
+                tensor.make()
+
+
+def _counted(tensor: LazyTensor, made: set[str]) -> LazyTensor:
+    """The same tensor, whose name is in `made` once it was."""
+    def make() -> Tensor:
+        made.add(tensor.name)
+        return tensor.make()
+
+    return replace(tensor, make=make)
 
 
 def write_shard(shard: Shard, path: Path, on_bytes: Progress) -> str:

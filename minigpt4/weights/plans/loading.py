@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from minigpt4.common.blank_tensors import fault_of
 from minigpt4.common.config.paths import portable
 from minigpt4.common.errors import UserError
+from minigpt4.common.sharded_tensors import fill
 from minigpt4.models.language_models.quantized import is_quantized, quantized_weight
 from minigpt4.models.lora import base_names, base_state
 from minigpt4.weights.files.fingerprint import FingerprintHash
@@ -120,8 +121,7 @@ def _assign(module: nn.Module, key: str, tensor: Tensor, destination: Destinatio
     owner = module.get_submodule(owner_name)
     old = getattr(owner, leaf)
     if not old.is_meta:
-        with torch.no_grad():
-            old.copy_(tensor)
+        fill(old, tensor)
         return
     value = tensor.to(destination.dtype) if destination.dtype is not None and tensor.is_floating_point() else tensor
     if leaf == "weight" and is_quantized(owner):
