@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import index, loader
+from benchmarks import index, loader, prepare
 
 
 def test_the_index_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +42,10 @@ def test_the_committed_pixels_are_near_pillows_and_misses_are_told(project: Path
     figures = json.loads((project / "benchmarks/results/loader.json").read_text())
     assert loader.missed(figures) == figures["missed"] and not any("difference" in name for name in figures["missed"])
     assert not any("12 megapixels" in name for name in figures["missed"])
+
+
+def test_preparing_is_measured(tmp_path: Path, project: Path) -> None:
+    prepare.write_list(tmp_path / "list.json", 50)
+    assert prepare.taken(tmp_path / "list.json", tmp_path / "laion")["peak_mib"] > 1
+    figures = json.loads((project / "benchmarks/results/prepare.json").read_text())
+    assert figures["rows"] == 2_000_000 and figures["peak_mib"] <= prepare.BAR_MIB
