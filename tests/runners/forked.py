@@ -6,8 +6,10 @@ words `gradients FILE OPTIONS` write what the first step of `run.yaml` gives int
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import faulthandler
+import gc
 import importlib
 import itertools
 import json
@@ -61,10 +63,13 @@ def _run_rank(rank: int, ranks: int, port: int, words: Sequence[str]) -> int:
 
 
 def write_first_step(file: Path, options: Sequence[str]) -> None:
-    """The loss of the first window over all ranks, its gradients, and bytes of the language model on each rank."""
+    """The loss of the first window over all ranks, its gradients, and on each rank bytes of the language model and what
+    the model takes of memory."""
     run_config = load_config("run.yaml", options)
     group = join(place_from(os.environ), cuda=False, timeout=60, alone=run_config.run.parallel == "fsdp")
+    before = own_bytes()
     job = make_job(run_config, group, torch.device("cpu"))
+    taken = group.gather(own_bytes() - before)
     fp32 = Precision("fp32", "cpu")
     window = list(itertools.islice(job.task.training_batches(0), run_config.run.accum_grad_iters))
     if group.rank == group.world_size - 1 and "LAST_RANK" in os.environ:
@@ -75,8 +80,16 @@ def write_first_step(file: Path, options: Sequence[str]) -> None:
     held = group.gather(sum(own_rows(each).numel() * 4 for each in job.model.llm.parameters()))
     gradients = {name: whole(each.grad) for name, each in job.model.named_parameters() if each.grad is not None}
     if group.is_first:
-        torch.save({"loss": loss, "held": held, "gradients": gradients}, file)
+        torch.save({"loss": loss, "held": held, "taken": taken, "gradients": gradients}, file)
     group.close()
+
+
+def own_bytes() -> int:
+    """Memory that is this process' own, without what the C library keeps of what was freed."""
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("Anonymous"))
 
 
 def _spoilt(batches: Sequence[Batch], how: str) -> list[Batch]:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from minigpt4.runners.run_folder import RunFolder
 from minigpt4.weights.bundles.seal import compare_checksums
@@ -74,6 +75,21 @@ def test_options_change_no_gradient(tmp_path: Path, shared: list[str], of_two: l
     assert two["gradients"].keys() == one["gradients"].keys() and one["gradients"]
     for name, gradient in one["gradients"].items():
         assert relative(two["gradients"][name], gradient) < 1e-6, name
+
+
+@pytest.mark.slow
+def test_each_of_two_takes_half_the_memory(tmp_path: Path) -> None:
+    """A language model of 400 MB, read from its folder: what both processes have more after it is loaded."""
+    small = minigpt4_folder.folder() / "parts" / "llm"
+    folder = shutil.copytree(small, tmp_path / "llm", ignore=shutil.ignore_patterns("*.safetensors*", "*.bin*"))
+    config = AutoConfig.from_pretrained(small, hidden_size=1024, intermediate_size=2752, num_hidden_layers=8,
+                                        num_attention_heads=16, num_key_value_heads=16, head_dim=64)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    options = [f"model.llm.weights={folder}", "model.ckpt=null"]
+    ddp, fsdp = first_steps(tmp_path, (2, "ddp", options), (2, "fsdp", options))
+    print("MB on each rank:", {name: [round(each / 1e6) for each in found["taken"]]
+                               for name, found in (("ddp", ddp), ("fsdp", fsdp))})
+    assert max(fsdp["taken"]) < 0.6 * min(ddp["taken"]) and max(fsdp["held"]) < 0.51 * ddp["held"][0]
 
 
 @pytest.mark.slow
