@@ -64,7 +64,8 @@ $(PARTS)/tokenizer: | setup
 	$(VENV)/bin/minigpt4 data tokenizer --cfg-path train_configs/parts_language_model.yaml --scene-words \
 		--vocab-size 1600 --output $@ --options datasets.scene_words.max_samples=6000 $(WORDS)
 
-# again on what is learned late: what two images have in common, images that are not read alike everywhere, any noun. Invented words help to learn reading; nobody should ever hear one, so they leave the finished part
+# again on what is learned late: what two images have in common, then images of which it is not sure what they show, and any noun.
+# Invented words help to learn reading; nobody should ever hear one, so they leave the finished part
 $(PARTS)/language_model: | $(PARTS)/tokenizer
 	$(TRAIN)/parts_language_model.yaml --options run.output_dir=$(RUNS)/language_model \
 		model.llm.tokenizer=$(PARTS)/tokenizer $(WORDS)
@@ -73,14 +74,10 @@ $(PARTS)/language_model: | $(PARTS)/tokenizer
 		run.init_lr=1.5e-3 run.iters_per_epoch=800 run.warmup_steps=50 model.llm.tokenizer=$(PARTS)/tokenizer $(WORDS)
 	$(TRAIN)/parts_language_model.yaml --options run.output_dir=$(RUNS)/language_model_third \
 		model.ckpt=$(RUNS)/language_model_again datasets.scene_words.same_share=0.2 datasets.scene_words.doubt=0.5 \
-		datasets.scene_words.seed=4 run.init_lr=1e-3 run.iters_per_epoch=600 run.warmup_steps=40 \
-		model.llm.tokenizer=$(PARTS)/tokenizer $(WORDS)
-	$(TRAIN)/parts_language_model.yaml --options run.output_dir=$(RUNS)/language_model_fourth \
-		model.ckpt=$(RUNS)/language_model_third datasets.scene_words.same_share=0.2 datasets.scene_words.doubt=0.7 \
-		datasets.scene_words.fresh_nouns=0.7 datasets.scene_words.seed=5 run.init_lr=1.2e-3 run.iters_per_epoch=700 \
-		run.warmup_steps=40 model.llm.tokenizer=$(PARTS)/tokenizer $(WORDS)
-	$(CUT) --from $(RUNS)/language_model $(RUNS)/language_model_again $(RUNS)/language_model_third \
-		$(RUNS)/language_model_fourth --target $@ --forget-invented-words
+		datasets.scene_words.fresh_nouns=0.7 datasets.scene_words.seed=4 run.init_lr=1.5e-3 run.iters_per_epoch=1500 \
+		run.warmup_steps=50 model.llm.tokenizer=$(PARTS)/tokenizer $(WORDS)
+	$(CUT) --from $(RUNS)/language_model $(RUNS)/language_model_again $(RUNS)/language_model_third --target $@ \
+		--forget-invented-words
 
 # the photographs of DATA/photos are asked for here and nowhere else
 $(PARTS)/vision_q_former: | setup

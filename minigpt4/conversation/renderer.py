@@ -10,12 +10,15 @@ from dataclasses import replace
 from typing import Literal
 
 from minigpt4.common.errors import UserError
-from minigpt4.conversation.pieces import Piece
+from minigpt4.conversation.pieces import Piece, Span
 from minigpt4.conversation.template import Template
 from minigpt4.conversation.tokenizer import Encoded, Tokenizer
 from minigpt4.conversation.wording import Wording
 from minigpt4.records.batches import IGNORED_LABEL, Rendered
 from minigpt4.records.conversations import IMAGE_MARK, Conversation, Turn
+
+KEPT_PIECES, KEPT_CHARACTERS = 1024, 1000
+"""how many pieces are remembered with their ids, and how long they are at most: a few megabytes whoever writes them"""
 
 
 class Renderer:
@@ -36,6 +39,7 @@ class Renderer:
         self.training, self.chat = self._as_encoded(wording.training), self._as_encoded(wording.chat)
         self.tokenizer = tokenizer
         self.tokens_per_image = tokens_per_image
+        self._asked: dict[tuple[Span, ...], Encoded] = {}
         self._image_ids = {template.image_run: self._ids_of_image(template) for template in (self.training, self.chat)}
 
     @property
@@ -115,11 +119,22 @@ class Renderer:
         return bool(ids) and ids[0] == self.tokenizer.bos_token_id
 
     def _encode(self, piece: Piece, limit: int | None, *, follows_image: bool, begins_with_bos: bool) -> Encoded:
-        encoded = self.tokenizer.encode_spans(piece.spans, specials_in_text=self.original.specials_in_text)
+        encoded = self._encoded(piece)
         loses_first = self.original.later_pieces_lose_first_id and follows_image and begins_with_bos
         if loses_first and not self.tokenizer.adds_bos:
             encoded = Encoded(encoded.ids[1:], encoded.owners[1:])
         return encoded if limit is None else self._limited(piece, encoded, limit)
+
+    def _encoded(self, piece: Piece) -> Encoded:
+        """What is no answer comes again and again: a prompt's pieces are encoded once."""
+        if any(span.turn is not None for span in piece.spans) or len(piece.text) > KEPT_CHARACTERS:
+            return self.tokenizer.encode_spans(piece.spans, specials_in_text=self.original.specials_in_text)
+        if piece.spans not in self._asked:
+            if len(self._asked) == KEPT_PIECES:
+                self._asked.clear()
+            self._asked[piece.spans] = self.tokenizer.encode_spans(
+                piece.spans, specials_in_text=self.original.specials_in_text)
+        return self._asked[piece.spans]
 
     def _limited(self, piece: Piece, encoded: Encoded, limit: int) -> Encoded:
         """Each answer of at most `limit` tokens, its end kept where the rule says so."""

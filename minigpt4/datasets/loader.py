@@ -102,6 +102,7 @@ class TrainingLoader:
         begun_on: ranks that the run was begun on, whose steps these are; None = those of now.
         seed: of prompts and random crops (the mixture has its own).
         num_workers: processes that read and decode; 0 = this one. Streams use one at most.
+        pinned: batches lie in memory that a GPU reads by itself.
         prefetch: micro-batches that each of these processes makes ahead.
         position: steps already done.
         ledger: counts and writes down what is unreadable; raises when it is too much.
@@ -116,11 +117,12 @@ class TrainingLoader:
         *, batch_size: int, balanced: bool = False, rank: int = 0, world_size: int = 1,
         begun_on: int | None = None, seed: int = 42, num_workers: int = 0, position: int = 0,
         ledger: Ledger | None = None, max_positions: int | None = None, prefetch: int = PREFETCH,
+        pinned: bool = False,
     ) -> None:
         self.source = source
         self.position = position
         self.num_workers = num_workers
-        self.prefetch = prefetch
+        self.prefetch, self.pinned = prefetch, pinned
         self.share = Share(batch_size, rank, world_size, begun_on)
         self.maker = BatchMaker(renderer, image_processors, seed, max_positions)
         self.ledger = ledger or Ledger()
@@ -151,10 +153,10 @@ class TrainingLoader:
     def _batches(self) -> Iterable[BatchOrError]:
         if isinstance(self.source, ShardStream):
             streamed = _StreamBatches(self.source, self.maker, self.share, self.position)
-            return _data_loader(streamed, None, min(1, self.num_workers), self.prefetch)
+            return _data_loader(streamed, None, min(1, self.num_workers), self.prefetch, self.pinned)
         mixed = _MixtureBatches(self.source, self.maker, self.share, self.balanced)
         numbers = _NumbersFrom(self.position * self.share.batches_per_step)
-        return _data_loader(mixed, numbers, self.num_workers, self.prefetch)
+        return _data_loader(mixed, numbers, self.num_workers, self.prefetch, self.pinned)
 
     def _damaged(self) -> list[Unreadable]:
         datasets = self.source.datasets if isinstance(self.source, Mixture) else (self.source,)
@@ -242,9 +244,10 @@ def _raise_if_error(made: BatchOrError) -> Batch:
 
 
 def _data_loader(dataset: Dataset[BatchOrError], steps: Iterable[int] | None, num_workers: int,
-                 prefetch: int = PREFETCH) -> DataLoader[BatchOrError]:
+                 prefetch: int = PREFETCH, pinned: bool = False) -> DataLoader[BatchOrError]:
     """Whole batches over worker processes. Its own generator keeps torch's global one where it was."""
     return DataLoader(
         dataset, batch_size=None, sampler=steps, num_workers=num_workers,  # type: ignore[arg-type]
         generator=torch.Generator().manual_seed(0), prefetch_factor=prefetch if num_workers else None,
+        pin_memory=pinned,
     )

@@ -154,7 +154,7 @@ class ImageTextPretrain:
             batch_size=self._batch_size, balanced=run.max_tokens is not None, rank=self._place.rank,
             world_size=self._place.world_size, begun_on=begun_on, seed=run.seed, num_workers=run.num_workers,
             position=position, ledger=self.ledger, max_positions=self._loaded.max_positions,
-            prefetch=run.prefetch,
+            prefetch=run.prefetch, pinned=self._loaded.model.device.type == "cuda",
         )
 
     def _processors(self, configs: dict[str, DatasetConfig], split: str) -> Mapping[str, ImageReader]:

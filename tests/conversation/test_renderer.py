@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -135,3 +136,23 @@ def test_an_image_mark_in_an_answer_is_a_word() -> None:
                                                      {"from": "gpt", "value": "<image> here"}]}
     with pytest.raises(UserError, match="an answer contains <image>"):
         ImageRecords(Path(), build_text_processor(TextProcessorConfig()))(record)
+
+
+def test_a_prompt_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pieces are remembered, answers and long texts are not, and ids are those of a fresh renderer."""
+    render = renderer("vicuna_v1", prompts=(f"{IMAGE_MARK} Describe.",))
+    first = render.render(conversation(IMAGE_MARK, "a b"))
+    encoded: list[str] = []
+    original = render.tokenizer.encode_spans
+
+    def listened(spans: Any, **how: Any) -> Any:
+        encoded.append("".join(span.text for span in spans))
+        return original(spans, **how)
+
+    monkeypatch.setattr(render.tokenizer, "encode_spans", listened)
+    assert render.render(conversation(IMAGE_MARK, "a b")) == first
+    assert encoded and not any("Describe." in text and "a b" not in text for text in encoded)
+    again = render.render(conversation(f"{IMAGE_MARK} " + "a" * 2000, "b"))
+    assert again == renderer("vicuna_v1", prompts=(f"{IMAGE_MARK} Describe.",)).render(
+        conversation(f"{IMAGE_MARK} " + "a" * 2000, "b"))
+    assert len(render._asked) <= 3

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.nn.attention import varlen
 from transformers import AutoConfig
 
 from minigpt4.conversation.batching import Row, collate, pad
-from minigpt4.models.language_models import next_token_loss
+from minigpt4.models.language_models import next_token_loss, row_attention
 from minigpt4.models.language_models.causal_lm import CausalLM
 from minigpt4.models.language_models.next_token_loss import summed_cross_entropy
 from minigpt4.models.language_models.row_attention import ROW_FAMILIES, attend
@@ -159,6 +160,45 @@ def test_half_precision_attends_in_float32_on_a_cpu() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         again, _ = attend(torch.nn.Identity(), query, key, value, None, samples=bounds)
     assert torch.equal(said, again)
+
+
+def test_under_autocast_too_whatever_rotary_positions_made_of_the_queries() -> None:
+    """Queries and keys come in float32, values in half: all are the autocast's, computed in float32 on a CPU."""
+    torch.manual_seed(0)
+    query, key = torch.randn(1, 2, 7, 8), torch.randn(1, 2, 7, 8)
+    value, bounds = torch.randn(1, 2, 7, 8, dtype=torch.bfloat16), SampleBounds.of((3, 4))
+    exact, _ = attend(torch.nn.Identity(), query, key, value.float(), None, samples=bounds)
+    with torch.autocast("cpu", torch.bfloat16):
+        said, _ = attend(torch.nn.Identity(), query, key, value, None, samples=bounds)
+    assert said.dtype == torch.bfloat16 and torch.equal(said, exact.to(torch.bfloat16))
+
+
+@pytest.mark.parametrize("window", [None, 3])
+def test_the_kernel_is_told_what_the_samples_are(window: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable-length kernel needs a GPU; in its place, its definition in torch's own words: [T, heads, width],
+    starts of the samples, a window of positions to the left and right (-1 = all), key-value heads shared.
+    """
+    def by_definition(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, starts: torch.Tensor, other: torch.Tensor,
+                      longest: int, most: int, *, scale: float | None, window_size: tuple[int, int],
+                      enable_gqa: bool) -> torch.Tensor:
+        assert starts is other and longest == most == 5 and enable_gqa and window_size[1] == 0
+        said = torch.empty_like(q)
+        for begin, end in zip(starts.tolist(), starts.tolist()[1:], strict=False):
+            place = torch.arange(end - begin)
+            back = place.unsqueeze(1) - place
+            seen = (back >= 0) & ((back <= window_size[0]) if window_size[0] >= 0 else True)
+            each = (part[begin:end].transpose(0, 1) for part in (q, k, v))
+            said[begin:end] = F.scaled_dot_product_attention(*each, attn_mask=seen, scale=scale,
+                                                             enable_gqa=True).transpose(0, 1)
+        return said
+
+    monkeypatch.setattr(varlen, "varlen_attn", by_definition)
+    torch.manual_seed(0)
+    query, bounds = torch.randn(1, 4, 8, 6), SampleBounds.of((5, 3))
+    key, value = (torch.randn(1, 2, 8, 6) for _ in range(2))
+    one = row_attention._by_kernel(query, key, value, 0.3, window, bounds)
+    other = row_attention._one_by_one(query, key, value, 0.3, 0.0, window, bounds.lengths)
+    torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
 
 
 def test_the_row_of_a_batch_has_no_padding() -> None:

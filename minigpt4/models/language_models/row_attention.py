@@ -32,6 +32,8 @@ ROW_FAMILIES = frozenset({"gemma", "gpt2", "gpt_neox", "llama", "mistral", "mixt
                           "qwen2_moe", "qwen3", "qwen3_moe"})
 """language models that were compared with themselves in padded rows: their attention hands everything on, and their
 logits are the output layer's as they are; others stay in padded rows"""
+KERNEL_WIDTH, KERNEL_CARDS = 256, (8, 0)
+"""widest head and oldest cards (Ampere) of the flash kernel behind torch's variable-length attention"""
 NO_MASK = (1, 1, 0, 0)
 """shape of a mask that transformers takes as ready-made, so that it makes none and reads no number from the device"""
 
@@ -64,13 +66,21 @@ def attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attenti
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, sliding_window=sliding_window,
             **more)
         return attended
-    if query.is_cuda and query.dtype in HALF and not dropout:
-        return _by_kernel(query, key, value, scaling, sliding_window, samples), None
-    if query.dtype not in HALF or query.device.type not in FP32_ATTENTION:
-        return _one_by_one(query, key, value, scaling, dropout, sliding_window, samples.lengths), None
-    with torch.autocast(query.device.type, enabled=False):
-        parts = (query.float(), key.float(), value.float())
-        return _one_by_one(*parts, scaling, dropout, sliding_window, samples.lengths).to(query.dtype), None
+    kind, dtype = query.device.type, value.dtype
+    if torch.is_autocast_enabled(kind):
+        dtype = torch.get_autocast_dtype(kind)
+    computed = torch.float32 if dtype in HALF and kind in FP32_ATTENTION else dtype
+    with torch.autocast(kind, enabled=False):
+        q, k, v = (part.to(computed) for part in (query, key, value))
+        if _has_kernel(q) and not dropout:
+            return _by_kernel(q, k, v, scaling, sliding_window, samples), None
+        return _one_by_one(q, k, v, scaling, dropout, sliding_window, samples.lengths).to(dtype), None
+
+
+def _has_kernel(query: Tensor) -> bool:
+    """Whether the variable-length kernel takes these heads on this device."""
+    return (query.is_cuda and query.dtype in HALF and query.shape[-1] <= KERNEL_WIDTH
+            and torch.cuda.get_device_capability(query.device) >= KERNEL_CARDS)
 
 
 def _by_kernel(query: Tensor, key: Tensor, value: Tensor, scaling: float | None, window: int | None,
