@@ -3,7 +3,7 @@
 # make test       unit and parity tests on CPU; sets .venv up first (again whenever the lists of packages change)
 # make test-all   the slow ones too
 # make lint       ruff and mypy
-# make parts      the embedded default's tiny parts from scratch, into output/parts (about 100 CPU minutes; DATA names the folder
+# make parts      the embedded default's tiny parts from scratch, into output/parts (about two CPU hours; DATA names the folder
 #                 with photos/); VARIANT=1 holds out other combinations. If interrupted, it continues where it stopped
 # make docs       rewrites docs/config.md and docs/schema/ from the dataclasses
 
@@ -73,8 +73,8 @@ $(PARTS)/language_model: | $(PARTS)/tokenizer
 		model.ckpt=$(RUNS)/language_model datasets.scene_words.same_share=0.5 datasets.scene_words.seed=3 \
 		run.init_lr=1.5e-3 run.iters_per_epoch=800 run.warmup_steps=50 model.llm.tokenizer=$(PARTS)/tokenizer $(WORDS)
 	$(TRAIN)/parts_language_model.yaml --options run.output_dir=$(RUNS)/language_model_third \
-		model.ckpt=$(RUNS)/language_model_again datasets.scene_words.same_share=0.2 datasets.scene_words.doubt=0.5 \
-		datasets.scene_words.fresh_nouns=0.7 datasets.scene_words.seed=4 run.init_lr=1.5e-3 run.iters_per_epoch=1500 \
+		model.ckpt=$(RUNS)/language_model_again datasets.scene_words.same_share=0.25 datasets.scene_words.doubt=0.5 \
+		datasets.scene_words.fresh_nouns=0.7 datasets.scene_words.seed=4 run.init_lr=1.5e-3 run.iters_per_epoch=2000 \
 		run.warmup_steps=50 model.llm.tokenizer=$(PARTS)/tokenizer $(WORDS)
 	$(CUT) --from $(RUNS)/language_model $(RUNS)/language_model_again $(RUNS)/language_model_third --target $@ \
 		--forget-invented-words
@@ -83,8 +83,8 @@ $(PARTS)/language_model: | $(PARTS)/tokenizer
 $(PARTS)/vision_q_former: | setup
 	$(TRAIN)/parts_vision_q_former.yaml --options run.output_dir=$(RUNS)/vision_q_former $(DRAWN)
 	$(TRAIN)/parts_vision_q_former.yaml --options run.output_dir=$(RUNS)/vision_q_former_again \
-		model.ckpt=$(RUNS)/vision_q_former run.iters_per_epoch=700 run.init_lr=5e-4 run.warmup_steps=30 \
-		datasets.labelled_photographs.outliers=0.18 datasets.labelled_photographs.sample_ratio=7.5 \
+		model.ckpt=$(RUNS)/vision_q_former run.iters_per_epoch=1800 run.init_lr=8e-4 run.warmup_steps=30 \
+		datasets.labelled_photographs.outliers=0.2 datasets.labelled_photographs.sample_ratio=7.5 \
 		datasets.labelled_photographs.seed=1 datasets.drawn_scenes.sample_ratio=2.5 datasets.drawn_scenes.seed=1 $(DRAWN)
 	$(CUT) --from $(RUNS)/vision_q_former $(RUNS)/vision_q_former_again --target $@
 

@@ -35,7 +35,7 @@ def test_the_loader_is_measured(data: Path, monkeypatch: pytest.MonkeyPatch) -> 
     figures = loader.timed(images, 1)
     assert figures["speed"]["pillow"] == 1 and figures["speed"].keys() == loader.ways(56).keys()
     assert set(loader.differences(images)) == {"fast 56", "fast_drafts 56"}
-    assert loader.whole_loader(images * 8)["speed"] > 0
+    assert loader.whole_loader(images * 8)["speed of levels"] > 0
 
 
 def test_the_committed_pixels_are_near_pillows_and_misses_are_told(project: Path) -> None:
