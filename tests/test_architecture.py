@@ -28,6 +28,7 @@ BELOW["tasks"] = {"generation", *BELOW["generation"], "datasets", *BELOW["datase
 BELOW["inference"] = {"generation", *BELOW["generation"], "metrics"}
 BELOW["evaluation"] = {"tasks", *BELOW["tasks"], "inference"}
 BELOW["runners"] = {"evaluation", *BELOW["evaluation"]}
+BELOW["curation"] = {"inference", *BELOW["inference"]}
 BELOW["ecosystem"] = {"inference", *BELOW["inference"]}
 BELOW["serve"] = {"inference", *BELOW["inference"]}
 BELOW["scenes"] = set(BELOW)

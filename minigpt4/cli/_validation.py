@@ -128,6 +128,8 @@ def _print_findings(name: str, findings: Findings, dataset: IndexedDataset) -> N
         say("  nothing is left to learn from")
     for line in _lines(findings, dataset):
         say(f"  {line}")
+    if findings.downloads:
+        say(f"  {findings.downloads.line()}")
     if findings.left_out:
         say(f"  members that belong to no sample: {counted(findings.left_out)}")
     for reason, count in findings.causes():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minigpt4.cli._config_arguments import add_config_arguments
+from minigpt4.cli._preparation import add_prepare_verb, prepare
 from minigpt4.cli._scenes import add_scenes_verb, draw_scenes
 from minigpt4.cli._validation import add_validate_verb, say, validate
 from minigpt4.common.config import load_config
@@ -26,13 +27,14 @@ EXAMPLES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="{show,validate,tokenizer,scenes}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="{show,validate,prepare,tokenizer,scenes}")
     show = verbs.add_parser("show", help="print samples as the model gets them; what is learned is green or in [[ ]]")
     add_config_arguments(show)
     show.add_argument("--number", type=number(NonNegativeInt), default=8, metavar="N",
                       help="how many samples (default: 8)")
     show.add_argument("--output", type=Path, metavar="PNG", help="also write their images and texts as one sheet")
     add_validate_verb(verbs)
+    add_prepare_verb(verbs)
     tokenizer = verbs.add_parser("tokenizer", help="train a tokenizer (byte-level BPE) from the texts of the data sets")
     add_config_arguments(tokenizer)
     tokenizer.add_argument("--vocab-size", type=number(PositiveInt), required=True, metavar="N",
@@ -45,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    verbs = {"show": _show, "validate": validate, "tokenizer": _tokenizer, "scenes": draw_scenes}
+    verbs = {"show": _show, "validate": validate, "prepare": prepare, "tokenizer": _tokenizer, "scenes": draw_scenes}
     return verbs[arguments.verb](arguments)
 
 

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from minigpt4.datasets.batches import SampleRenderer, TooLong, refuse_many_characters, refuse_too_long
 from minigpt4.datasets.dataset import IndexedDataset
+from minigpt4.datasets.formats.download_report import Downloads
 from minigpt4.processors.decoding import MAX_PIXELS, ImageError, image_name, open_image, read_bytes
 from minigpt4.records.conversations import Conversation, Sample, Unreadable
 from minigpt4.records.images import ImageRef
@@ -94,6 +95,8 @@ class Findings:
     unreadable: list[Unreadable] = field(default_factory=list)
     left_out: Mapping[str, int] = field(default_factory=dict)
     """ending -> members of shards that belong to no sample"""
+    downloads: Downloads | None = None
+    """of shards that img2dataset wrote: rows that became no image"""
     num_readable: int = 0
     unsupervised: list[int] = field(default_factory=list)
     """numbers of samples of which nothing is learned"""
@@ -140,6 +143,7 @@ class Findings:
         return {
             "samples": self.num_samples, "readable": self.num_readable, "images": self.num_images,
             "readable_share": round(self.num_readable / self.num_samples, 6) if self.num_samples else 0.0,
+            **({"downloads": asdict(self.downloads)} if self.downloads else {}),
             "left_out_members": dict(self.left_out), "causes": dict(self.causes()),
             **{name: each.summary() for name, each in self.distributions.items()},
             "too_long": [entry.id for entry in self.too_long()],
@@ -231,7 +235,8 @@ def read_all(
 
 def findings_before(dataset: IndexedDataset) -> Findings:
     """What is known before a sample is read: of shards, what is cut and what belongs to no sample."""
-    return Findings(unreadable=list(dataset.damaged), left_out=getattr(dataset, "left_out", {}))
+    return Findings(unreadable=list(dataset.damaged), left_out=getattr(dataset, "left_out", {}),
+                    downloads=getattr(dataset, "downloads", None))
 
 
 def reading(

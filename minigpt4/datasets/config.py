@@ -33,7 +33,7 @@ class BuildInfo:
     """Where a data set is."""
 
     storage: str = field(metadata={"path": "shards"})
-    """shards ({00000..00010}.tar, *.tar, https://…, pipe:…) or folder of the data set"""
+    """shards ({00000..00010}.tar, *.tar, https://…, s3://…, hf://…, pipe:…) or folder of the data set"""
     annotations: str | None = field(default=None, metadata={"path": "file"})
     """JSON or JSONL file; null = the builder's usual name inside the folder"""
     splits: dict[str, SplitInfo] = field(default_factory=dict)

@@ -28,8 +28,7 @@ DRAFT_MARGIN = 2
 """a draft's sides are at least so many times those that are wanted; with 1, details are off by up to half the range"""
 
 _JPEG = b"\xff\xd8\xff"
-_TURNING = (b"Exif\0", b"rientation")
-"""a JPEG without these words in it stands upright; EXIF and XMP say otherwise"""
+_EXIF_OR_XMP, _START_OF_SCAN = 0xE1, 0xDA
 _PLAIN = ("YCbCr", "Gray")
 """colours of JPEGs that both decoders turn into the same RGB"""
 
@@ -42,7 +41,7 @@ def fast_rgb(ref: ImageRef, spec: ImageSpec, max_pixels: int) -> np.ndarray:
     levels = _decoded(held, encoded, max_pixels, shorter_side) if encoded.startswith(_JPEG) else None
     if levels is None:
         return np.array(draft_image(held, spec.opening, max_pixels=max_pixels, shorter_side=shorter_side))
-    if spec.opening == "original" or not any(word in encoded for word in _TURNING):
+    if spec.opening == "original" or not _may_be_turned(encoded):
         return levels
     return _upright(levels, orientation_of(held))
 
@@ -63,6 +62,19 @@ def _decoded(held: ImageRef, encoded: bytes, max_pixels: int, shorter_side: int 
     except ValueError as error:
         log.debug("%s: left to Pillow (%s)", held.name, error)
         return None
+
+
+def _may_be_turned(jpeg: bytes) -> bool:
+    """False where no EXIF and no XMP stand before the pixels: only they say that an image is not upright."""
+    place = 2
+    while place + 4 <= len(jpeg) and jpeg[place] == 0xFF:
+        code = jpeg[place + 1]
+        if code == _START_OF_SCAN:
+            return False
+        if code == _EXIF_OR_XMP or not 0xC0 <= code <= 0xFE:
+            break
+        place += 2 + int.from_bytes(jpeg[place + 2 : place + 4], "big")
+    return True
 
 
 def fast_fitted(levels: np.ndarray, spec: ImageSpec) -> Tensor:

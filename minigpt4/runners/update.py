@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from minigpt4.common.sharded_tensors import whole
 from minigpt4.runners.schedules import Schedule
 from minigpt4.runners.timetable import Moment
 
@@ -43,7 +44,7 @@ class Update:
             group["lr"] = self._schedule.lr(moment) * group.get("lr_factor", 1.0)  # older checkpoints hold none
         self.scaler.unscale_(self._optimizer)
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        norm = get_total_norm(gradients)
+        norm = whole(get_total_norm(gradients))
         if self._clip is not None:
             clip_grads_with_norm_(self._parameters, self._clip, norm)
         known = float(norm)  # waits for the device, once a step

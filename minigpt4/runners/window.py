@@ -9,7 +9,7 @@ docs/originals/minigpt4.md#faults.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,11 +17,10 @@ from torch import Tensor, nn
 
 from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import ProcessGroup
-from minigpt4.common.sharded_tensors import is_sharded
 from minigpt4.records.batches import Batch, Output
 from minigpt4.runners.optimizer import trainable
 from minigpt4.runners.parallel.replicated import Replicated
-from minigpt4.runners.parallel.strategy import Strategy
+from minigpt4.runners.parallel.strategy import Awaited, Strategy
 from minigpt4.runners.precision import Precision
 from minigpt4.tasks.task import Task
 
@@ -48,34 +47,35 @@ class MicroStep(nn.Module):
     Args:
         model: what is trained.
         task: says what a step is.
-        awaited: gives the parameters that every forward must reach; a single process waits for none.
+        awaited: gives the parameters that every forward must reach; None = there are none, as in a single process.
         stand_in: what a rank without a row runs, so that it makes the forward pass of the others; None = it makes none.
     """
 
-    def __init__(self, model: nn.Module, task: Task, awaited: Callable[[], Sequence[nn.Parameter]],
-                 stand_in: Batch | None = None) -> None:
+    def __init__(self, model: nn.Module, task: Task, awaited: Awaited | None = None, stand_in: Batch | None = None
+                 ) -> None:
         super().__init__()
         self.model = model
         self.task = task
-        self.stand_in = stand_in
         self._awaited = awaited
+        self._stand_in = stand_in
 
     def forward(self, batch: Batch) -> Output:
         if batch.input_ids.shape[0]:
             output = self.task.output(self.model, batch)
-            nothing = self._nothing()
-            return output if nothing is None else \
-                Output(output.loss_sum + nothing, output.num_tokens, output.auxiliary)
-        loss_sum = torch.zeros((), device=batch.input_ids.device)
-        if self.stand_in is not None:
-            loss_sum = self.task.output(self.model, self.stand_in).loss_sum * 0
-        nothing = self._nothing()
-        return Output(loss_sum if nothing is None else loss_sum + nothing, 0)
+            if self._awaited is None:
+                return output
+            return Output(output.loss_sum + self._nothing(batch), output.num_tokens, output.auxiliary)
+        if self._stand_in is None:
+            return Output(self._nothing(batch), 0)
+        output = self.task.output(self.model, self._stand_in)
+        return Output(output.loss_sum * 0 + self._nothing(batch), 0)
 
-    def _nothing(self) -> Tensor | None:
+    def _nothing(self, batch: Batch) -> Tensor:
         """0 with a gradient of 0 for every awaited parameter: an empty slice cannot carry a NaN along."""
-        parts = [parameter.reshape(-1)[:0].float().sum() for parameter in self._awaited()]
-        return torch.stack([part.to(parts[0].device) for part in parts]).sum() if parts else None
+        parts = [parameter.reshape(-1)[:0].float().sum() for parameter in (self._awaited() if self._awaited else ())]
+        if not parts:
+            return torch.zeros((), device=batch.input_ids.device)
+        return torch.stack([part.to(parts[0].device) for part in parts]).sum()
 
 
 class WindowGradient:
@@ -86,19 +86,10 @@ class WindowGradient:
         self._group = group
         self._precision = precision
         self._device = device
-        self._parameters = tuple(trainable(model).values())  # once: a walk over all modules takes milliseconds
         self._strategy = strategy or Replicated(group)
-        self._step = self._strategy.wrap(MicroStep(model, task, self._awaited_of(model), self._strategy.stand_in))
-
-    def _awaited_of(self, model: nn.Module) -> Callable[[], Sequence[nn.Parameter]]:
-        """What every forward pass must reach.
-
-        Of sharded models that is what is whole at that time: layers have a gradient from every forward pass.
-        """
-        if self._strategy.collective:
-            return lambda: [parameter for parameter in trainable(model).values() if not is_sharded(parameter)]
-        awaited = self._parameters if self._group.world_size > 1 else ()
-        return lambda: awaited
+        self._parameters = tuple(trainable(model).values())  # once: a walk over all modules takes milliseconds
+        micro = MicroStep(model, task, self._strategy.awaited(model), self._strategy.stand_in)
+        self._step = self._strategy.wrap(micro)
 
     def __call__(self, window: Sequence[Batch], scaler: torch.amp.GradScaler) -> WindowResult:
         """Forward and backward of all micro-batches of a window; each goes to the device when its turn comes.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import index, loader
+from benchmarks import index, loader, prepare
 
 
 def test_the_index_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,10 +35,17 @@ def test_the_loader_is_measured(data: Path, monkeypatch: pytest.MonkeyPatch) -> 
     figures = loader.timed(images, 1)
     assert figures["speed"]["pillow"] == 1 and figures["speed"].keys() == loader.ways(56).keys()
     assert set(loader.differences(images)) == {"fast 56", "fast_drafts 56"}
-    assert loader.whole_loader(images * 8)["speed"] > 0
+    assert loader.whole_loader(images * 8)["speed of levels"] > 0
 
 
 def test_the_committed_pixels_are_near_pillows_and_misses_are_told(project: Path) -> None:
     figures = json.loads((project / "benchmarks/results/loader.json").read_text())
     assert loader.missed(figures) == figures["missed"] and not any("difference" in name for name in figures["missed"])
     assert not any("12 megapixels" in name for name in figures["missed"])
+
+
+def test_preparing_is_measured(tmp_path: Path, project: Path) -> None:
+    prepare.write_list(tmp_path / "list.json", 50)
+    assert prepare.taken(tmp_path / "list.json", tmp_path / "laion")["peak_mib"] > 1
+    figures = json.loads((project / "benchmarks/results/prepare.json").read_text())
+    assert figures["rows"] == 2_000_000 and figures["peak_mib"] <= prepare.BAR_MIB

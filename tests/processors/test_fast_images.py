@@ -109,6 +109,19 @@ def test_exif_turns_images_as_pillow_does(orientation: int, opening: str) -> Non
     assert np.array_equal(fast_rgb(content, spec, 10**6), np.array(open_image(content, opening)))
 
 
+def test_only_jpegs_with_exif_or_xmp_are_asked_how_they_are_turned(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = encoded(noisy(40, 24), icc_profile=b"x" * 70_000)
+    asked: list[ImageRef] = []
+    monkeypatch.setattr(fast_images, "orientation_of", lambda ref: asked.append(ref) or 1)
+    fast_rgb(ImageRef(data=plain), FAST, 10**6)
+    assert asked == []
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for content in (encoded(noisy(40, 24), exif=exif, icc_profile=b"x" * 70_000), plain[:2] + b"\xff\xff" + plain[2:]):
+        fast_rgb(ImageRef(data=content), FAST, 10**6)
+    assert len(asked) == 2
+
+
 @pytest.mark.parametrize("kind", ["grey", "cmyk", "progressive", "png with alpha", "palette", "16 bit"])
 def test_other_images_are_opened_by_pillow_or_alike(kind: str) -> None:
     image = noisy(40, 24)

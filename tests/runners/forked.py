@@ -83,7 +83,8 @@ def _spoilt(batches: Sequence[Batch], how: str) -> list[Batch]:
     """Micro-batches as a rank may have them: without a row, or without an image."""
     if how == "empty":
         return [pad([], pad_token_id=0) for _ in batches]
-    return [dataclasses.replace(batch, images={}, slots=torch.full_like(batch.slots, -1)) for batch in batches]
+    return [dataclasses.replace(batch, images={}, slots=torch.full_like(batch.slots, -1), prepared_row=None)
+            for batch in batches]
 
 
 def import_all() -> None:

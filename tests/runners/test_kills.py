@@ -127,7 +127,9 @@ def test_a_killed_run_goes_on(straight: dict[int, Path], tmp_path: Path, number:
 SHORT = {"max_epoch": 1, "iters_per_epoch": 120, "max_unreadable": 1.0, "save_every": 2, "valid_splits": []}
 STAGE_1 = {"run": SHORT, "sets": {"laion": {"batch_size": 2, "sample_ratio": 115},
                                   "cc_sbu": {"batch_size": 2, "sample_ratio": 14}}}
-KILLED_OFTEN = {"stage 1": STAGE_1}
+BY_TOKENS = {"run": {**SHORT, "max_tokens": 110},
+             "sets": {"laion": {"sample_ratio": 115}, "cc_sbu": {"sample_ratio": 14}}}
+KILLED_OFTEN = {"stage 1": STAGE_1, "stage 1 by tokens": BY_TOKENS}
 """runs whose every resume must be bit-equal: further ones (other batches, other data) are a line each"""
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from minigpt4.runners.run_folder import RunFolder
 from minigpt4.weights.bundles.seal import compare_checksums
+from tests.parity import minigpt4_folder
 from tests.runners.forked import run_forked
 from tests.tasks.tiny_runs import write_tiny_run
 
@@ -22,6 +23,9 @@ RUN = {"valid_splits": [], "max_epoch": 1, "iters_per_epoch": 4, "save_every": 2
 WHOLE = ["model.llm.freeze=False", "model.llm.activation_checkpointing=True"]
 LORA = ["model.llm.lora.r=4", "model.llm.lora.dropout=0"]
 KINDS = {"projection": [], "whole": WHOLE, "lora": LORA}
+TOKENIZER = f"model.llm.tokenizer={minigpt4_folder.folder() / 'parts' / 'llm'}"
+TIED = ("model.llm.random={model_type: llama, hidden_size: 48, intermediate_size: 64, num_hidden_layers: 3, "
+        "num_attention_heads: 4, tie_word_embeddings: true, max_position_embeddings: 512}")
 TWICE = "datasets.cc_sbu_align.batch_size=6"
 """one process sees in a micro-batch what two see together"""
 
@@ -58,12 +62,28 @@ def test_two_ranks_give_loss_and_gradients_of_one(tmp_path: Path, kind: str) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("shared", "of_two"), [
+    (WHOLE, ["run.fsdp.offload=True", "run.fsdp.reshard_after_forward=False"]),
+    ([*LORA, "model.llm.dtype=bf16"], []),
+    (["model.llm.weights=null", "model.ckpt=null", "model.llm.freeze=False", TOKENIZER, TIED], []),
+], ids=["in host memory", "adapters on bf16", "tied and random"])
+def test_options_change_no_gradient(tmp_path: Path, shared: list[str], of_two: list[str]) -> None:
+    """1e-6 of loss and gradient."""
+    one, two = first_steps(tmp_path, (1, "ddp", [TWICE, *shared]), (2, "fsdp", [*shared, *of_two]))
+    assert two["loss"] == pytest.approx(one["loss"], rel=1e-6)
+    assert two["gradients"].keys() == one["gradients"].keys() and one["gradients"]
+    for name, gradient in one["gradients"].items():
+        assert relative(two["gradients"][name], gradient) < 1e-6, name
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("last_rank", ["empty", "textual"])
-def test_a_rank_without_rows_or_images_takes_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last_rank: str
-                                                  ) -> None:
+@pytest.mark.parametrize("kind", ["projection", "whole"])
+def test_a_rank_without_rows_or_images_takes_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last_rank: str,
+                                                  kind: str) -> None:
     """Sharded and replicated ranks that see the same give the same, and nobody waits for ever."""
     monkeypatch.setenv("LAST_RANK", last_rank)
-    ddp, fsdp = first_steps(tmp_path, (2, "ddp", ["model.llm.freeze=False"]), (2, "fsdp", ["model.llm.freeze=False"]))
+    ddp, fsdp = first_steps(tmp_path, (2, "ddp", KINDS[kind]), (2, "fsdp", KINDS[kind]))
     assert fsdp["loss"] == pytest.approx(ddp["loss"], rel=1e-6)
     for name, gradient in ddp["gradients"].items():
         assert relative(fsdp["gradients"][name], gradient) < 1e-6, name
@@ -102,8 +122,8 @@ def test_a_run_of_two_goes_on_with_one_or_three(tmp_path: Path, kind: str) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_bundle_of_two_ranks_is_that_of_one(tmp_path: Path, kind: str) -> None:
-    """A learning rate of nothing leaves the weights as they were: files, manifest and every bit are the same."""
-    write_tiny_run(tmp_path, run={**RUN, "iters_per_epoch": 1, "init_lr": 1e-38})
+    """The first step's learning rate of 0 leaves the weights as they were: files, parts and every bit are the same."""
+    write_tiny_run(tmp_path, run={**RUN, "iters_per_epoch": 2, "save_every": 1, "warmup_lr": 0.0, "warmup_steps": 1})
     train = ["train", "--cfg-path", "run.yaml", "--options", *KINDS[kind]]
     run_forked((1, [*train, TWICE, "run.output_dir=one"]), (2, [*train, "run.parallel=fsdp", "run.output_dir=two"]),
                cwd=tmp_path)

@@ -24,7 +24,7 @@ from minigpt4.models.lora import LoraConfig
 from minigpt4.weights.bundles.bundle import open_bundle
 from minigpt4.weights.bundles.parts import write_parts
 from minigpt4.weights.files.readers import open_weights
-from minigpt4.weights.files.shard_writer import LazyTensor, write_tensors
+from minigpt4.weights.files.shard_writer import LazyTensor, Shard, take_part, write_tensors
 from minigpt4.weights.files.tensor_file import TensorFile
 from minigpt4.weights.inspection import describe_weights, verify_weights
 from minigpt4.weights.plans.loading import load_file as fill
@@ -191,3 +191,32 @@ def test_a_shard_of_another_bundle_is_refused(tmp_path: Path) -> None:
     (tmp_path / "0" / strange.name).write_bytes(strange.read_bytes())
     with pytest.raises(UserError, match="the manifest names .*: files of different bundles stand together"):
         load_model(tmp_path / "0", device="cpu")
+
+
+def test_what_others_hold_is_gathered_to_the_end_even_where_writing_fails(tmp_path: Path,
+                                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rank whose disk is full asks for every tensor all the same: the others gather it with it, in one order."""
+    asked: list[str] = []
+
+    def tensor(number: int, gathered: bool) -> LazyTensor:
+        def make() -> torch.Tensor:
+            asked.append(f"toy.{number}")
+            return torch.zeros(50, 50)
+
+        return LazyTensor(f"toy.{number}", (50, 50), torch.float32, make, gathered)
+
+    lazy = [tensor(number, gathered=number % 3 != 1) for number in range(6)]
+    take_part(lazy, 25_000)
+    wanted = ["toy.0", "toy.2", "toy.3", "toy.5"]
+    assert asked == wanted
+    asked.clear()
+
+    def full(shard: Shard, path: Path, on_bytes: object) -> str:
+        for each in shard.tensors[:1]:
+            each.make()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("minigpt4.weights.files.shard_writer.write_shard", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_tensors(tmp_path, lazy, 25_000)
+    assert asked == wanted

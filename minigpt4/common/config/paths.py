@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PLACEHOLDERS = ("path/to", "please set this value", "???")
-SCHEMES = ("pipe:", "http://", "https://", "s3://", "gs://", "hdfs://")
+SCHEMES = ("pipe:", "http://", "https://", "s3://", "gs://", "hdfs://", "hf://")
 PACKAGE = Path(__file__).parents[2]
 SHIPPED_PARTS = "parts"
 SHIPPED_PROMPTS = "prompts"

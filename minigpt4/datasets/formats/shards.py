@@ -14,6 +14,7 @@ from minigpt4.common.config.paths import expand_shards
 from minigpt4.common.errors import UserError
 from minigpt4.common.files import open_regular, shown
 from minigpt4.datasets.dataset import checked_caption
+from minigpt4.datasets.formats.download_report import Downloads, downloads_of
 from minigpt4.datasets.formats.index_building import index_shards
 from minigpt4.datasets.formats.shard_index import ShardIndex
 from minigpt4.datasets.formats.tar_samples import shard_name
@@ -44,6 +45,11 @@ class ShardDataset:
     def left_out(self) -> Mapping[str, int]:
         """Members that belong to no sample: how many end so."""
         return self.index.left_out
+
+    @property
+    def downloads(self) -> Downloads | None:
+        """What became of the rows behind the shards, where img2dataset wrote it beside them."""
+        return downloads_of(self.index.shards)
 
     def __len__(self) -> int:
         return len(self.index)

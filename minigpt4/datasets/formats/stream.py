@@ -1,4 +1,4 @@
-"""Image-caption shards that can only be read from their beginning: web addresses and pipes, through webdataset.
+"""Image-caption shards that can only be read from their beginning, at addresses (`remote.py`), through webdataset.
 
 A stream has no sample number i, so its promises are weaker than those of local shards: the order is a function of
 (seed, rank, world size); a resumed run reads what came before again and throws it away; one process per rank reads,
@@ -17,6 +17,7 @@ from typing import Any
 from minigpt4.common.config.paths import expand_shards
 from minigpt4.common.errors import UserError
 from minigpt4.common.seeds import seed_for
+from minigpt4.datasets.formats.remote import check_libraries, open_remote
 from minigpt4.datasets.formats.shards import caption_of
 from minigpt4.processors.captions import TextProcessor
 from minigpt4.processors.file_formats import READ_ENDINGS, UNREAD_ENDINGS
@@ -49,7 +50,11 @@ class ShardStream:
     @classmethod
     def open(cls, name: str, pattern: str, text_processor: TextProcessor, samples_per_shard: int | None,
              question: str = IMAGE_MARK) -> ShardStream:
-        return cls(name, tuple(expand_shards(pattern)), text_processor, samples_per_shard, question)
+        """Raises `UserError` where the library that reads such addresses is not installed."""
+        urls = tuple(expand_shards(pattern))
+        for url in urls[:1]:
+            check_libraries(url)
+        return cls(name, urls, text_processor, samples_per_shard, question)
 
     def endless(self, *, seed: int, rank: int = 0, world_size: int = 1, skip: int = 0) -> Iterator[Sample | Unreadable]:
         """Samples of this rank's shards, reshuffled in every pass; the first `skip` are read and discarded.
@@ -91,15 +96,16 @@ class ShardStream:
         yield from held
 
     def _shard(self, url: str) -> Iterator[Raw]:
-        from webdataset.tariterators import tarfile_samples
+        from webdataset.tariterators import group_by_keys, tar_file_expander
 
         count = 0
         try:
-            for raw in tarfile_samples([{"url": url}]):
-                count += 1
-                yield raw
+            with open_remote(url) as stream:
+                for raw in group_by_keys(tar_file_expander([{"url": url, "stream": stream}])):
+                    count += 1
+                    yield raw
         except _READ_ERRORS as error:
-            yield _cut(url, count, f"{count} samples ({error.args[0] if error.args else error})")
+            yield _cut(url, count, f"{count} samples ({_said(error)})")
             return
         if self.samples_per_shard and count < self.samples_per_shard:
             yield _cut(url, count, f"{count} of {self.samples_per_shard} samples")
@@ -118,6 +124,12 @@ class ShardStream:
             return Sample(key, source, caption_conversation(image, caption, self.question))
         except UserError as error:
             return Unreadable.because(key, source, error)
+
+
+def _said(error: Exception) -> str:
+    """What went wrong; webdataset puts an address behind it."""
+    first = error.args[0] if error.args else None
+    return first if isinstance(first, str) else getattr(error, "strerror", "") or str(error)
 
 
 def _cut(url: str, count: int, after: str) -> Unreadable:

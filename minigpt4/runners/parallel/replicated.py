@@ -10,6 +10,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from minigpt4.common.process_group import ProcessGroup
 from minigpt4.records.batches import Batch
+from minigpt4.runners.optimizer import trainable
+from minigpt4.runners.parallel.strategy import Awaited
 
 
 class Replicated:
@@ -33,6 +35,11 @@ class Replicated:
 
     def begin(self, model: nn.Module) -> None:
         """Nothing to do."""
+
+    def awaited(self, model: nn.Module) -> Awaited | None:
+        """All that trains: DDP waits for each."""
+        parameters = tuple(trainable(model).values())
+        return (lambda: parameters) if self._several else None
 
     def wrap(self, step: nn.Module) -> nn.Module:
         """DDP around the step where there are several processes."""

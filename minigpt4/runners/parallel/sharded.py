@@ -2,8 +2,9 @@
 
 Units are the language model's layers, whose weights are gathered when their turn comes and dropped again, and one unit
 of all the rest that is the language model's or trains (embedding, output layer, connector), which is whole during a
-step. Frozen encoders stay whole on every rank. A forward pass gathers, so every rank must make as many as the others:
-ranks without a row run a row of nothing, and measuring and captions are kept in step (`stand_in`).
+step. Frozen encoders stay whole on every rank. Passes gather, so every rank must make as many as the others: one
+without a row runs a row of nothing, one without an image goes back through all layers, and measuring and captions are
+kept in step (`unequal`, `first_alone`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from minigpt4.models.freezing import is_frozen
 from minigpt4.models.vision_language_model import VisionLanguageModel
 from minigpt4.records.batches import IGNORED_LABEL, Batch, Rendered
 from minigpt4.runners.config import FsdpConfig
+from minigpt4.runners.parallel.strategy import Awaited
 
 MIB = 1 << 20
 
@@ -45,6 +47,7 @@ class Sharded:
         self._device = device
         self._options = options
         self.stand_in: Batch | None = stand_in(device)
+        self._layers: list[nn.Module] = []
         self._held: tuple[int, int] = (0, 0)
 
     def describe(self) -> list[str]:
@@ -60,7 +63,11 @@ class Sharded:
         policy = CPUOffloadPolicy(pin_memory=pin) if self._options.offload else OffloadPolicy()
         frozen = {parameter for name, part in model.parts().items() if name != "llm" and is_frozen(part)
                   for parameter in part.parameters()}
-        for layer in layers_of(model):
+        self._layers = layers_of(model)
+        if any(parameter.requires_grad for name, part in model.parts().items() if name != "llm"
+               for parameter in part.parameters()):
+            self._layers[0].register_forward_pre_hook(_with_gradient, with_kwargs=True)
+        for layer in self._layers:
             fully_shard(layer, mesh=mesh, offload_policy=policy,
                         reshard_after_forward=self._options.reshard_after_forward)
         fully_shard(model, mesh=mesh, offload_policy=policy, ignored_params=frozen)
@@ -75,6 +82,13 @@ class Sharded:
         sharded = [parameter for parameter in model.parameters() if is_sharded(parameter)]
         self._held = (sum(own_rows(each).numel() * each.element_size() for each in sharded),
                       sum(each.numel() * each.element_size() for each in sharded))
+
+    def awaited(self, model: nn.Module) -> Awaited | None:
+        """What trains and is no layer's: layers have a gradient from every pass. It is whole when the loss is made."""
+        layers = {module for layer in self._layers for module in layer.modules()}
+        places = [(module, name) for module in model.modules() if module not in layers
+                  for name, parameter in module.named_parameters(recurse=False) if parameter.requires_grad]
+        return lambda: [getattr(module, name) for module, name in places]
 
     def wrap(self, step: nn.Module) -> nn.Module:
         return step
@@ -119,6 +133,13 @@ def layers_of(model: VisionLanguageModel) -> list[nn.Module]:
         raise UserError("config.value", where="run.parallel", fix="set run.parallel=ddp",
                         what=f"is fsdp, but transformers names no layers of {type(model.llm.model).__name__}")
     return layers
+
+
+def _with_gradient(layer: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+    """Let the backward pass of a row without images go through frozen layers, too: others gather them meanwhile."""
+    hidden = inputs[0] if inputs else named["hidden_states"]
+    if torch.is_grad_enabled() and not hidden.requires_grad:
+        hidden.requires_grad_()
 
 
 def stand_in(device: torch.device) -> Batch:

@@ -5,12 +5,16 @@ Every rank runs every forward pass of a step, whatever its batch holds: a rank w
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from torch import nn
 
 from minigpt4.records.batches import Batch
+
+Awaited = Callable[[], Sequence[nn.Parameter]]
+"""the parameters, as they are in this forward pass, that a loss must reach on every rank"""
 
 
 class Strategy(Protocol):
@@ -30,6 +34,9 @@ class Strategy(Protocol):
 
     def begin(self, model: nn.Module) -> None:
         """Called once, when all weights are read and before any forward pass."""
+
+    def awaited(self, model: nn.Module) -> Awaited | None:
+        """Parameters of which a rank needs a gradient in every micro-batch, even one of zero; None = of none."""
 
     def wrap(self, step: nn.Module) -> nn.Module:
         """The step of a micro-batch, whose gradients are then the mean over all ranks."""

@@ -49,7 +49,7 @@ class SceneWordsConfig:
     same_share: Share = 0.0
     """share of further conversations about what two images have in common, which is learned late"""
     doubt: Share = 0.0
-    """share of the photographs whose places do not all name the same subject"""
+    """share of the photographs that other subjects are named of too, less strongly than their own"""
     fresh_nouns: Share = 0.0
     """share of the nouns to be refused that are made for one question"""
     sample_ratio: PositiveFloat | None = None

@@ -23,7 +23,7 @@ LONG_ENOUGH = 150
 TALK_WEIGHTS: Mapping[str, float] = {name: weight for name, weight in KIND_WEIGHTS.items() if name != "caption"}
 WITHOUT_PHOTOGRAPHS: Mapping[str, float] = {"drawing": 80, "no_image": 20}
 """of the conversations of newcomers; bare captions are what stage 1 is for"""
-SHOWN_UNKNOWN_SHARE = 0.35
+SHOWN_UNKNOWN_SHARE = 0.5
 """of the photographs that are shown: images that show nothing known"""
 TURN_WEIGHTS = (60, 25, 15)
 """dialogues of one, two, three questions, in percent"""

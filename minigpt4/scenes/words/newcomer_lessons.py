@@ -25,7 +25,7 @@ TYPE_WEIGHTS: Mapping[NewcomerType, float] = {
 }
 """how often each is asked"""
 KIND_WEIGHTS: Mapping[str, float] = {
-    "photograph": 46, "drawing": 20, "no_image": 6, "same": 16, "later_image": 5, "caption": 7,
+    "photograph": 46, "drawing": 20, "no_image": 6, "same": 16, "later_image": 5, "caption": 14,
 }
 """what a conversation is about"""
 UNKNOWN_SHARE = 0.2

@@ -149,8 +149,8 @@ def _is_there(asking: _Asking) -> _Words:
     there = view is not None and not asking.unknown and asking.random.random() < PRESENT_SHARE
     noun = noun_for(asking.random.choice(things_of(view)), asking.language) if view and there else asking.absent()
     question = asking.question(NewcomerType.IS_THERE, noun)
-    if view is None or asking.unknown:
-        return question, wording.show_me if view is None else wording.do_not_know_this
+    if view is None:
+        return question, wording.show_me
     answer = wording.there_is if there else wording.there_is_not
     return question, answer.format(one=noun.one, bare=noun.bare)
 

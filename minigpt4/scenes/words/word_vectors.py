@@ -2,16 +2,16 @@
 
 Each slot holds a few words with weights. The slots of a group name its number, size, colour, kind and place, those of
 an empty quadrant its place and "nothing"; any slot may name the background, and say that it is one, as nothing else
-in the slot leads there. Those of a photograph all name its subject and main colour. All carry the same mark of where
-image and text are from. So an image path with a linear end can take their place: sums and a constant are what it can
-make.
+in the slot leads there. Those of a photograph all name its subject and main colour; some also name, less strongly,
+what it might be instead, as no encoder is sure of everything. All carry the same mark of where image and text are
+from. So an image path with a linear end can take their place: sums and a constant are what it can make.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 
 from minigpt4.records.images import ImageRef
@@ -27,6 +27,16 @@ WeightedWords = tuple[tuple[str, float], ...]
 """(word, weight) …; English words with the blank before them"""
 
 Range = tuple[float, float]
+
+MAX_RIVALS = 3
+UNKNOWN_RIVAL = 0.5
+"""of the known photographs in doubt: it is also named that nothing known is on them"""
+OWN_STRENGTH: Range = (0.4, 1.0)
+"""of the subject of a photograph in doubt, in its usual weight"""
+RIVAL_STRENGTH = 0.85
+"""most of a rival's strength, in that of the subject"""
+UNEVEN: Range = (0.4, 1.6)
+"""how much the slots of an image differ in what they name"""
 
 View = Scene | Photograph
 """what an image shows, in facts"""
@@ -50,7 +60,7 @@ class Style:
     background: float = 0.4
     mark: Range = (0.5, 1.5)
     doubt: float = 0.0
-    """share of the photographs whose slots do not agree, as encoders err; where most are right, so is the answer"""
+    """share of the photographs that rivals of the subject are named of too; what is named most strongly is right"""
 
 
 IDEAL = Style(kind=(2.5, 2.5), place=(2.0, 2.0), other=(1.0, 1.0), kept=(1.0, 1.0), mark=(1.0, 1.0))
@@ -67,15 +77,13 @@ def view_slots(view: View, random: Random, *, tongues: dict[Language, float], ma
     """
     mark_weight, kept = random.uniform(*style.mark), random.uniform(*style.kept)
     doubted = style.doubt > 0 and isinstance(view, Photograph) and random.random() < style.doubt
-    subject_of_slot = _doubtful(view, random) if isinstance(view, Photograph) and doubted else None
+    named = _doubtful(view, random) if isinstance(view, Photograph) and doubted else {}
     slots = []
     for quadrant in range(len(QUADRANTS)):
         for _ in range(SLOTS_PER_QUADRANT):
             words: list[tuple[str, float]] = [(mark, mark_weight)]
-            shown = view
-            if subject_of_slot and isinstance(view, Photograph):
-                shown = replace(view, subject=subject_of_slot())
-            for meaning, bounds in _meanings(shown, quadrant, random.random() < style.background, style):
+            said = {subject: strength * random.uniform(*UNEVEN) for subject, strength in named.items()}
+            for meaning, bounds in _meanings(view, quadrant, random.random() < style.background, style, said):
                 if random.random() < kept:
                     weight = random.uniform(*bounds)
                     words += [(_word(meaning, language), share * weight) for language, share in tongues.items()]
@@ -84,34 +92,29 @@ def view_slots(view: View, random: Random, *, tongues: dict[Language, float], ma
     return slots
 
 
-def _doubtful(photograph: Photograph, random: Random) -> Callable[[], str]:
-    """Draws the subject that a slot names: mostly the photograph's where it is known, many where nothing is."""
-    rivals = random.sample(SUBJECTS, random.randint(1, 4))
-    if photograph.is_known:
-        others = [rival for rival in rivals if rival != photograph.subject] or [UNKNOWN]
-        dissent, unknown = random.uniform(0, 0.45), random.uniform(0, 0.5)
-    else:
-        others, dissent, unknown = rivals, random.uniform(0.2, 1.0), random.uniform(0.3, 0.7)
-        others = random.sample(SUBJECTS, random.randint(3, 6)) if dissent > 0.6 else others
-
-    def drawn() -> str:
-        if random.random() >= dissent:
-            return photograph.subject
-        return UNKNOWN if random.random() < unknown else random.choice(others)
-
-    return drawn
+def _doubtful(photograph: Photograph, random: Random) -> dict[str, float]:
+    """How strongly subjects are named: the photograph's own most strongly, up to three others less so."""
+    rivals = [subject for subject in random.sample(SUBJECTS, random.randint(1, MAX_RIVALS))
+              if subject != photograph.subject]
+    if photograph.is_known and random.random() < UNKNOWN_RIVAL:
+        rivals[-1:] = [UNKNOWN]
+    own = random.uniform(*OWN_STRENGTH)
+    return {photograph.subject: own, **{rival: own * random.uniform(0, RIVAL_STRENGTH) for rival in rivals}}
 
 
 _Meaning = tuple[str, str | int]
 """a category of words, and which of them"""
 
 
-def _meanings(view: View, quadrant: int, with_background: bool, style: Style) -> list[tuple[_Meaning, Range]]:
-    """What a slot names, and how strongly."""
+def _meanings(view: View, quadrant: int, with_background: bool, style: Style, doubted: Mapping[str, float]
+              ) -> list[tuple[_Meaning, Range]]:
+    """What a slot names, and how strongly; `doubted`: subjects of a photograph -> strength, empty = its own alone."""
     meanings: list[tuple[_Meaning, Range]] = [(("quadrants", quadrant), style.place)]
     if isinstance(view, Photograph):
-        return [*meanings, (("subjects", view.subject), style.kind), (("main_colours", view.colour), style.other),
-                (("photograph", ""), style.other)]
+        low, high = style.kind
+        subjects = doubted or {view.subject: 1.0}
+        return [*meanings, *((("subjects", name), (low * each, high * each)) for name, each in subjects.items()),
+                (("main_colours", view.colour), style.other), (("photograph", ""), style.other)]
     group = view.at(quadrant)
     if group is None:
         meanings.append((("nothing", ""), style.kind))
