@@ -139,6 +139,7 @@ def _photos(words: Words, results: Results) -> str:
 
 
 def _speed(words: Words, step: Results, chat: Results) -> str:
+    step = step["cases"]["stage1"]
     ours, cpu = step["variants"]["minigpt4"], chat["cpu_1_thread"]
     return words.speed.format(
         step=ours["speed_ratio"], stored=step["variants"]["minigpt4_stored"]["speed_ratio"],

@@ -48,13 +48,14 @@ class Spent:
     wall_seconds: float
 
 
-def our_model() -> LoadedModel:
-    """Ours, random from a fixed seed, everything frozen but the projection."""
+def our_model(*, image_size: int = 224, vocabulary: int = VOCABULARY, llm_trains: bool = False) -> LoadedModel:
+    """Ours, random from a fixed seed, everything frozen but the projection (and the language model, if it trains)."""
+    sizes = {**LLAMA, "vocab_size": vocabulary}
     config = MiniGPT4Config(
         model_type="custom", behaviour="standard", template="vicuna_v1",
-        vision=EvaVitConfig(image_size=224, **VISION),
+        vision=EvaVitConfig(image_size=image_size, **VISION),
         resampler=QFormerConfig(num_query_tokens=32, cross_attention_frequency=2, **Q_FORMER),
-        llm=CausalLMConfig(random=LLAMA, tokenizer=str(tokenizer_folder())),
+        llm=CausalLMConfig(random=sizes, tokenizer=str(tokenizer_folder()), freeze=not llm_trains),
     )
     return build_model(config, device=torch.device("cpu"), seed=0)
 
@@ -75,11 +76,13 @@ def tokenizer_folder() -> Path:
 
 
 def peer_model(ours: LoadedModel) -> Blip2ForConditionalGeneration:
-    """`Blip2ForConditionalGeneration` with our weights, all frozen but its projection."""
+    """`Blip2ForConditionalGeneration` with our weights, frozen where ours are."""
+    llm: CausalLMConfig = ours.config.llm
     config = Blip2Config(
-        vision_config={**VISION, "image_size": 224, "patch_size": 14, "layer_norm_eps": 1e-6},
+        vision_config={**VISION, "image_size": ours.config.vision.image_size, "patch_size": 14,
+                       "layer_norm_eps": 1e-6},
         qformer_config={**Q_FORMER, "cross_attention_frequency": 2, "encoder_hidden_size": VISION["hidden_size"]},
-        text_config=LLAMA, num_query_tokens=32, image_token_index=IMAGE_TOKEN_ID,
+        text_config=llm.random, num_query_tokens=32, image_token_index=IMAGE_TOKEN_ID,
     )
     peer = Blip2ForConditionalGeneration(config).eval()
     parts: Mapping[str, Any] = ours.model.parts()
@@ -92,6 +95,7 @@ def peer_model(ours: LoadedModel) -> Blip2ForConditionalGeneration:
         peer.query_tokens.copy_(parts["resampler"].query_tokens)
     peer.requires_grad_(False)
     peer.language_projection.requires_grad_(True)
+    peer.language_model.requires_grad_(not llm.freeze)
     return peer
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -20,11 +22,13 @@ def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_gradient_of_our_step_is_the_peers() -> None:
     """float32, relative 1e-5; dropping one label must show."""
     batch = train_step.random_batch()
-    peer = train_step.peer_step(yardstick.peer_model(yardstick.our_model()), batch)()
-    ours = train_step.our_step(yardstick.our_model().model.train(), batch)()
-    stored = train_step._stored_step(batch)()
+    case = train_step.CASES[0]
+    loss, peer = train_step.step_of(train_step.PEER, case)()
+    same, ours = train_step.step_of(train_step.OURS, case)()
+    _, stored = train_step.step_of(train_step.STORED, case)()
     batch.labels[0, -1] = -100
-    other = train_step.our_step(yardstick.our_model().model.train(), batch)()
+    _, other = train_step.our_step(yardstick.our_model().model.train(), batch)()
+    assert same == pytest.approx(loss, rel=1e-6)
     assert (ours - peer).norm() <= 1e-5 * peer.norm() and (stored - peer).norm() <= 1e-5 * peer.norm()
     assert (other - peer).norm() > 1e-3 * peer.norm()
 
@@ -55,3 +59,23 @@ def test_rows_have_bos_image_places_and_a_caption() -> None:
     assert (batch.input_ids[:, 0] == 1).all() and batch.slots.max() == 8 * 32 - 1
     assert ((batch.slots >= 0).sum(dim=1) == 32).all()
     assert torch.equal(batch.labels != -100, (batch.attention_mask == 1) & (torch.arange(89) > 32))
+
+
+@pytest.mark.parametrize("name", ["stage2", "whole_language_model", "unequal_lengths"])
+def test_every_form_of_the_step_does_the_work_of_its_first_variant(name: str) -> None:
+    """Smaller samples of the case; loss 1e-6, gradient 1e-5 relative, float32."""
+    case = next(case for case in train_step.CASES if case.name == name)
+    case = replace(case, samples=2, longest=min(case.longest, 30), vocabulary=yardstick.VOCABULARY)
+    (loss, gradient), *others = (train_step.step_of(variant, case)() for variant in case.variants
+                                 if variant != train_step.HALF)
+    for other, same in others:
+        assert other == pytest.approx(loss, rel=1e-6) and (same - gradient).norm() <= 1e-5 * gradient.norm()
+
+
+def test_a_missed_bar_is_told() -> None:
+    variants = {"minigpt4": {"speed_ratio": 0.9}, "minigpt4_stored": {"speed_ratio": 1.8},
+                "minigpt4_bf16_stored": {"speed_ratio": 2.0, "peak_mib": 80.0},
+                "transformers": {"speed_ratio": 1.0, "peak_mib": 100.0}}
+    results = {"cases": {"stage1": {"bars": {"minigpt4": 1.0, "minigpt4_stored": 1.7}, "variants": variants}}}
+    assert train_step.missed(results) == ["stage1: minigpt4 is 0.9 x, the bar is 1.0",
+                                          "memory: 80 MiB of 100, the bar is 0.75"]

@@ -97,7 +97,7 @@ def test_each_property_acts(folder: Path, option: str, same_first_loss: bool) ->
     train("with")
     train("without", option)
     (first, second), (other_first, other_second) = losses("with"), losses("without")
-    assert (first == other_first) == same_first_loss
+    assert (first == pytest.approx(other_first, rel=1e-6)) == same_first_loss  # padded with routers, else in one row
     assert second != other_second
 
 
