@@ -21,6 +21,7 @@ HELP = "Make a data set of detailed descriptions: a model writes, an endpoint po
 EXAMPLES = (
     "minigpt4 curate output/scenes/seen/images --model output/minigpt4_scenes_stage2 --limit 6 --min-words 3 "
     "--output output/curated",
+    "minigpt4 curate output/scenes/seen/images --limit 6 --min-words 3 --language en --output output/curated",
 )
 DATASET = "cc_sbu_align"
 
