@@ -44,7 +44,8 @@ def test_a_resumed_log_forgets_what_came_after_the_checkpoint(tmp_path: Path) ->
 
 def test_wandb_without_the_package_names_both_cures(monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "wandb" else found(name, *more))
+    monkeypatch.setattr(importlib.util, "find_spec",
+                        lambda name, *more: None if name == "wandb" else found(name, *more))
     with pytest.raises(UserError, match=r"pip install 'minigpt4\[wandb\]', or set run.wandb_log=False"):
         check_wandb(RunConfig(wandb_log=True))
     check_wandb(RunConfig(wandb_log=False))
