@@ -25,10 +25,11 @@ def test_the_gradient_of_our_step_is_the_peers() -> None:
     case = train_step.CASES[0]
     loss, peer = train_step.step_of(train_step.PEER, case)()
     same, ours = train_step.step_of(train_step.OURS, case)()
-    _, stored = train_step.step_of(train_step.STORED, case)()
+    stored_loss, stored = train_step.step_of(train_step.STORED, case)()
     batch.labels[0, -1] = -100
     _, other = train_step.our_step(yardstick.our_model().model.train(), batch)()
     assert same == pytest.approx(loss, rel=1e-6)
+    assert stored_loss == pytest.approx(same, rel=1e-6) and (stored - ours).norm() <= 1e-6 * ours.norm()
     assert (ours - peer).norm() <= 1e-5 * peer.norm() and (stored - peer).norm() <= 1e-5 * peer.norm()
     assert (other - peer).norm() > 1e-3 * peer.norm()
 
