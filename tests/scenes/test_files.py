@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
+from minigpt4.cli._scenes import add_scenes_verb
 from minigpt4.common.errors import UserError
 from minigpt4.datasets.assembly import build_dataset
 from minigpt4.datasets.config import BuildInfo, DatasetConfig
@@ -145,3 +148,12 @@ def test_a_line_of_a_split_that_is_something_else_is_named(line: str, tmp_path: 
     (tmp_path / "scenes.jsonl").write_bytes(b"\n\xff")
     with pytest.raises(UserError, match="scenes.jsonl:2: is not UTF-8 text"):
         read_split(tmp_path)
+
+
+def test_the_command_draws_what_the_plan_says() -> None:
+    """Both state the usual amounts: the flags' help must not import what draws."""
+    parser = argparse.ArgumentParser()
+    add_scenes_verb(parser.add_subparsers())
+    flags = vars(parser.parse_args(["scenes", "--output", "x"]))
+    plan = dataclasses.asdict(ScenesPlan())
+    assert {name: flags[name] for name in plan} == plan

@@ -59,7 +59,7 @@ class ScenesPlan:
     """descriptions of stage 2"""
     dialogues: int = 3000
     """dialogues of stage 2"""
-    newcomers: int = 4500
+    newcomers: int = 3000
     """conversations of stage 2 about what people ask first"""
     photographs: int = 1600
     """captioned photographs of stage 1, where there is an album"""
