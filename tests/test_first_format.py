@@ -40,10 +40,17 @@ def test_old_bundles_and_run_folders_answer_as_they_did(runs: Path, name: str, s
 
 @pytest.mark.parametrize("config", ["full.yaml", "full/config.yaml"])
 def test_an_old_run_is_resumed_to_the_same_weights(runs: Path, config: str) -> None:
-    """fp32 on CPU; 1e-5, as another CPU may add in another order."""
+    """fp32 on CPU; 1e-5, as another CPU may add in another order.
+
+    Biases of attention keys are left out: softmax does not see them, so their gradient is rounding alone, which AdamW
+    makes as large as any other.
+    """
     assert main(["train", "--cfg-path", config, "--resume"]) == 0
     weights = load_file(runs / "full" / "checkpoint_00000004" / "model.safetensors")
-    for name, value in load_file(runs / "final.safetensors").items():
+    final = load_file(runs / "final.safetensors")
+    compared = {name: value for name, value in final.items() if not name.endswith("attention.key.bias")}
+    assert len(compared) == len(final) - 2
+    for name, value in compared.items():
         torch.testing.assert_close(weights[name], value, rtol=0, atol=1e-5)
 
 

@@ -234,8 +234,8 @@ FREE_KEYS = frozenset({
 """run keys that may change between a checkpoint and its resume: they do not change what is learned"""
 
 
-LATER_KEYS = {"train_only": "[]", "lr_factor": "1.0", "router_loss": "0.0", "feature_dtype": "null",
-              "image_method": "pillow"}
+LATER_KEYS = {"train_only": "[]", "lr_factor": "1.0", "router_loss": "0.0", "feature_dtype": "None",
+              "image_method": "pillow", "max_tokens": "None", "tf32": "False"}
 """keys that checkpoints of older versions do not have, with the value that stands for what those versions did"""
 
 

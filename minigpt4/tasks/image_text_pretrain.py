@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from minigpt4.assembly.loaded import LoadedModel
 from minigpt4.common.config import Config
@@ -90,12 +90,13 @@ class ImageTextPretrain:
         return iter(self._loader(begun_on, position))
 
     def output(self, model: nn.Module, batch: Batch) -> Output:
-        if self._normalisation is not None:
-            batch = replace(batch, images=self._normalisation(batch.images))
-        if self._store is not None:
-            batch = replace(batch, images=self._store.features(batch.images))
-        output: Output = model(batch)
+        output: Output = model(replace(batch, images=self.images_of(batch)))
         return output
+
+    def images_of(self, batch: Batch) -> Mapping[str, Tensor]:
+        """What the visual path starts from: pixels, or stored values, of a batch on the model's device."""
+        images = batch.images if self._normalisation is None else self._normalisation(batch.images)
+        return images if self._store is None else self._store.features(images)
 
     def evaluation_batches(self, split: str, limit: int | None) -> Iterable[Batch]:
         configs = self._configs_of(split)

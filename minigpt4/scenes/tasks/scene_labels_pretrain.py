@@ -108,7 +108,7 @@ class SceneLabelsPretrain:
         """[N, 4, W] means of the vision encoder's patches in each quarter (in all of them where the labels speak of the
         whole image), [N, Q, W] the Q-Former's queries."""
         path: Any = model.visual_path
-        found = path.values(batch.images, LEARNERS)
+        found = path.values(self._data.images_of(batch), LEARNERS)
         quarters = quarter_means(found["vision"])
         whole = is_whole(batch.targets[QUARTERS]).view(-1, 1, 1)
         vision = torch.where(whole, quarters.mean(dim=1, keepdim=True), quarters)
