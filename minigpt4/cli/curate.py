@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 HELP = "Make a data set of detailed descriptions: a model writes, an endpoint polishes, rules filter, you read."
 EXAMPLES = (
-    "minigpt4 curate output/scenes/seen/images --model output/minigpt4_scenes_stage2 --limit 6 --min-words 3 "
-    "--output output/curated",
-    "minigpt4 curate output/scenes/seen/images --limit 6 --min-words 3 --language en --output output/curated",
+    'minigpt4 curate output/scenes/seen/images --model output/minigpt4_scenes_stage2 --limit 6 '
+    '--prompt "Describe this image in detail." --enough-tokens 20 --output output/curated',
+    "minigpt4 curate output/scenes/seen/images --limit 6 --language en --output output/curated",
 )
 DATASET = "cc_sbu_align"
 
