@@ -92,7 +92,7 @@ def main() -> int:
                                  for word in each}
     figures["invented_words"] = len(invented)
     reached = bars(figures)
-    results = {"model": str(arguments.model), "seed": SEED, "machine": machine(threads=1),
+    results = {"model": _within_project(arguments.model), "seed": SEED, "machine": machine(threads=1),
                "versions": versions("torch", "transformers", "pillow"), "answers": len(said), "figures": figures,
                "bars": [{**asdict(bar), "met": bar.met} for bar in reached], "newcomer": table}
     folder = arguments.results / "benchmarks" / "results"
@@ -103,6 +103,11 @@ def main() -> int:
         limit = f"{'at most' if bar.at_most else 'at least'} {bar.wanted}"
         print(f"{'met   ' if bar.met else 'MISSED'} {bar.figure}: {bar.value:.3f} ({limit})")
     return 0 if all(bar.met for bar in reached) else 1
+
+
+def _within_project(path: Path) -> str:
+    """A path as it is in any checkout."""
+    return str(path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path)
 
 
 def _arguments() -> argparse.Namespace:

@@ -43,9 +43,9 @@ def test_u20_the_page_of_own_data_runs_as_printed(project: Path, few_photographs
             assert run_command(line) == 0, line
     output = tmp_path / "output"
     assert len(commands) == 8 and (output / "contact.png").exists()
-    captions = [json.loads(line) for line in (output / "captions_mine.jsonl").read_text("utf-8").splitlines()]
+    captions = [json.loads(line) for line in (output / "captions_own.jsonl").read_text("utf-8").splitlines()]
     assert {caption["image"] for caption in captions} == set(PHOTOGRAPHS)
-    assert (output / "measured" / "report.html").exists() and (output / "eval_mine" / "report.json").exists()
+    assert (output / "measured" / "report.html").exists() and (output / "eval_own" / "report.json").exists()
 
 
 def test_u20_the_lines_that_the_page_shows_are_read(project: Path, tmp_path: Path,
