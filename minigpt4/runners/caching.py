@@ -20,7 +20,7 @@ from minigpt4.common.errors import UserError
 from minigpt4.common.process_group import Place
 from minigpt4.datasets.assembly import build_image_processors, build_indexed
 from minigpt4.datasets.dataset import IndexedDataset
-from minigpt4.datasets.feature_store.images import DIGEST, digest_of
+from minigpt4.datasets.feature_store.images import DIGEST, digest_of, in_memory
 from minigpt4.datasets.feature_store.shards import FeatureShards
 from minigpt4.processors.decoding import ImageError
 from minigpt4.processors.images import ImageProcessor
@@ -68,8 +68,9 @@ class _Unstored(Dataset["list[tuple[bytes, torch.Tensor | None]] | None"]):
         found: list[tuple[bytes, torch.Tensor | None]] = []
         try:
             for ref in sample.conversation.images:
-                digest = digest_of(ref)
-                found.append((digest, None if digest in self.shards else self.processor(ref)))
+                held = in_memory(ref)
+                digest = digest_of(held)
+                found.append((digest, None if digest in self.shards else self.processor(held)))
         except ImageError:
             return None
         return found

@@ -116,8 +116,10 @@ class FeatureStore:
     def _stored(self, images: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         made = self.head.features(images[PIXELS])
         features = {name: value if self._dtype is None else value.to(self._dtype) for name, value in made.items()}
-        for number, digest in enumerate(images[DIGEST].cpu()):
-            self.writer.add(digest.numpy().tobytes(), {name: value[number] for name, value in features.items()})
+        for number, row in enumerate(images[DIGEST].cpu()):
+            digest = row.numpy().tobytes()
+            if digest not in self.shards:  # as the neighbour of an image that is not stored
+                self.writer.add(digest, {name: value[number] for name, value in features.items()})
         return features
 
     def close(self) -> None:
@@ -151,10 +153,8 @@ def open_store(run: StoreSettings, loaded: LoadedModel, processors: Sequence[Ima
                         fix="leave it out")
     head = FrozenHead.of(loaded.model.visual_path)
     dtype = STORED_DTYPES[run.feature_dtype] if run.feature_dtype else None
-    identities = {head.identity(each, precision, run.feature_dtype or "").digest():
-                  head.identity(each, precision, run.feature_dtype or "") for each in processors}
-    if len(identities) > 1:
+    identity, *others = [head.identity(each, precision, run.feature_dtype or "") for each in processors]
+    if any(other != identity for other in others):
         raise UserError("features.images", where="datasets", what="make pixels of an image in different ways",
                         fix="give all data sets the same vis_processor, or leave run.feature_store out")
-    return FeatureStore(Path(run.feature_store), head, next(iter(identities.values())), fill=run.feature_fill,
-                        dtype=dtype)
+    return FeatureStore(Path(run.feature_store), head, identity, fill=run.feature_fill, dtype=dtype)

@@ -58,6 +58,8 @@ def test_an_image_is_written_once(tmp_path: Path) -> None:
     writer.add(digest(1), features(1))
     assert digest(1) in writer
     writer.flush()
+    writer.add(digest(1), features(1))
+    writer.flush()
     assert writer.num_written == len(FeatureShards(tmp_path)) == 1
 
 

@@ -10,8 +10,13 @@ import torch
 from safetensors.torch import load_file
 
 from minigpt4.cli.main import main
-from minigpt4.datasets.feature_store.shards import KEYS
+from minigpt4.common.config import load_config
+from minigpt4.datasets.assembly import build_indexed
+from minigpt4.datasets.feature_store.images import digest_of
+from minigpt4.datasets.feature_store.shards import KEYS, FeatureShards
 from minigpt4.processors.images import FittedImages
+from minigpt4.records.conversations import Sample
+from minigpt4.records.images import ImageRef
 from minigpt4.runners.run_folder import RunFolder
 from tests.parity import minigpt4_folder
 from tests.tasks.tiny_runs import write_tiny_run
@@ -66,6 +71,23 @@ def test_a_store_is_filled_while_training(tmp_path: Path, trained: Train, monkey
     assert len(list((tmp_path / "store").rglob("*" + KEYS))) == 1
     monkeypatch.setattr(FittedImages, "__call__", _decodes_nothing)
     assert _close(trained("again", store, "run.valid_splits=[]"), first)
+
+
+def test_an_image_is_stored_once_whatever_stands_beside_it(tmp_path: Path, trained: Train) -> None:
+    """A store that holds half of the images: batches of both kinds are computed whole, and only the new is written."""
+    store = f"run.feature_store={tmp_path / 'store'}"
+    path = write_tiny_run(tmp_path)
+    assert main(["cache", "--cfg-path", str(path), "--part", "1/2", "--options", store]) == 0
+    trained("mixed", store, "run.valid_splits=[]", "run.max_epoch=4")
+    folder = next((tmp_path / "store").iterdir())
+    assert len(FeatureShards(folder)) == len({digest_of(ref) for ref in _images_of(path)})
+
+
+def _images_of(path: Path) -> list[ImageRef]:
+    config = load_config(path)
+    dataset = build_indexed("cc_sbu_align", config.datasets["cc_sbu_align"], "train")
+    samples = [dataset.sample(number) for number in range(len(dataset))]
+    return [ref for sample in samples if isinstance(sample, Sample) for ref in sample.conversation.images]
 
 
 def test_features_in_half_precision_train_nearly_alike(tmp_path: Path, trained: Train) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +24,13 @@ def digest_of(ref: ImageRef) -> bytes:
     return hashlib.sha256(read_bytes(ref)).digest()
 
 
+def in_memory(ref: ImageRef) -> ImageRef:
+    """The same image as bytes, so that digest and pixels cost one reading. Raises `ImageError` as `digest_of`."""
+    if ref.data is not None:
+        return ref
+    return replace(ref, path=None, offset=None, length=None, data=read_bytes(ref), name=ref.name or str(ref.path))
+
+
 @dataclass(frozen=True)
 class PixelsToStore:
     """Pixels of an image, and the digest to store its features under."""
@@ -31,8 +38,9 @@ class PixelsToStore:
     processor: ImageProcessor
 
     def __call__(self, ref: ImageRef, generator: torch.Generator | None = None) -> dict[str, Tensor]:
-        digest = torch.frombuffer(bytearray(digest_of(ref)), dtype=torch.uint8)
-        return {PIXELS: self.processor(ref, generator), DIGEST: digest}
+        held = in_memory(ref)
+        digest = torch.frombuffer(bytearray(digest_of(held)), dtype=torch.uint8)
+        return {PIXELS: self.processor(held, generator), DIGEST: digest}
 
 
 @dataclass(frozen=True)
@@ -49,4 +57,5 @@ class StoredImages:
 
     def __call__(self, ref: ImageRef, generator: torch.Generator | None = None) -> Tensor | Mapping[str, Tensor]:
         """One image -> its stored values by name, or its pixels."""
-        return self.shards.get(digest_of(ref)) or self.fallback(ref, generator)
+        held = in_memory(ref)
+        return self.shards.get(digest_of(held)) or self.fallback(held, generator)

@@ -81,14 +81,15 @@ class FeatureWriter:
         self._layout: RowLayout | None = None
         self._rows: list[bytes] = []
         self._keys: dict[bytes, int] = {}
+        self._written: set[bytes] = set()
 
     def __contains__(self, digest: bytes) -> bool:
-        """Whether this writer holds the image among what is not written yet."""
-        return digest in self._keys
+        """Whether this writer was given the image before, written or not."""
+        return digest in self._keys or digest in self._written
 
     def add(self, digest: bytes, features: Mapping[str, Tensor]) -> None:
         """The values of one image. Raises `UserError` if a shard is due and cannot be written."""
-        if digest in self._keys:
+        if digest in self:
             return
         self._layout = self._layout or RowLayout.of(features)
         row = self._layout.row(features)
@@ -109,6 +110,7 @@ class FeatureWriter:
             part.write_bytes(np.array([(np.void(digest), checksum) for digest, checksum in self._keys.items()],
                                       dtype=_KEY).tobytes())
         self.num_written += len(self._rows)
+        self._written.update(self._keys)
         self._rows, self._keys = [], {}
 
     def _describe(self, layout: RowLayout) -> None:
