@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import pytest
 
 from minigpt4.curation.journal import Entry, Journal
-from minigpt4.curation.review import Review, address_of, serve_review
+from minigpt4.curation.review import Review
 from tests import tiny
+from tests.curation.reviewing import served
 
 
 @pytest.fixture
@@ -21,11 +21,8 @@ def reviewed(tmp_path: Path) -> Iterator[tuple[Review, str]]:
         tiny.image(number, 200).save(tmp_path / name)
         journal.put(Entry(name, (f"<b>Text</b> {number}",), dropped=dropped))
     review = Review(journal, tmp_path)
-    server = serve_review(review)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield review, address_of(server, review)
-    server.shutdown()
-    server.server_close()
+    with served(review) as address:
+        yield review, address
 
 
 def test_keys_decide_and_the_next_description_comes(browser: Any, reviewed: tuple[Review, str]) -> None:

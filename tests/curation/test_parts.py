@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import urllib.error
 import urllib.request
 from dataclasses import replace
@@ -15,9 +14,10 @@ from minigpt4.common.errors import UserError
 from minigpt4.curation.endpoint import Endpoint, GaveUp, Refused
 from minigpt4.curation.journal import JOURNAL, Entry, Journal
 from minigpt4.curation.polishing import messages_for, polished
-from minigpt4.curation.review import Review, address_of, serve_review
+from minigpt4.curation.review import Review
 from minigpt4.curation.rules import Rules
 from minigpt4.records.conversations import IMAGE_MARK
+from tests.curation.reviewing import served
 from tests.curation.scripted import SLOW, reply, scripted
 
 GOOD = ("A brown dog lies on a green lawn beside a red ball. Behind it stands a white wooden house with two windows, "
@@ -130,11 +130,8 @@ def reviewed(tmp_path: Path):  # noqa: ANN201
     journal.put(Entry("a b.png", (GOOD,)))
     journal.put(Entry("gone.png", ("<script>alert(1)</script>",), dropped="breaks off"))
     review = Review(journal, tmp_path)
-    server = serve_review(review)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield review, address_of(server, review)
-    server.shutdown()
-    server.server_close()
+    with served(review) as address:
+        yield review, address
 
 
 def ask(address: str, body: object = None) -> bytes:
